@@ -1,0 +1,67 @@
+"""What a number was measured on: versions, machine, threads, git revision. Recorded in every result file."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("neucollapse", "torch", "numpy", "scipy", "lightning", "numba")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def git_revision(folder: str | Path = ".") -> str | None:
+    """The commit checked out in ``folder`` (with ``+changes`` where it is not clean), or None outside a repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        revision = git("rev-parse", "--short=12", "HEAD")
+        return revision + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def environment() -> dict[str, Any]:
+    """Describe the machine and the software, as plain JSON values."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "packages": _versions(),
+        "git_revision": git_revision(),
+    }
+
+
+def command_line() -> str:
+    """The command this process was started with, its program by name alone."""
+    import shlex
+
+    return shlex.join([Path(sys.argv[0]).name or "python", *sys.argv[1:]])

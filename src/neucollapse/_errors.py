@@ -1,0 +1,62 @@
+"""Exceptions and warnings. Each message says what was expected, what was got, where, and what to do."""
+
+from pathlib import Path
+
+
+class NeucollapseError(Exception):
+    """Base of every exception this package raises on purpose."""
+
+
+class InputError(NeucollapseError, ValueError):
+    """An argument has the wrong shape, type or value."""
+
+
+class NonFiniteError(InputError):
+    """Data hold NaN or infinity where finite numbers are needed."""
+
+
+class FileFormatError(NeucollapseError, ValueError):
+    """A file cannot be used: truncated, of the wrong kind, or with contents that do not fit together."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"cannot use {path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)
+
+
+class MissingExtraError(NeucollapseError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'neucollapse[{extra}]'")
+        self.arguments = package, extra, purpose
+
+    def __reduce__(self):
+        return type(self), self.arguments
+
+
+class SolverError(NeucollapseError):
+    """A solver did not reach what was asked; ``solution`` holds the best it found."""
+
+    def __init__(self, message: str, solution: object = None) -> None:
+        super().__init__(message)
+        self.solution = solution
+
+
+class NeucollapseWarning(UserWarning):
+    """Base of every warning this package gives on purpose."""
+
+
+class TrainModeWarning(NeucollapseWarning):
+    """A model was measured in train mode, where dropout and batch statistics change its features."""
+
+
+class NonDeterministicWarning(NeucollapseWarning):
+    """Two forward passes, or two passes over a loader, did not give the same numbers."""
+
+
+class ResumeWarning(NeucollapseWarning):
+    """A run resumed from an older checkpoint than the newest one, which could not be read."""
