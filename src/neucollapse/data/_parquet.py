@@ -1,0 +1,135 @@
+"""Parquet: columns streamed batch by batch. Features are one list column, or columns f0, f1, ..., f{d-1}."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._errors import FileFormatError
+from ._archive import Archive, Entry, check_class_names, reading
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+_KIND = "a parquet file"
+_DTYPES = {
+    "halffloat": torch.float16,
+    "float": torch.float32,
+    "double": torch.float64,
+    **{name: getattr(torch, name) for name in ("int8", "int16", "int32", "int64")},
+    **{name: getattr(torch, name) for name in ("uint8", "uint16", "uint32", "uint64")},
+}
+
+
+class ParquetArchive(Archive):
+    """The columns of one parquet file; columns ``f0 ... f{d-1}`` also stand together as the entry ``f``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries = {}
+        with reading(path, _KIND), _open(path) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
+            self._metadata = dict(schema.metadata or {})
+            self._row_groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+            if sum(self._row_groups) != rows or min(self._row_groups, default=0) < 0:
+                raise FileFormatError(path, f"its row groups do not add up to the {rows} rows it claims")
+            for name, kind in zip(schema.names, schema.types, strict=True):
+                self.entries[name] = _entry(file, name, kind, rows)
+        self._columns = {name: [name] for name in self.entries}
+        self._group_columns()
+
+    def _group_columns(self) -> None:
+        numbered: dict[str, dict[int, str]] = defaultdict(dict)
+        for name in self.entries:
+            if (match := re.fullmatch(r"(.*?)_?(\d{1,7})", name)) and match[1]:
+                numbered[match[1]][int(match[2])] = name
+        for stem, columns in numbered.items():
+            entries = [self.entries[name] for name in columns.values()]
+            if stem in self.entries or sorted(columns) != list(range(len(columns))) or len(set(entries)) > 1:
+                continue
+            if len(entries[0].shape) == 1:
+                self.entries[stem] = Entry((*entries[0].shape, len(columns)), entries[0].dtype, entries[0].stored_as)
+                self._columns[stem] = [columns[i] for i in range(len(columns))]
+
+    def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
+        with reading(self.path, _KIND), _open(self.path) as file:
+            first = 0
+            for group, count in enumerate(self._row_groups):
+                if first < stop and first + count > start:
+                    low, high = max(start, first), min(stop, first + count)
+                    yield from self._rows_of_group(file, name, group, low - first, high - first, size)
+                first += count
+
+    def _rows_of_group(
+        self, file: "ParquetFile", name: str, group: int, start: int, stop: int, size: int
+    ) -> Iterator[Tensor]:
+        entry, columns, done = self.entries[name], self._columns[name], 0
+        for batch in file.iter_batches(size, row_groups=[group], columns=columns):
+            low, high = max(start - done, 0), min(stop - done, len(batch))
+            if low < high:
+                arrays = [_numbers(batch.column(column).slice(low, high - low), entry) for column in columns]
+                # A copy in both cases: Arrow's memory is read-only.
+                yield torch.from_numpy(np.array(arrays[0]) if len(columns) == 1 else np.stack(arrays, axis=1))
+            done += len(batch)
+            if done >= stop:
+                return
+        raise EOFError(f"row group {group} ends after {done} rows")
+
+    def class_names(self) -> list[str] | None:
+        if b"class_names" not in self._metadata:
+            return None
+        with reading(self.path, "class names in JSON"):
+            return check_class_names(self.path, json.loads(self._metadata[b"class_names"]))
+
+
+def _open(path: Path) -> "ParquetFile":
+    from pyarrow.parquet import ParquetFile
+
+    # buffer_size: stream the pages of a column chunk instead of holding the whole chunk
+    return ParquetFile(path, buffer_size=2**20, pre_buffer=False)
+
+
+def _entry(file: "ParquetFile", name: str, kind: "pa.DataType", rows: int) -> Entry:
+    import pyarrow.types as types
+
+    if types.is_fixed_size_list(kind):
+        return Entry((rows, kind.list_size), _DTYPES.get(str(kind.value_type)), f"lists of {kind.value_type}")
+    if types.is_list(kind) or types.is_large_list(kind):
+        dtype = _DTYPES.get(str(kind.value_type))
+        length = _first_length(file, name) if rows and dtype else 0
+        return Entry((rows, length), dtype, f"lists of {kind.value_type}")
+    return Entry((rows,), _DTYPES.get(str(kind)), str(kind))
+
+
+def _first_length(file: "ParquetFile", name: str) -> int:
+    """Length of the first list of a column; that the others agree is checked as they stream by."""
+    for batch in file.iter_batches(1, columns=[name]):
+        first = batch.column(0)[0]
+        return len(first) if first.is_valid else 0
+    return 0
+
+
+def _numbers(column: "pa.Array", entry: Entry) -> np.ndarray:
+    """A column as an array (rows,) or (rows, length); nulls and ragged lists are damage."""
+    if column.null_count:
+        raise ValueError("it has null values")
+    if len(entry.shape) == 1:
+        return column.to_numpy(zero_copy_only=False)
+    flat = column.flatten()
+    if flat.null_count:
+        raise ValueError("it has null values inside its lists")
+    if len(flat) != len(column) * entry.shape[1] or not _same_lengths(column, entry.shape[1]):
+        raise ValueError(f"its lists do not all have the length {entry.shape[1]} of the first")
+    return flat.to_numpy(zero_copy_only=False).reshape(len(column), entry.shape[1])
+
+
+def _same_lengths(column: "pa.Array", length: int) -> bool:
+    offsets = getattr(column, "offsets", None)  # fixed-size lists have none, and need none
+    return offsets is None or bool((np.diff(offsets.to_numpy(zero_copy_only=False)) == length).all())

@@ -1,0 +1,204 @@
+"""Which arrays of which files are the features and the labels, and whether they fit together."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .._errors import FileFormatError
+from .._types import Float, Int
+from ._archive import Archive, Entry
+from ._open import SUFFIXES, expand, is_array_path, open_archive
+
+_SPLITS = ("train", "test", "validation", "valid", "val", "eval")
+_SEPARATOR = "[/._-]"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard: where its features and its labels are."""
+
+    features: Archive
+    features_key: str
+    labels: Archive
+    labels_key: str
+
+    @property
+    def entry(self) -> Entry:
+        return self.features.entries[self.features_key]
+
+    @property
+    def rows(self) -> int:
+        return self.entry.shape[0]
+
+    def label_blocks(self, start: int, stop: int, size: int) -> Iterator[Int[Tensor, " B"]]:
+        for block in self.labels.rows(self.labels_key, start, stop, size):
+            labels = block.to(torch.int64)
+            if block.dtype == torch.uint64 and bool((labels < 0).any()):
+                raise FileFormatError(self.labels.path, "a label is larger than 2**63")
+            yield labels
+
+    def batches(self, start: int, stop: int, size: int) -> Iterator[tuple[Float[Tensor, "B d"], Int[Tensor, " B"]]]:
+        """Pairs of equally long blocks. The two streams may cut differently, so what is left over is carried on."""
+        labels = self.label_blocks(start, stop, size)
+        pending = torch.empty(0, dtype=torch.int64)
+        done = start
+        for block in self.features.rows(self.features_key, start, stop, size):
+            while len(pending) < len(block):
+                more = next(labels, None)
+                if more is None:
+                    raise FileFormatError(self.labels.path, f"the labels end before row {done + len(block)}")
+                pending = torch.cat([pending, more]) if len(pending) else more
+            yield block, pending[: len(block)]
+            pending = pending[len(block) :]
+            done += len(block)
+        # Reading the labels to their end makes a zip archive check their checksum.
+        if done != stop or len(pending) or next(labels, None) is not None:
+            raise FileFormatError(self.features.path, f"the features end at row {done} where {stop} were claimed")
+
+
+def splits_of(path: Path, features: str) -> list[str]:
+    """The named splits of a folder or of the first of its files, in the usual order; empty where there are none."""
+    if path.is_dir() and (found := _folder_splits(path)):
+        return found
+    files = expand(path)
+    return _key_splits(open_archive(files[0]), features)
+
+
+def choose_files(path: Path, features: str, split: str | None) -> tuple[list[Path], str | None]:
+    """The files to read, and the split still to be chosen by the names of arrays inside them."""
+    splits = splits_of(path, features)
+    if split is None and len(splits) > 1:
+        raise FileFormatError(path, f"it holds the splits {', '.join(splits)}: choose one with split=")
+    split = split or (splits[0] if splits else None)
+    if split is not None and split not in splits:
+        raise FileFormatError(path, f"it has no split {split!r}; it has {', '.join(splits) or 'one unnamed split'}")
+    if split is None or not path.is_dir() or split not in _folder_splits(path):
+        return _without_labels(expand(path)), split
+    if (path / split).is_dir():
+        return _without_labels(expand(path / split)), None
+    return _without_labels([file for file in expand(path) if _file_split(file) == split]), None
+
+
+def _folder_splits(folder: Path) -> list[str]:
+    found = {
+        _file_split(file) if file.is_file() else file.name
+        for file in folder.iterdir()
+        if file.is_dir() or file.suffix.lower() in SUFFIXES
+    }
+    return [split for split in _SPLITS if split in found]
+
+
+def _file_split(file: Path) -> str | None:
+    match = re.match(f"({'|'.join(_SPLITS)}){_SEPARATOR}", file.name)
+    return match[1] if match else None
+
+
+def _key_splits(archive: Archive, features: str) -> list[str]:
+    """Splits by names: ``train/features``, ``train_features`` or ``features_train``; before a slash any word does."""
+    if _find(archive, features, None) is not None:
+        return []
+    name, known = re.escape(features), "|".join(_SPLITS)
+    pattern = rf"([^/]+)/{name}|({known}){_SEPARATOR}{name}|{name}{_SEPARATOR}({known})"
+    found = [next(filter(None, match.groups())) for key in archive.entries if (match := re.fullmatch(pattern, key))]
+    return sorted(set(found), key=lambda split: (_SPLITS.index(split) if split in _SPLITS else len(_SPLITS), split))
+
+
+def _find(archive: Archive, name: str, split: str | None) -> str | None:
+    """The entry that a name stands for, or None."""
+    keys = archive.entries
+    if split is not None:
+        names = (f"{split}/{name}", f"{split}_{name}", f"{split}.{name}", f"{split}-{name}")
+        names += (f"{name}_{split}", f"{name}/{split}", f"{name}.{split}", f"{name}-{split}")
+        return next((key for key in names if key in keys), None)
+    if name in keys:
+        return name
+    if list(keys) == [archive.path.stem]:  # a file of one unnamed array
+        return archive.path.stem
+    # An index needs tensor names of its own in every shard: features.0, features.1, ...
+    numbered = [key for key in keys if re.fullmatch(rf"{re.escape(name)}{_SEPARATOR}\d+", key)]
+    if len(numbered) == 1:
+        return numbered[0]
+    return "f" if name == "features" and "f" in keys else None  # parquet columns f0, f1, ...
+
+
+def _label_file(features: Path) -> Path | None:
+    """The file of labels beside a file that holds features alone."""
+    head, found, tail = features.stem.rpartition("features")
+    names = ([f"{head}labels{tail}"] if found else []) + [f"{features.stem}_labels"]
+    beside = (features.with_name(name + features.suffix) for name in names)
+    return next((file for file in beside if file.is_file()), None)
+
+
+def _without_labels(files: list[Path]) -> list[Path]:
+    labels = {_label_file(file) for file in files} if len(files) > 1 else set()
+    return [file for file in files if file not in labels]
+
+
+def open_part(file: Path, features: str, labels: str | Path, split: str | None, max_bytes: int) -> Part:
+    """Open one shard and check all that headers tell: kinds, shapes, lengths, the classifier stored beside."""
+    archive = open_archive(file)
+    key = _require(archive, features, split)
+    entry = archive.check(key, max_bytes)
+    if not entry.is_float or len(entry.shape) != 2:
+        raise FileFormatError(
+            file, f"{key!r} is {entry}; expected features (N, d) in float16, bfloat16, float32 or float64"
+        )
+    label_archive, label_key = _open_labels(archive, key, labels, split)
+    label_entry = label_archive.check(label_key, max_bytes)
+    _check_labels(label_archive.path, label_key, label_entry)
+    if label_entry.shape[0] != entry.shape[0]:
+        raise FileFormatError(
+            label_archive.path,
+            f"{label_key!r} holds {label_entry.shape[0]} labels for {entry.shape[0]} rows of {key!r}",
+        )
+    _check_classifier(archive, entry.shape[1])
+    return Part(archive, key, label_archive, label_key)
+
+
+def _require(archive: Archive, name: str, split: str | None) -> str:
+    key = _find(archive, name, split)
+    if key is None:
+        wanted = f"{name!r} of split {split!r}" if split else repr(name)
+        raise FileFormatError(archive.path, f"there is no {wanted} in it; it holds {archive.contents()}")
+    return key
+
+
+def _open_labels(archive: Archive, features_key: str, labels: str | Path, split: str | None) -> tuple[Archive, str]:
+    if is_array_path(labels):
+        other = open_archive(Path(labels))
+        return other, _require(other, "labels", split if _find(other, "labels", None) is None else None)
+    labels = str(labels)
+    if list(archive.entries) != [features_key]:
+        return archive, _require(archive, labels, split)
+    beside = _label_file(archive.path)
+    if beside is None:
+        raise FileFormatError(
+            archive.path,
+            f"it holds {archive.contents()} alone, and no labels stand beside it: save them as"
+            f" {archive.path.stem}_labels{archive.path.suffix}, or name their file with labels=",
+        )
+    other = open_archive(beside)
+    return other, _require(other, labels, None)
+
+
+def _check_labels(path: Path, key: str, entry: Entry) -> None:
+    if len(entry.shape) == 2 and entry.shape[1] > 1:
+        raise FileFormatError(path, f"{key!r} is {entry}; expected class numbers (N,), of one-hot rows take argmax(1)")
+    if len(entry.shape) != 1:
+        raise FileFormatError(path, f"{key!r} is {entry}; expected class numbers (N,)")
+    if not entry.is_integer:
+        raise FileFormatError(path, f"{key!r} is {entry}; expected integers, the class numbers from 0 to K - 1")
+
+
+def _check_classifier(archive: Archive, dim: int) -> None:
+    weight, bias = archive.entries.get("weight"), archive.entries.get("bias")
+    if weight is not None and (len(weight.shape) != 2 or weight.shape[1] != dim or not weight.is_float):
+        raise FileFormatError(
+            archive.path, f"'weight' is {weight}; expected a classifier (K, {dim}): rename it if it is none"
+        )
+    if bias is not None and weight is not None and (bias.shape != weight.shape[:1] or not bias.is_float):
+        raise FileFormatError(archive.path, f"'bias' is {bias}; expected ({weight.shape[0]},) to go with 'weight'")

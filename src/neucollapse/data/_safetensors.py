@@ -1,0 +1,55 @@
+"""Safetensors: the header is checked by the library, rows are read lazily through a memory map."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from ._archive import Archive, Entry, check_class_names, reading, spans
+
+_KIND = "a safetensors file"
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+class SafetensorsArchive(Archive):
+    """The tensors of one safetensors file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries = {}
+        with reading(path, _KIND), safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                part = file.get_slice(name)
+                code = part.get_dtype()
+                stored_as = str(_DTYPES.get(code, code)).removeprefix("torch.")
+                self.entries[name] = Entry(tuple(part.get_shape()), _DTYPES.get(code), stored_as)
+            self._metadata = file.metadata() or {}
+
+    def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
+        with reading(self.path, _KIND), safe_open(self.path, framework="pt") as file:
+            part = file.get_slice(name)
+            for first, last in spans(start, stop, size):
+                yield part[first:last]
+
+    def class_names(self) -> list[str] | None:
+        if "class_names" not in self._metadata:
+            return None
+        with reading(self.path, "class names in JSON"):
+            return check_class_names(self.path, json.loads(self._metadata["class_names"]))

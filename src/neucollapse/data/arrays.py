@@ -1,0 +1,119 @@
+"""A data set from a file of arrays: inputs ``x`` and labels ``y``, in ``.npz``, ``.safetensors`` or ``.pt``."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from .._errors import FileFormatError
+from ._archive import MAX_BYTES, Archive
+from ._open import open_archive
+from .dataset import Dataset, Scaling, scale_inputs
+
+_MAX_CLASSES = 2**24
+
+
+def load_arrays(
+    path: str | Path,
+    *,
+    x: str = "x",
+    y: str = "y",
+    test_mask: str | None = None,
+    scaling: Scaling = "unit",
+    flat: bool = False,
+    max_bytes: int = MAX_BYTES,
+) -> Dataset:
+    """A data set from one file of arrays.
+
+    Splits are found by name: ``x_train, y_train, x_test, y_test`` or ``train/x, ...``; or ``x, y`` alone, which
+    ``test_mask`` may divide.
+
+    Args:
+        path: the file.
+        x: name of the inputs (N, ...). Unsigned bytes become float32 in [0, 1]; floating-point numbers become float32
+            and stay as they are. Images (N, height, width) get a channel axis.
+        y: name of the labels (N,), integers from 0.
+        test_mask: name of a boolean array (N,), true for rows of the test split.
+        scaling: ``unit`` as above, ``standard`` for mean 0 and variance 1 over the training split.
+        flat: vectors in place of images.
+        max_bytes: what a compressed array may expand to if that is over 100 times its file.
+
+    Returns:
+        The data set, K = largest label + 1; class names from an array or JSON list ``class_names`` in the file.
+
+    Raises:
+        FileFormatError: if the file is damaged, or an array is missing, of the wrong kind or of the wrong length.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/toy.npz", x=np.zeros((6, 8, 8), np.uint8), y=np.arange(6) % 3)
+        ...     load_arrays(f"{folder}/toy.npz")
+        Dataset('toy', 6 train, no test split, num_classes=3, input_shape=(1, 8, 8))
+    """
+    path = Path(path)
+    archive = open_archive(path)
+    train = _read(archive, _key(archive, x, "train"), _key(archive, y, "train"), flat, max_bytes)
+    test = None
+    if test_mask is not None:
+        train, test = _divide(archive, train, test_mask)
+    elif (test_key := _find(archive, x, "test")) is not None:
+        test = _read(archive, test_key, _key(archive, y, "test"), flat, max_bytes)
+    if test is not None and test[0].shape[1:] != train[0].shape[1:]:
+        raise FileFormatError(path, f"test inputs are {tuple(test[0].shape[1:])}, train {tuple(train[0].shape[1:])}")
+    num_classes = 1 + max(int(labels.max()) for _, labels in filter(None, (train, test)))
+    names = archive.class_names()
+    if names is not None and len(names) < num_classes:
+        raise FileFormatError(path, f"it has {num_classes} classes but {len(names)} class names")
+    inputs, test_inputs = scale_inputs(train[0], None if test is None else test[0], scaling, per_pixel=False)
+    return Dataset(
+        name=path.stem,
+        train=TensorDataset(inputs, train[1]),
+        test=None if test is None or test_inputs is None else TensorDataset(test_inputs, test[1]),
+        class_names=None if names is None else tuple(names),
+        num_classes=num_classes,
+        input_shape=tuple(inputs.shape[1:]),
+    )
+
+
+def _find(archive: Archive, name: str, split: str) -> str | None:
+    return next(
+        (key for key in (f"{name}_{split}", f"{split}/{name}", f"{split}_{name}") if key in archive.entries), None
+    )
+
+
+def _key(archive: Archive, name: str, split: str) -> str:
+    found = _find(archive, name, split) or (name if split == "train" and name in archive.entries else None)
+    if found is None:
+        raise FileFormatError(archive.path, f"there is no {name!r} or '{name}_{split}' in it: {archive.contents()}")
+    return found
+
+
+def _read(archive: Archive, x: str, y: str, flat: bool, max_bytes: int) -> tuple[Tensor, Tensor]:
+    entry, label_entry = archive.check(x, max_bytes), archive.check(y, max_bytes)
+    if not (entry.is_float or entry.dtype == torch.uint8) or len(entry.shape) < 2:
+        raise FileFormatError(archive.path, f"{x!r} is {entry}; expected inputs (N, ...), unsigned bytes or floats")
+    if not label_entry.is_integer or label_entry.shape != entry.shape[:1]:
+        raise FileFormatError(archive.path, f"{y!r} is {label_entry}; expected integer labels ({entry.shape[0]},)")
+    labels = archive.read(y, max_bytes).long()
+    if int(labels.min()) < 0 or int(labels.max()) >= _MAX_CLASSES:
+        raise FileFormatError(
+            archive.path, f"{y!r} spans {int(labels.min())} to {int(labels.max())}; expected 0 to K - 1"
+        )
+    stored = archive.read(x, max_bytes)
+    inputs = stored.float().div_(255) if entry.dtype == torch.uint8 else stored.float()
+    if flat:
+        return inputs.flatten(1), labels
+    return (inputs.unsqueeze(1) if inputs.ndim == 3 else inputs), labels
+
+
+def _divide(archive: Archive, pair: tuple[Tensor, Tensor], mask: str) -> tuple[tuple[Tensor, Tensor], ...]:
+    entry = archive.entries.get(mask)
+    if entry is None or entry.dtype != torch.bool or entry.shape != (len(pair[1]),):
+        found = f"is {entry}" if entry else f"is not in it: {archive.contents()}"
+        raise FileFormatError(archive.path, f"{mask!r} {found}; expected true or false for {len(pair[1])} rows")
+    in_test = archive.read(mask)
+    if bool(in_test.all()) or not bool(in_test.any()):
+        raise FileFormatError(archive.path, f"{mask!r} leaves one of the two splits empty")
+    return tuple((pair[0][rows], pair[1][rows]) for rows in (~in_test, in_test))
