@@ -102,7 +102,9 @@ def _digest(tensors: Mapping[str, "Tensor"]) -> str:
     return digest.hexdigest()
 
 
-def save_tensors(path: str | Path, tensors: Mapping[str, "Tensor"], *, schema: str, metadata: Mapping[str, Any]) -> None:
+def save_tensors(
+    path: str | Path, tensors: Mapping[str, "Tensor"], *, schema: str, metadata: Mapping[str, Any]
+) -> None:
     """Write tensors and JSON metadata to a safetensors file, atomically, with a SHA-256 of the tensors."""
     from safetensors.torch import save_file
 

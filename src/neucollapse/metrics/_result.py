@@ -99,7 +99,11 @@ class CollapseResult(Mapping[str, float]):
         if name not in self.splits:
             raise InputError(f"expected one of the splits {list(self.splits)}, got {name!r}")
         others = tuple(f"{other}/" for other in self.splits if other != name)
-        flags = [flag for flag in self.flags if not flag.where.startswith(others) and flag.where not in self.splits or flag.where == name]
+        flags = [
+            flag
+            for flag in self.flags
+            if not flag.where.startswith(others) and flag.where not in self.splits or flag.where == name
+        ]
         parts = (_part(items, name) for items in (self.numbers, self.optima, self.absent))
         return CollapseResult(*parts, flags, _part(self.arrays, name), self.info)
 
@@ -110,7 +114,9 @@ class CollapseResult(Mapping[str, float]):
         for name, part in parts.items():
             for own, items in zip(joined._tables(), part._tables(), strict=True):
                 own.update({_join(name, key): item for key, item in items.items()})
-            joined.flags.extend(Flag(f.code, f.sentence, _join(name, f.where) if f.where else name, f.severity) for f in part.flags)
+            joined.flags.extend(
+                Flag(f.code, f.sentence, _join(name, f.where) if f.where else name, f.severity) for f in part.flags
+            )
         return joined
 
     def _tables(self) -> tuple[dict[str, Any], ...]:

@@ -1,0 +1,277 @@
+"""``ClassStatistics``: all that collapse metrics need to know of N features, in one pass and O(K d + d^2) memory."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from .._errors import FileFormatError, InputError
+from .._files import load_tensors, save_tensors
+from ._batch import Batch, check_batch, finite_rows
+from ._derived import DerivedStatistics, check_choice
+from ._moments import Moments
+from ._sums import Sums, residual_sums, unit_rows
+
+SCHEMA = "neucollapse/statistics/1"
+_SEEDS = 8  # samples whose mean is a new class's provisional centre
+
+
+class _Part(NamedTuple):
+    """A batch summed up: its m distinct classes, their counts, the centres used and the sums about them."""
+
+    classes: Tensor
+    counts: Tensor
+    new: Tensor  # which of the classes had no samples before
+    centres: Tensor
+    sums: Sums
+
+
+class ClassStatistics(DerivedStatistics):
+    r"""Counts, means, variances and mean norms of each class, and the pooled within-class scatter, from a stream.
+
+    One pass, any number of batches, in any order, on any number of ranks. Sums are taken about a provisional centre
+    of each class (the mean of its first few samples), so that nothing cancels near collapse or under a common offset.
+    Over the K' classes present,
+
+    .. math::
+        \mu_c = \frac1{n_c}\sum_{y_i = c} h_i, \qquad
+        S_W = \frac1N \sum_i (h_i - \mu_{y_i})(h_i - \mu_{y_i})^\top, \qquad
+        S_B = \frac1{K'}\sum_c (\mu_c - \mu_G)(\mu_c - \mu_G)^\top .
+
+    Averages can weigh each ``"class"`` alike or each ``"sample"`` alike, always by name; with equal counts they agree.
+
+    Sums are kept in float64. float64 features are added in float64 throughout. float32 residuals about the centre are
+    exact or nearly so; their products are added in blocks of float32 (relative error below 1e-6 of the scatter).
+    float16 and bfloat16 are widened to float32 first. Memory is O(K d) with ``scatter="trace"`` and O(K d + d^2) with
+    ``"full"``, never O(N). On CUDA the sums over a class are run-to-run exact only under
+    ``torch.use_deterministic_algorithms(True)``.
+
+    Args:
+        num_classes: K.
+        dim: d.
+        scatter: ``"full"`` keeps the (d, d) scatter, ``"trace"`` only its trace, class by class.
+        normalize: keep the statistics of h / ||h|| instead of h. A zero row stays zero and is counted.
+        class_counts: how many samples each class will have, where known beforehand. With it the class-weighted scatter
+            (1/K') sum_c S_c / n_c is kept too; no single pass can form that without.
+        ignore_index: label of rows to leave out. Any other label outside [0, K) is an error.
+        nan: what a row with NaN or infinity does: ``"raise"``, ``"drop"`` (and be counted) or ``"propagate"``.
+        device: where the sums live; by default where the first batch is (but MPS has no float64: then the CPU).
+
+    Raises:
+        InputError: wrong shapes, float labels, labels out of range, unusable arguments.
+        NonFiniteError: NaN or infinity in the features, with ``nan="raise"``. Nothing of that batch is added.
+
+    Example:
+        >>> stats = ClassStatistics(num_classes=2, dim=2)
+        >>> stats.update(torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0]]), torch.tensor([0, 0, 1]))
+        >>> stats.class_means.tolist(), stats.class_variances.tolist()
+        ([[2.0, 0.0], [0.0, 5.0]], [1.0, 0.0])
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        dim: int,
+        scatter: str = "full",
+        *,
+        normalize: bool = False,
+        class_counts: Tensor | Sequence[int] | None = None,
+        ignore_index: int = -100,
+        nan: str = "raise",
+        device: torch.device | str | None = None,
+    ) -> None:
+        _check_size("num_classes", num_classes)
+        _check_size("dim", dim)
+        check_choice("scatter", scatter, ("full", "trace"))
+        check_choice("nan", nan, ("raise", "drop", "propagate"))
+        if 0 <= ignore_index < num_classes:
+            raise InputError(f"expected ignore_index outside [0, {num_classes}), got {ignore_index}, which is a class")
+        if class_counts is not None and scatter != "full":
+            raise InputError(f"class_counts serve the class-weighted scatter: expected scatter='full', got {scatter!r}")
+        self.num_classes, self.dim, self.scatter, self.normalize = num_classes, dim, scatter, normalize
+        self.ignore_index, self.nan = ignore_index, nan
+        self._class_counts = None if class_counts is None else _checked_counts(class_counts, num_classes)
+        self._device = None if device is None else torch.device(device)
+        self.reset()
+
+    # ---- collecting --------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget every sample."""
+        self._moments = Moments.empty(
+            self.num_classes,
+            self.dim,
+            full=self.scatter == "full",
+            class_counts=self._class_counts,
+            device=self._device or torch.device("cpu"),
+        )
+        self.left_out = {"ignored": 0, "non_finite": 0, "zero_norm": 0}
+        self._reduced = False
+
+    def update(self, features: Tensor, labels: Tensor) -> None:
+        """Add a batch: ``features`` (..., d) of a float type, ``labels`` (...) of an integer type.
+
+        Token features (B, T, d) go with labels (B, T). A batch that raises is not added, not even in part.
+        """
+        batch = check_batch(
+            features, labels, num_classes=self.num_classes, dim=self.dim, ignore_index=self.ignore_index
+        )
+        ignored = labels.numel() - len(batch.labels)
+        batch = self._to_own_device(batch)
+        part = self._sum(batch)
+        finite = batch
+        if self.nan != "propagate" and not part.sums.in_range(batch.features):
+            finite = finite_rows(batch, self.nan)
+            part = self._sum(finite._replace(features=finite.features.double()))
+        self.left_out["ignored"] += ignored
+        self.left_out["non_finite"] += len(batch.labels) - len(finite.labels)
+        self.left_out["zero_norm"] += part.sums.zero_rows
+        self._moments.centres[part.classes[part.new]] = part.centres[part.new]
+        self._moments.add(part.classes, part.counts, part.sums)
+        self._moments.tend_centres(part.classes, narrow=features.dtype != torch.float64 and not self.normalize)
+
+    def _to_own_device(self, batch: Batch) -> Batch:
+        if self._device is None:
+            device = batch.features.device
+            self._device = torch.device("cpu") if device.type == "mps" else device
+            self.to(self._device)
+        return batch._replace(features=batch.features.to(self._device), labels=batch.labels.to(self._device))
+
+    def _sum(self, batch: Batch) -> _Part:
+        classes, members, counts = _distinct(batch.labels, self.num_classes)
+        if batch.features.dtype != torch.float64 and not self.normalize:
+            self._moments.narrow_centres(classes)
+        new = self._moments.counts[classes] == 0
+        centres = self._moments.centres.index_select(0, classes)
+        if bool(new.any()):
+            centres[new] = self._seed(batch.features, members, new.nonzero()[:, 0])
+        class_counts = self._moments.class_counts
+        weights = None if class_counts is None else 1 / class_counts[classes].clamp(min=1).double()
+        full = self.scatter == "full"
+        sums = residual_sums(batch.features, members, centres, scatter=full, weights=weights, normalize=self.normalize)
+        return _Part(classes, counts, new, centres, sums)
+
+    def _seed(self, features: Tensor, members: Tensor, new: Tensor) -> Tensor:
+        # The mean of a class's first few rows, in float32 where the features are, so that residuals are exact there.
+        order = torch.argsort(members, stable=True)
+        starts = torch.searchsorted(members[order], new)
+        sizes = (torch.searchsorted(members[order], new, right=True) - starts).clamp(max=_SEEDS)
+
+        def row(places: Tensor) -> Tensor:
+            rows = features.index_select(0, order[places]).double()
+            return unit_rows(rows) if self.normalize else rows
+
+        centres = row(starts)
+        several = (sizes > 1).nonzero()[:, 0]
+        first, starts, sizes = centres[several], starts[several], sizes[several]
+        for place in range(1, int(sizes.max()) if len(several) else 0):
+            more = place < sizes
+            centres[several[more]] += (row(starts[more] + place) - first[more]) / sizes[more, None]
+        return centres if self.normalize else centres.to(features.dtype).double()
+
+    def merge(self, other: "ClassStatistics") -> None:
+        """Add what another object has seen, exactly as if this one had seen it. ``other`` is not changed."""
+        if not isinstance(other, ClassStatistics) or self._settings() != other._settings():
+            theirs = other._settings() if isinstance(other, ClassStatistics) else type(other).__name__
+            raise InputError(f"expected statistics with the same settings {self._settings()}, got {theirs}")
+        self._moments.merge(copy.deepcopy(other._moments).to(self.device))
+        for reason, count in other.left_out.items():
+            self.left_out[reason] += count
+
+    def all_reduce(self, group: Any = None) -> None:
+        """Make every rank hold the statistics of all ranks. Call it once, when each rank has seen its own samples.
+
+        Ranks may have seen unequal numbers of samples, or none. Without an initialised process group it does nothing.
+
+        Raises:
+            InputError: when called a second time without a ``reset`` (the samples would count twice).
+        """
+        import torch.distributed as dist
+
+        if not (dist.is_available() and dist.is_initialized()):
+            return
+        if self._reduced:
+            raise InputError(
+                "these statistics were reduced over all ranks already: expected one all_reduce after a reset"
+            )
+        self._moments.all_reduce(lambda tensor: dist.all_reduce(tensor, group=group))
+        left_out = torch.tensor(list(self.left_out.values()), device=self.device)
+        dist.all_reduce(left_out, group=group)
+        self.left_out = dict(zip(self.left_out, left_out.tolist(), strict=True))
+        self._reduced = True
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings().items() if value is not None)
+        return f"ClassStatistics({settings}): {self.num_samples} samples, {int(self.present.sum())} classes present"
+
+    # ---- keeping -----------------------------------------------------------------------------------------------
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the sums to a device, and future batches with them. The sums stay float64."""
+        self._device = torch.device(device)
+        self._moments = self._moments.to(self._device)
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings, counters and tensors; what ``load_state_dict`` takes."""
+        tensors = {name: tensor.clone() for name, tensor in self._moments.tensors()}
+        return {"settings": self._settings(), "left_out": dict(self.left_out), "reduced": self._reduced, **tensors}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state; raises ``InputError`` if it belongs to statistics with other settings."""
+        if state.get("settings") != self._settings():
+            raise InputError(f"expected a state with the settings {self._settings()}, got {state.get('settings')}")
+        for name, own in self._moments.tensors():
+            given = state.get(name)
+            if not isinstance(given, Tensor) or given.shape != own.shape or given.dtype != own.dtype:
+                found = f"{given.dtype} {tuple(given.shape)}" if isinstance(given, Tensor) else type(given).__name__
+                raise InputError(f"expected {name} as {own.dtype} {tuple(own.shape)} in the state, got {found}")
+        for name, own in self._moments.tensors():
+            own.copy_(state[name])
+        self.left_out, self._reduced = dict(state["left_out"]), bool(state["reduced"])
+
+    def save(self, path: str | Path) -> None:
+        """Write to a safetensors file with a schema name and a SHA-256, atomically."""
+        rest = {"settings": self._settings(), "left_out": self.left_out, "reduced": self._reduced}
+        save_tensors(path, dict(self._moments.tensors()), schema=SCHEMA, metadata=rest)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file written by ``save``; raises ``FileFormatError`` if it is damaged or of another kind."""
+        tensors, rest = load_tensors(path, schema=SCHEMA)
+        try:
+            stats = cls(**rest["settings"], class_counts=tensors.get("class_counts"))
+            stats.load_state_dict({**tensors, **rest})
+        except (InputError, KeyError, TypeError) as error:
+            raise FileFormatError(path, f"its contents do not fit together ({error})") from None
+        return stats
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("num_classes", "dim", "scatter", "normalize", "ignore_index", "nan")
+        return {name: getattr(self, name) for name in names}
+
+
+def _check_size(name: str, size: object) -> None:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise InputError(f"expected {name} as a positive integer, got {size!r}")
+
+
+def _distinct(labels: Tensor, K: int) -> tuple[Tensor, Tensor, Tensor]:
+    # What torch.unique gives, by counting instead of sorting.
+    counts = torch.bincount(labels, minlength=K)
+    classes = counts.nonzero()[:, 0]
+    number = torch.zeros_like(counts)
+    number[classes] = torch.arange(len(classes), device=labels.device)
+    return classes, number[labels], counts[classes]
+
+
+def _checked_counts(class_counts: Tensor | Sequence[int], num_classes: int) -> Tensor:
+    counts = torch.as_tensor(class_counts)
+    if counts.shape != (num_classes,) or counts.is_floating_point() or bool((counts < 0).any()):
+        raise InputError(
+            f"expected class_counts as {num_classes} integers >= 0, got {counts.dtype} {tuple(counts.shape)}"
+        )
+    return counts.to("cpu", torch.int64)

@@ -1,0 +1,140 @@
+"""First and second moments of each class about a provisional centre, and the algebra of moving that centre."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from ._sums import Sums
+
+_MAX_SHARE = 0.5  # a centre moves once its offset makes up more than this share of its class's squares
+
+
+@dataclass
+class Moments:
+    r"""Sums over the samples h of each class c, with r = h - centre_c. All float64 but the counts.
+
+    Any centre near the class serves: the mean is centre + residuals / n, and the scatter about the mean is the scatter
+    about the centre less n (mean - centre)(mean - centre)^T, where nothing cancels while the two are close.
+    """
+
+    counts: Tensor  # (K,) int64
+    checked_at: Tensor  # (K,) int64, the count at which the centre was last checked
+    centres: Tensor  # (K, d)
+    residuals: Tensor  # (K, d), sum of r
+    squares: Tensor  # (K,), sum of |r|^2
+    norms: Tensor  # (K,), sum of |h|
+    scatter: Tensor | None  # (d, d), sum of r r^T over all classes
+    weighted_scatter: Tensor | None  # (d, d), the same with each class divided by its final count
+    class_counts: Tensor | None  # (K,), those final counts
+    narrow: bool = True  # whether every centre is exact in float32
+
+    @classmethod
+    def empty(cls, K: int, d: int, *, full: bool, class_counts: Tensor | None, device: torch.device) -> "Moments":
+        """Moments of no samples."""
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+            return torch.zeros(*shape, dtype=dtype, device=device)
+
+        return cls(
+            counts=zeros(K, dtype=torch.int64),
+            checked_at=zeros(K, dtype=torch.int64),
+            centres=zeros(K, d),
+            residuals=zeros(K, d),
+            squares=zeros(K),
+            norms=zeros(K),
+            scatter=zeros(d, d) if full else None,
+            weighted_scatter=None if class_counts is None else zeros(d, d),
+            class_counts=None if class_counts is None else class_counts.to(device),
+        )
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor that is kept, with its name."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, Tensor):
+                yield item.name, value
+
+    def add(self, classes: Tensor, counts: Tensor, sums: Sums) -> None:
+        """Add sums that were taken about this object's own centres; ``classes`` (m,) are distinct."""
+        self.counts.index_add_(0, classes, counts)
+        self.residuals.index_add_(0, classes, sums.residuals)
+        self.squares.index_add_(0, classes, sums.squares)
+        self.norms.index_add_(0, classes, sums.norms)
+        if self.scatter is not None and sums.scatter is not None:
+            self.scatter += sums.scatter
+        if self.weighted_scatter is not None and sums.weighted_scatter is not None:
+            self.weighted_scatter += sums.weighted_scatter
+
+    def offsets(self) -> Tensor:
+        """Mean less centre, (K, d); zero where a class has no samples."""
+        return self.residuals / self.counts.clamp(min=1)[:, None]
+
+    def move(self, classes: Tensor, centres: Tensor) -> None:
+        """Take the moments of ``classes`` (m,) about new ``centres`` (m, d)."""
+        shift = centres - self.centres[classes]
+        moved = self.counts[classes][:, None] * shift
+        midway = self.residuals[classes] - moved / 2
+        self.squares[classes] -= 2 * torch.linalg.vecdot(shift, midway)
+        if self.scatter is not None:
+            cross = shift.T @ midway
+            self.scatter -= cross + cross.T
+        if self.weighted_scatter is not None and self.class_counts is not None:
+            cross = (shift / self.class_counts[classes].clamp(min=1)[:, None]).T @ midway
+            self.weighted_scatter -= cross + cross.T
+        self.residuals[classes] -= moved
+        self.centres[classes] = centres
+
+    def tend_centres(self, classes: Tensor, *, narrow: bool) -> None:
+        """Move the centres of ``classes`` that lie too far off their means. ``narrow`` keeps them exact in float32."""
+        self.narrow &= narrow
+        counts = self.counts[classes]
+        due = counts >= 2 * self.checked_at[classes].clamp(min=1)  # seldom enough to cost next to nothing
+        classes, counts = classes[due], counts[due]
+        if not len(classes):
+            return
+        self.checked_at[classes] = counts
+        offsets = self.residuals[classes] / counts[:, None]
+        far = counts * torch.linalg.vecdot(offsets, offsets) > _MAX_SHARE * self.squares[classes]
+        if bool(far.any()):
+            means = self.centres[classes[far]] + offsets[far]
+            self.move(classes[far], means.float().double() if narrow else means)
+
+    def narrow_centres(self, classes: Tensor) -> None:
+        """Round the centres of ``classes`` to float32, so that residuals of float32 rows are formed without error."""
+        if self.narrow:
+            return
+        centres = self.centres[classes]
+        rounded = centres.float().double()
+        wide = (rounded != centres).any(dim=1)
+        if bool(wide.any()):
+            self.move(classes[wide], rounded[wide])
+        self.narrow = len(classes) == len(self.counts)
+
+    def merge(self, other: "Moments") -> None:
+        """Add the moments of other samples, both first moved to the joint means. ``other`` changes its centres too."""
+        own, joint = self.centres + self.offsets(), other.centres + other.offsets()
+        share = other.counts / (self.counts + other.counts).clamp(min=1)
+        centres = own + share[:, None] * (joint - own)
+        every = torch.arange(len(centres), device=centres.device)
+        self.narrow = False
+        self.move(every, centres)
+        other.move(every, centres)
+        sums = Sums(other.residuals, other.squares, other.norms, other.scatter, other.weighted_scatter)
+        self.add(every, other.counts, sums)
+
+    def all_reduce(self, reduce: Callable[[Tensor], object]) -> None:
+        """Add the moments of all ranks, each first moved to the joint means; ``reduce`` sums a tensor over ranks."""
+        total, means = self.counts.clone(), self.counts[:, None] * (self.centres + self.offsets())
+        reduce(total)
+        reduce(means)
+        self.narrow = False
+        self.move(torch.arange(len(means), device=means.device), means / total.clamp(min=1)[:, None])
+        for name, tensor in self.tensors():
+            if name not in ("centres", "checked_at", "class_counts"):
+                reduce(tensor)
+
+    def to(self, device: torch.device) -> "Moments":
+        """The same moments on another device."""
+        return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors()})
