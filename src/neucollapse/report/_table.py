@@ -1,0 +1,82 @@
+"""The table of every metric: a row a metric and layer, its values side by side for the splits."""
+
+from dataclasses import dataclass
+
+from ._run import Definition, Flag, Metric, Run
+from ._text import number
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value as it is read, in full for those who copy it, and if it is absent the reason."""
+
+    text: str
+    full: str
+    absent: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A metric of one layer."""
+
+    name: str
+    definition: Definition
+    cells: list[Cell]
+    optimum: str
+    notes: list[str]
+
+    @property
+    def measured(self) -> bool:
+        """Whether at least one split has a number."""
+        return any(not cell.absent for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows under one heading: a family of metrics, or an inner layer."""
+
+    heading: str
+    rows: list[Row]
+
+
+def table(run: Run) -> list[Group]:
+    """Every metric of the run: by family for the input of the classifier, then layer by layer."""
+    groups: dict[str, list[Row]] = {}
+    pairs = list(dict.fromkeys((row.layer, row.name) for row in run.metrics))
+    for layer, name in sorted(pairs, key=lambda pair: pair[0] != ""):  # stable: keeps the order of the result
+        heading = f"Layer {layer}" if layer else run.definition(name).family or name.partition("/")[0]
+        groups.setdefault(heading, []).append(_row(run, name, layer))
+    return [Group(heading, rows) for heading, rows in groups.items()]
+
+
+def _row(run: Run, name: str, layer: str) -> Row:
+    found = [run.find(name, split, layer) for split in run.splits]
+    optima = dict.fromkeys(number(row.optimum) for row in found if row is not None and row.optimum is not None)
+    reasons = dict.fromkeys(row.absent for row in found if row is not None and row.value is None and row.absent)
+    return Row(
+        name=name,
+        definition=run.definition(name),
+        cells=[_cell(row) for row in found],
+        optimum=" / ".join(optima) or "—",
+        notes=[f"Absent: {reason}" for reason in reasons] + _sentences(run, name, found),
+    )
+
+
+def _cell(row: Metric | None) -> Cell:
+    if row is None:
+        return Cell("—", "", "not measured")
+    if row.value is None:
+        return Cell("absent", "", row.absent or "no reason was written")
+    return Cell(number(row.value), repr(row.value), "")
+
+
+def _sentences(run: Run, name: str, found: list[Metric | None]) -> list[str]:
+    """Flags that concern this metric: by its key, its name, or its name without the part it is taken on."""
+    keys = {name, *(row.key for row in found if row is not None)}
+    return list(dict.fromkeys(flag.sentence for flag in run.flags if flag.where in keys))
+
+
+def general_flags(run: Run) -> list[Flag]:
+    """All flags, warnings first, equal sentences once."""
+    ordered = sorted(run.flags, key=lambda flag: flag.severity != "warning")
+    return list({(flag.sentence, flag.where): flag for flag in ordered}.values())

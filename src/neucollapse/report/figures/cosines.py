@@ -1,0 +1,73 @@
+"""Distribution of the cosines of all pairs of classes, where a Gram matrix would be too large to read."""
+
+import numpy as np
+
+from .._run import Run
+from .._text import number, plot_text
+from ._cosine import centred, codes, pairs
+from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, packed, vertical
+from .gram import MOST_CLASSES
+
+_MOST_ROWS = 2000
+_BINS = 120
+
+
+def build(run: Run) -> Figure | str:
+    """The figure, or the reason why there is none."""
+    if run.num_classes <= MOST_CLASSES:
+        return ""  # the Gram matrices show every pair
+    # Every s-th class, so that 50,000 classes never need all their pairs.
+    step = -(-run.num_classes // _MOST_ROWS)
+    cosines = {title: pairs(units[::step]) for title, units in codes(run).items()}
+    cosines = {title: values for title, values in cosines.items() if len(values)}
+    if not cosines:
+        return "Angles between classes: the run holds neither class means nor a classifier."
+    target = cosines.pop("Optimal code", None)
+    about = "about their common mean" if centred(run) else "about the origin"
+    sample = f" Of the {run.num_classes:,} classes, every {step}th is taken." if step > 1 else ""
+    return Figure(
+        id="gram",
+        heading="Angles between classes",
+        caption=f"How the cosines of all pairs of class vectors, taken {about}, are distributed. The further left the right "
+        f"end of a curve, the better the two closest classes are kept apart.{sample}",
+        panels=[_panel(cosines, target)],
+        legend=[Swatch(title, SERIES[i % len(SERIES)]) for i, title in enumerate(cosines)],
+    )
+
+
+def _panel(cosines: dict[str, np.ndarray], target: np.ndarray | None) -> Panel:
+    everything = np.concatenate(list(cosines.values()))
+    edges = np.linspace(everything.min() - 1e-3, everything.max() + 1e-3, _BINS + 1)
+    data = [_curve(title, values, edges, SERIES[i % len(SERIES)]) for i, (title, values) in enumerate(cosines.items())]
+    shapes, annotations = [], []
+    if target is not None and len(target):
+        line, label = vertical(float(target.max()), f"closest pair of the optimal code, {number(float(target.max()))}")
+        shapes, annotations = [line], [label]
+    closest = "; ".join(f"{title}: closest pair {number(float(values.max()))}" for title, values in cosines.items())
+    return Panel(
+        title="Cosines of all pairs of classes",
+        note=closest,
+        data=data,
+        layout=layout(
+            xaxis=axis("cosine of a pair of classes"),
+            yaxis=axis("share of pairs (%)", rangemode="tozero"),
+            shapes=shapes,
+            annotations=annotations,
+        ),
+        shape="wide",
+    )
+
+
+def _curve(title: str, values: np.ndarray, edges: np.ndarray, name: str) -> Json:
+    counts, _ = np.histogram(values, edges)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": plot_text(title),
+        "x": packed((edges[1:] + edges[:-1]) / 2),
+        "y": packed(100 * counts / len(values)),
+        "line": {"color": colour(name), "width": 2, "shape": "hvh"},
+        "fill": "tozeroy",
+        "fillcolor": colour(name, 0.15),
+        "hovertemplate": "cosine %{x:.3f}<br>%{y:.2f} % of pairs",
+    }

@@ -1,0 +1,88 @@
+"""Gram matrices of class means and weights beside that of the optimal code, on one colour scale."""
+
+import numpy as np
+
+from .._run import Run
+from .._text import number, plot_text, shorten
+from ._cosine import centred, codes, pairs
+from ._plot import Figure, Json, Panel, axis, colour, layout, packed
+
+MOST_CLASSES = 200
+_LABELLED = 24
+_SCALE = [[0, colour("cold")], [0.5, colour("neutral")], [1, colour("warm")]]
+
+
+def build(run: Run) -> Figure | str:
+    """The figure, or the reason why there is none."""
+    if run.num_classes > MOST_CLASSES:
+        return ""  # pair cosines are shown as a histogram instead
+    found = codes(run)
+    if not found:
+        return "Gram matrices: the run holds neither class means nor a classifier."
+    about = "about their common mean" if centred(run) else "about the origin"
+    return Figure(
+        id="gram",
+        heading="Angles between classes",
+        caption=f"Cosine between every two class vectors, taken {about}: blue points apart, red points together. At collapse "
+        "means and weights show the same pattern as the optimal code"
+        + (", where every two classes are at the same angle." if centred(run) else "."),
+        panels=[_panel(run, title, units) for title, units in found.items()],
+        colour_bar=True,
+    )
+
+
+def _panel(run: Run, title: str, units: np.ndarray) -> Panel:
+    names = distinct([plot_text(shorten(name, 60)) for name in run.classes])
+    trace: Json = {
+        "type": "heatmap",
+        "z": packed(units @ units.T),
+        "x": names,
+        "y": names,
+        "zmin": -1,
+        "zmax": 1,
+        "colorscale": _SCALE,
+        "showscale": False,
+        "hoverongaps": False,
+        "xgap": 1 if run.num_classes <= 40 else 0,
+        "ygap": 1 if run.num_classes <= 40 else 0,
+        "hovertemplate": "%{y} · %{x}<br>cosine %{z:.3f}<extra></extra>",
+    }
+    ticks = _ticks(run)
+    return Panel(
+        title=title,
+        note=_summary(units),
+        data=[trace],
+        layout=layout(
+            xaxis=axis(type="category", showgrid=False, constrain="domain", **ticks),
+            yaxis=axis(
+                type="category", showgrid=False, autorange="reversed", scaleanchor="x", constrain="domain", **ticks
+            ),
+            margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        ),
+        shape="square",
+    )
+
+
+def _ticks(run: Run) -> Json:
+    if run.num_classes > _LABELLED:
+        return {"showticklabels": False, "ticks": ""}
+    return {
+        "tickvals": list(range(run.num_classes)),
+        "ticktext": [plot_text(shorten(name, 12)) for name in run.classes],
+        "ticks": "",
+    }
+
+
+def _summary(units: np.ndarray) -> str:
+    cosines = pairs(units)
+    if not len(cosines):
+        return "fewer than two classes are present"
+    absent = int((~np.isfinite(units).all(axis=1)).sum())
+    low, high = number(float(cosines.min())), number(float(cosines.max()))
+    text = f"cosines {low} to {high}" if low != high else f"every cosine is {low}"
+    return text + (f"; {absent} of {len(units)} classes absent" if absent else "")
+
+
+def distinct(names: list[str]) -> list[str]:
+    """The same names, with the number of the class behind each where any two are equal: an axis needs one name a row."""
+    return names if len(set(names)) == len(names) else [f"{name} · {k}" for k, name in enumerate(names)]

@@ -1,0 +1,100 @@
+"""Distribution of the cosine margins of the samples, with zero and the largest possible margin marked."""
+
+import numpy as np
+
+from .._run import Run
+from .._text import number, plot_text
+from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, packed, split_name, vertical
+
+# Metrics whose optimum is the largest margin that all K classes can have at once in d dimensions.
+_OPTIMUM = ("gnc2/margin", "gnc2/margin@weight", "margin/cosine_min")
+
+
+def build(run: Run) -> Figure | str:
+    """The figure, or the reason why there is none."""
+    found = {split: histogram for split in run.splits if (histogram := _histogram(run, split)) is not None}
+    if not found:
+        return "Margins: the run holds no histogram of margins, which needs a classifier and a pass over the samples."
+    best = _largest(run)
+    known = (
+        f" The dashed line at {number(best)} is the largest margin that {run.num_classes} classes can all have in {run.dim} dimensions."
+        if best is not None
+        else ""
+    )
+    return Figure(
+        id="margins",
+        heading="Margins of the samples",
+        caption="The cosine margin of a sample is its cosine with the weight of its own class, less the largest cosine with "
+        f"another. Below 0 it is closer in angle to another class.{known}",
+        panels=[_panel(run, found, best)],
+        legend=[
+            Swatch(split_name(split), SERIES[i % len(SERIES)])
+            for i, split in enumerate(run.splits)
+            if split in found and split
+        ],
+    )
+
+
+def _histogram(run: Run, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+    edges, counts = run.array("margin_edges", split), run.array("margin_counts", split)
+    if edges is None or counts is None or not counts.sum() > 0:
+        return None
+    return edges.astype(np.float64), counts.astype(np.float64)
+
+
+def _largest(run: Run) -> float | None:
+    rows = (run.find(name, split) for name in _OPTIMUM for split in run.splits)
+    return next((row.optimum for row in rows if row is not None and row.optimum is not None), None)
+
+
+def _panel(run: Run, found: dict[str, tuple[np.ndarray, np.ndarray]], best: float | None) -> Panel:
+    data = [_bars(split, *found[split], SERIES[run.splits.index(split) % len(SERIES)]) for split in found]
+    low, high = _range(list(found.values()), best)
+    marks = [vertical(0, "0", name="soft", dash="solid")]
+    if best is not None:
+        marks.append(
+            vertical(best, f"largest possible, {number(best)}", anchor="right" if best > (low + high) / 2 else "left")
+        )
+    return Panel(
+        title="Share of samples by cosine margin",
+        note="; ".join(_note(split, *found[split]) for split in found),
+        data=data,
+        layout=layout(
+            xaxis=axis("cosine margin", range=[low, high]),
+            yaxis=axis("share of samples (%)", rangemode="tozero"),
+            shapes=[line for line, _ in marks],
+            annotations=[label for _, label in marks],
+            barmode="overlay",
+            bargap=0,
+        ),
+        shape="wide",
+    )
+
+
+def _bars(split: str, edges: np.ndarray, counts: np.ndarray, name: str) -> Json:
+    return {
+        "type": "bar",
+        "name": plot_text(split_name(split)),
+        "x": packed((edges[1:] + edges[:-1]) / 2, "f8"),
+        "width": packed(np.diff(edges), "f8"),
+        "y": packed(100 * counts / counts.sum()),
+        "marker": {"color": colour(name, 0.6), "line": {"width": 0}},
+        "hovertemplate": "margin %{x:.3f}<br>%{y:.2f} % of samples",
+    }
+
+
+def _range(histograms: list[tuple[np.ndarray, np.ndarray]], best: float | None) -> tuple[float, float]:
+    """From the first to the last bin that holds a sample, with 0 and the largest margin in view."""
+    ends = [0.0] if best is None else [0.0, best]
+    for edges, counts in histograms:
+        filled = np.flatnonzero(counts)
+        ends += [edges[filled[0]], edges[filled[-1] + 1]]
+    pad = 0.04 * (max(ends) - min(ends)) or 0.1
+    return float(min(ends) - pad), float(max(ends) + pad)
+
+
+def _note(split: str, edges: np.ndarray, counts: np.ndarray) -> str:
+    below = counts[edges[1:] <= 0].sum() / counts.sum()
+    middle = edges[np.searchsorted(np.cumsum(counts), counts.sum() / 2) + 1]
+    text = f"median about {number(float(middle))}, {number(float(100 * below))} % below 0"
+    return f"{split}: {text}" if split else text

@@ -1,0 +1,112 @@
+"use strict";
+// Draws the plots in the colours of the style sheet, redraws them for light, dark and paper, and filters the table.
+(() => {
+  const root = document.documentElement;
+  const plots = JSON.parse(document.getElementById("plots").textContent);
+  const places = [...document.querySelectorAll("[data-plot]")];
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+  const coarse = matchMedia("(pointer: coarse)").matches;
+  const config = {
+    displaylogo: false,
+    responsive: true,
+    showSendToCloud: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "resetCameraLastSave3d", "tableRotation"],
+  };
+
+  // A hidden element tells what a colour of the style sheet is in the present theme.
+  const probe = document.body.appendChild(document.createElement("span"));
+  probe.hidden = true;
+
+  // {"$": "ink", "a": 0.5} stands for the colour --ink of the style sheet, half transparent.
+  function colour({ $: name, a: alpha }) {
+    if (name === "clear") return "rgba(0,0,0,0)";
+    probe.style.color = `var(--${name})`;
+    const channels = getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3);
+    return alpha === undefined ? `rgb(${channels})` : `rgba(${channels},${alpha})`;
+  }
+
+  function resolve(item) {
+    if (Array.isArray(item)) return item.map(resolve);
+    if (item === null || typeof item !== "object") return item;
+    if (typeof item.$ === "string") return colour(item);
+    return Object.fromEntries(Object.entries(item).map(([key, part]) => [key, resolve(part)]));
+  }
+
+  function draw(place) {
+    const figure = resolve(plots[Number(place.dataset.plot)]);
+    figure.layout.font.family = getComputedStyle(document.body).fontFamily;
+    // A finger that drags over a flat plot means to scroll the page.
+    if (coarse && !figure.layout.scene) figure.layout.dragmode = false;
+    if (place.layout && place.layout.scene) figure.layout.scene.camera = place.layout.scene.camera;
+    return Plotly.react(place, figure.data, figure.layout, { ...config, displayModeBar: coarse ? false : "hover" });
+  }
+
+  const visible = (place) => place.offsetParent !== null;
+
+  async function drawAll() {
+    for (const place of places.filter(visible)) {
+      await draw(place);
+      await new Promise((done) => setTimeout(done)); // let the page answer between two plots
+    }
+    root.dataset.drawn = String(places.filter((place) => place.classList.contains("js-plotly-plot")).length);
+  }
+
+  function redraw() {
+    places.filter((place) => place.classList.contains("js-plotly-plot")).forEach(draw);
+  }
+
+  // Plots inside a closed <details> have no size until it opens.
+  for (const more of document.querySelectorAll("details.more")) {
+    more.addEventListener("toggle", () => {
+      if (more.open) more.querySelectorAll("[data-plot]").forEach((place) => draw(place));
+    });
+  }
+
+  document.getElementById("theme").addEventListener("click", () => {
+    const dark = root.dataset.theme === "dark" || (root.dataset.theme === "auto" && prefersDark.matches);
+    root.dataset.theme = dark ? "light" : "dark";
+    redraw();
+  });
+  prefersDark.addEventListener("change", redraw);
+
+  // Paper is light and has a width of its own; the class gives it to the page before the printer measures.
+  let screen = null;
+  addEventListener("beforeprint", () => {
+    if (screen) return;
+    const closed = [...document.querySelectorAll("details:not([open]):not(.screen-only)")];
+    screen = { theme: root.dataset.theme, closed };
+    root.dataset.theme = "light";
+    root.classList.add("paper");
+    closed.forEach((item) => (item.open = true));
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    if (!screen) return;
+    root.dataset.theme = screen.theme;
+    root.classList.remove("paper");
+    screen.closed.forEach((item) => (item.open = false));
+    screen = null;
+    redraw();
+  });
+
+  function filterTable() {
+    const words = document.getElementById("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const measured = document.getElementById("measured").checked;
+    let shown = 0;
+    const rows = [...document.querySelectorAll("tr.metric")];
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word)) || (measured && row.classList.contains("absent"));
+      shown += row.hidden ? 0 : 1;
+    }
+    for (const body of document.querySelectorAll("tbody")) body.hidden = !body.querySelector("tr.metric:not([hidden])");
+    document.getElementById("count").textContent = `${shown} of ${rows.length} shown`;
+  }
+  if (document.getElementById("filter")) {
+    document.getElementById("filter").addEventListener("input", filterTable);
+    document.getElementById("measured").addEventListener("change", filterTable);
+    filterTable();
+  }
+
+  drawAll();
+})();
