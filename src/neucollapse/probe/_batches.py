@@ -1,0 +1,139 @@
+"""What a loader may yield, and how a model is called on it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .._errors import InputError
+
+LABEL_KEYS = ("labels", "label", "y", "targets", "target")
+Forward = Callable[[nn.Module, Any], Any]
+_FORMS = "(inputs, labels), or a dict of inputs and one of " + "/".join(LABEL_KEYS)
+
+
+def split_batch(batch: object, where: str) -> tuple[Any, Tensor]:
+    """The inputs and the integer labels of a batch; singleton label dimensions after the first are dropped.
+
+    Raises:
+        InputError: if the batch has another form, or its labels are not integers.
+    """
+    if isinstance(batch, Mapping):
+        inputs, labels = _split_mapping(batch, where)
+    elif isinstance(batch, Sequence) and not isinstance(batch, str) and len(batch) == 2:
+        inputs, labels = batch
+    else:
+        raise InputError(f"{where}: expected {_FORMS}; got {describe(batch)}. Wrap the loader so that it yields pairs")
+    return inputs, _check_labels(labels, where)
+
+
+def _split_mapping(batch: Mapping[str, Any], where: str) -> tuple[dict[str, Any], Any]:
+    found = [key for key in LABEL_KEYS if key in batch]
+    if len(found) != 1 or len(batch) < 2:
+        raise InputError(f"{where}: expected {_FORMS}; got {describe(batch)}")
+    labels = batch[found[0]]
+    _refuse_unshifted(batch.get("input_ids"), labels, where)
+    return {key: value for key, value in batch.items() if key != found[0]}, labels
+
+
+def _refuse_unshifted(tokens: object, labels: object, where: str) -> None:
+    """Causal language models shift labels inside their loss; their logits at t belong to the label at t + 1."""
+    if not (isinstance(tokens, Tensor) and isinstance(labels, Tensor) and labels.ndim == 2):
+        return
+    if tokens.shape == labels.shape and bool(((tokens == labels) | (labels < 0)).all()):
+        raise InputError(
+            f"{where}: the labels equal the input tokens, so they are not yet shifted by one as next-token labels. "
+            "Yield (dict of inputs, labels) pairs with labels[:, :-1] = input_ids[:, 1:] and labels[:, -1] = -100"
+        )
+
+
+def _check_labels(labels: object, where: str) -> Tensor:
+    if isinstance(labels, Tensor | np.ndarray | Sequence) and not isinstance(labels, str):
+        try:
+            tensor = torch.as_tensor(labels)
+        except (ValueError, TypeError, RuntimeError):
+            raise InputError(f"{where}: expected integer labels, got {describe(labels)}") from None
+    else:
+        raise InputError(f"{where}: expected integer labels, got {describe(labels)}")
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        raise InputError(
+            f"{where}: expected class indices as integers, got labels of {tensor.dtype} with shape "
+            f"{tuple(tensor.shape)}. Mixed or one-hot labels have no single class: use a loader without mixing"
+        )
+    if tensor.ndim == 0:
+        raise InputError(f"{where}: expected one label a sample, got a single number")
+    return tensor.reshape(squeezed(tensor.shape)).long()
+
+
+def squeezed(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape without singleton dimensions after the first."""
+    return (shape[0], *(size for size in shape[1:] if size != 1))
+
+
+def call(model: nn.Module, inputs: Any, forward: Forward | None = None) -> Any:
+    """Run the model: a tensor is its argument, a tuple its arguments, a dict its keyword arguments.
+
+    Of a dict only what ``model.forward`` accepts is passed, as trainers do; a single entry under an unknown name is
+    passed by position.
+    """
+    if forward is not None:
+        return forward(model, inputs)
+    if isinstance(inputs, Mapping):
+        arguments, keywords = _bind(model, inputs)
+        return model(*arguments, **keywords)
+    # A packed sequence is a tuple too, but one argument: it has a ``to`` of its own.
+    several = isinstance(inputs, tuple | list) and not hasattr(inputs, "to")
+    return model(*inputs) if several else model(inputs)
+
+
+def _bind(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    parameters = signature(model.forward).parameters.values()
+    by_name = {p.name for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)}
+    any_name = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
+    accepted = {key: value for key, value in inputs.items() if key in by_name}
+    if any_name and (accepted or not by_name):
+        return (), dict(inputs)
+    if accepted:
+        return (), accepted
+    if len(inputs) == 1:
+        return tuple(inputs.values()), {}
+    raise InputError(
+        f"expected inputs that {type(model).__name__}.forward accepts ({sorted(by_name)}), got {describe(inputs)}. "
+        "Rename them in the loader, or pass forward=, a function of (model, inputs)"
+    )
+
+
+def copied_to(inputs: Any, device: torch.device) -> Any:
+    """The same structure with every tensor copied to the device, so that a model cannot write into the loader's."""
+    if isinstance(inputs, np.ndarray):
+        inputs = torch.as_tensor(inputs)
+    if isinstance(inputs, Tensor):
+        return inputs.detach().to(device, copy=True)
+    if isinstance(inputs, Mapping):
+        return {key: copied_to(value, device) for key, value in inputs.items()}
+    if hasattr(inputs, "to"):
+        return inputs.to(device)
+    if isinstance(inputs, tuple | list):
+        return tuple(copied_to(value, device) for value in inputs)
+    return inputs
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the first parameter or buffer of the model lies; the CPU for a model without any."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def describe(value: object) -> str:
+    """What a value is, in a few words: for error messages."""
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{type(value).__name__} of shape {tuple(value.shape)} and {value.dtype}"
+    if isinstance(value, Mapping):
+        return f"{type(value).__name__} with keys {list(value)}"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} of {len(value)} ({', '.join(describe(item) for item in value[:4])})"
+    return type(value).__name__

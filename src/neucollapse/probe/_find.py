@@ -1,0 +1,92 @@
+"""``find_classifier``: the last linear map of any model, found by running it or, without data, by its structure."""
+
+from typing import Any
+
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from .._errors import InputError
+from ._batches import Forward, call, copied_to, device_of
+from ._classifier import Classifier, as_classifier, candidates, listing
+from ._identify import by_running
+from ._state import RandomState, undisturbed, unwrap
+from ._structure import by_structure
+
+
+def find_classifier(
+    model: nn.Module, example: Any = None, *, name: str | nn.Module | None = None, forward: Forward | None = None
+) -> Classifier:
+    """Find the classifier of a model: the layer whose output is the model's output.
+
+    With an example the model is run once (eval mode, no gradients, state restored) and the classifier is the layer
+    with a ``(K, d)`` weight, taking d numbers, whose output is the model's output; softmax, log-softmax or a
+    temperature after it are seen through. Without an example it is what the model declares (``get_classifier``,
+    ``get_output_embeddings``), else the layer under a common name (fc, classifier, head, ...), else the last linear
+    layer.
+
+    Args:
+        model: any module; parallel wrappers and ``torch.compile`` are looked through.
+        example: the inputs of a batch: a tensor, a tuple of arguments or a dict of keyword arguments.
+        name: the layer's dotted name, or the layer itself, where you know it; then nothing is searched.
+        forward: called as ``forward(model, example)`` in place of ``model(example)``.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        InputError: if there is none, or several layers could be it; the message names them.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3))
+        >>> find_classifier(model, torch.zeros(2, 8))
+        Classifier('2' (Linear, K=3, d=4, bias))
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"expected the model to be a torch.nn.Module, got {type(model).__name__}")
+    model = unwrap(model)
+    _refuse_uninitialised(model)
+    with RandomState().active(), undisturbed(model):
+        if name is not None:
+            return _usable(_named(model, name))
+        if example is None:
+            return _usable(by_structure(model))
+        inputs = copied_to(example, device_of(model))
+        return _usable(by_running(model, lambda: call(model, inputs, forward)))
+
+
+def _named(model: nn.Module, name: str | nn.Module) -> Classifier:
+    modules = dict(model.named_modules())
+    if isinstance(name, nn.Module):
+        matches = [known for known, module in modules.items() if module is name]
+    else:
+        # A name read off a wrapped model starts with the wrapper's attribute.
+        names = (name, name.removeprefix("module."), name.removeprefix("_orig_mod."))
+        matches = [known for known in names if known in modules]
+    if not matches:
+        asked = repr(name) if isinstance(name, str) else f"the given {type(name).__name__}"
+        raise InputError(f"the model has no layer {asked}; its linear layers are {listing(candidates(model))}")
+    if (classifier := as_classifier(matches[0], modules[matches[0]])) is None:
+        kind = type(modules[matches[0]]).__name__
+        raise InputError(
+            f"expected classifier={matches[0]!r} to have a weight of shape (K, d); {kind} has none. "
+            f"The model's linear layers are {listing(candidates(model))}"
+        )
+    return classifier
+
+
+def _refuse_uninitialised(model: nn.Module) -> None:
+    lazy = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if is_lazy(tensor)]
+    if lazy:
+        raise InputError(
+            f"the model has parameters without a shape yet ({lazy[0]}, ...): run one batch through it first"
+        )
+
+
+def _usable(classifier: Classifier) -> Classifier:
+    if classifier.num_classes < 2:
+        raise InputError(
+            f"expected a classifier of at least 2 classes, got {classifier}. For a model with one sigmoid output give "
+            "it the two-class head of rows 0 and w with biases 0 and b, which has the same decisions"
+        )
+    return classifier

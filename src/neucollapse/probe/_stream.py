@@ -1,0 +1,295 @@
+"""``feature_batches``: run a loader through a model and yield features, with both left as they were."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from .._errors import InputError, NonDeterministicWarning, TrainModeWarning
+from .._types import Float, Int
+from ._batches import Forward, call, copied_to, device_of, split_batch, squeezed
+from ._checks import batch_dependence, change_between, loader_complaints
+from ._classifier import Classifier
+from ._find import find_classifier
+from ._fingerprint import Fingerprint
+from ._layers import Pool
+from ._state import Mode, RandomState, generators_of, undisturbed, unwrap
+from ._tap import Captured, FeatureTap, Layers, checked_names, checked_pool
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureBatch:
+    """The features of one batch, on the model's device. ``N`` counts labels: samples, tokens or pixels.
+
+    Attributes:
+        features: the classifier's input, ``(N, d)``, before any normalisation it does inside.
+        labels: int64; ``ignore_index`` values pass through.
+        decisions: the class with the largest output of the model's classifier.
+        layers: for each measured inner layer its output, one vector a label, ``(N, d_layer)``.
+        logits: the classifier's output ``(N, K)`` if asked for.
+    """
+
+    features: Float[Tensor, "N d"]
+    labels: Int[Tensor, "N"]
+    decisions: Int[Tensor, "N"]
+    layers: dict[str, Tensor]
+    logits: Tensor | None = None
+
+
+class FeatureBatches(Iterable[FeatureBatch]):
+    """Batches of features of a model over a loader; iterate as often as needed. Made by ``feature_batches``.
+
+    Between two batches, and after an early end or an exception, model, gradient mode and random numbers are as the
+    caller left them. A second pass is compared with the first (``Fingerprint``).
+
+    Attributes:
+        classifier: the classifier; read before the first pass it takes one batch from the loader to find it.
+        layers: names of the inner layers measured.
+        skipped: for each layer of ``layers="auto"`` that is not measured, why.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loader: Iterable[Any],
+        *,
+        classifier: str | nn.Module | Classifier | None,
+        layers: Layers,
+        pool: Pool,
+        mode: Mode,
+        forward: Forward | None,
+        logits: bool,
+        strict: bool,
+        allow_empty: bool,
+        device: torch.device | str | None,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise InputError(f"expected the model to be a torch.nn.Module, got {type(model).__name__}")
+        if not isinstance(loader, Iterable):
+            raise InputError(f"expected the loader to be an iterable of batches, got {type(loader).__name__}")
+        if mode not in get_args(Mode):
+            raise InputError(f'expected mode to be "eval" or "keep", got {mode!r}')
+        self._model = unwrap(model)
+        self._loader = loader
+        self._asked = classifier
+        self._classifier = classifier if isinstance(classifier, Classifier) else None
+        self._is_auto = layers == "auto"
+        self.layers: list[str] = [] if layers == "auto" else checked_names(self._model, layers)
+        self.skipped: dict[str, str] = {}
+        self._pool: Pool = checked_pool(pool)
+        self._mode: Mode = mode
+        self._forward = forward
+        self._logits = logits
+        self._strict = strict
+        self._allow_empty = allow_empty
+        self._device = device_of(self._model) if device is None else torch.device(device)
+        self._is_checked = False
+        self._first: Fingerprint | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the loader can be read again; an iterator, such as a generator, cannot."""
+        return not isinstance(self._loader, Iterator)
+
+    @property
+    def classifier(self) -> Classifier:
+        """The classifier of the model."""
+        if self._classifier is None:
+            self._classifier = self._peek()
+        return self._classifier
+
+    def __len__(self) -> int:
+        return len(self._loader)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[FeatureBatch]:
+        self._check_loader()
+        seen = Fingerprint()
+        random = RandomState(generators_of(self._loader))
+        with random.active():
+            batches = iter(self._loader)
+        for index in count():
+            # Within this block alone do the loader and the model run: nothing of theirs stays set at the yield.
+            with random.active():
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    break
+                result = self._extract(batch, f"batch {index} of the loader")
+            seen.update(result.features, result.labels)
+            yield result
+        self._finish(seen)
+
+    def _extract(self, batch: Any, where: str) -> FeatureBatch:
+        inputs, labels = split_batch(batch, where)
+        try:
+            if not self._is_checked:
+                self._check_model(inputs, labels)
+            captured = self._run(inputs, labels)
+        except Exception as error:
+            error.add_note(f"in {where}, with labels of shape {tuple(labels.shape)}")
+            raise
+        if squeezed(captured.positions) != tuple(labels.shape):
+            raise InputError(
+                f"{where}: expected one label for each feature: the classifier {self.classifier} took features of "
+                f"shape {(*captured.positions, self.classifier.dim)}, the labels have shape {tuple(labels.shape)}"
+            )
+        labels = labels.reshape(-1).to(captured.features.device)
+        return FeatureBatch(captured.features, labels, captured.decisions, captured.layers, captured.logits)
+
+    def _run(self, inputs: Any, labels: Tensor, layers: Layers | None = None) -> Captured:
+        names = self.layers if layers is None else layers
+        tap = FeatureTap(
+            self._model, self.classifier, names, pool=self._pool, label_dims=labels.ndim, logits=self._logits
+        )
+        # Copied for each run, because a model may write into its input.
+        copy = copied_to(inputs, self._device)
+        with undisturbed(self._model, mode=self._mode), tap:
+            call(self._model, copy, self._forward)
+            return tap.take()
+
+    def _check_model(self, inputs: Any, labels: Tensor) -> None:
+        """Once, on the first batch: find the classifier, settle the layers, compare two forward passes."""
+        if any(module.training for module in self._model.modules()):
+            self._complain(_train_mode(self._mode), TrainModeWarning)
+        if self._classifier is None:
+            self._classifier = self._find(inputs)
+        one = self._run(inputs, labels, "auto" if self._is_auto else None)
+        self.layers, self.skipped = list(one.layers), one.skipped
+        other = self._run(inputs, labels)
+        if change := change_between(one, other):
+            self._complain(
+                f"two forward passes of the model over the same batch differ: {change}. Is dropout or another source "
+                "of noise active?",
+                NonDeterministicWarning,
+            )
+        if self._mode == "eval" and (reason := batch_dependence(self._model)):
+            self._complain(reason, NonDeterministicWarning)
+        self._is_checked = True
+
+    def _find(self, inputs: Any) -> Classifier:
+        asked = None if isinstance(self._asked, Classifier) else self._asked
+        return find_classifier(self._model, inputs, name=asked, forward=self._forward)
+
+    def _peek(self) -> Classifier:
+        if not self.repeatable:
+            raise InputError(
+                "the loader can be read once only: ask for the classifier after the first batch, or name it"
+            )
+        with RandomState(generators_of(self._loader)).active():
+            batch = next(iter(self._loader), None)
+            if batch is None and not self._allow_empty:
+                raise InputError(_EMPTY)
+            # A rank without samples still needs K and d to merge with the others.
+            return self._find(None if batch is None else split_batch(batch, "batch 0 of the loader")[0])
+
+    def _check_loader(self) -> None:
+        if self._first is not None and not self.repeatable:
+            raise InputError("the loader can be read once only (it is an iterator): give a DataLoader or a list")
+        if self._first is None:
+            for complaint in loader_complaints(self._loader):
+                self._complain(complaint, NonDeterministicWarning)
+
+    def _finish(self, seen: Fingerprint) -> None:
+        if seen.count == 0 and not self._allow_empty:
+            raise InputError(_EMPTY)
+        if self._first is None:
+            self._first = seen
+        elif difference := self._first.difference(seen):
+            self._complain(
+                f"a later pass over the loader differs from the first: {difference}. Measure without random "
+                "augmentation and sampling",
+                NonDeterministicWarning,
+            )
+
+    def _complain(self, sentence: str, category: type[Warning]) -> None:
+        if self._strict:
+            raise InputError(sentence)
+        warnings.warn(sentence, category, stacklevel=2)
+
+
+_EMPTY = "the loader gave no samples: expected at least one batch"
+
+
+def _train_mode(mode: Mode) -> str:
+    if mode == "eval":
+        return "the model was in train mode; its features are measured in eval mode and train mode is put back"
+    return (
+        "the model is measured in train mode, as asked: dropout and batch statistics change its features. "
+        'mode="eval" measures the model that is used for predictions'
+    )
+
+
+def feature_batches(
+    model: nn.Module,
+    loader: Iterable[Any],
+    *,
+    classifier: str | nn.Module | Classifier | None = None,
+    layers: Layers = (),
+    pool: Pool = "mean",
+    mode: Mode = "eval",
+    forward: Forward | None = None,
+    logits: bool = False,
+    strict: bool = False,
+    allow_empty: bool = False,
+    device: torch.device | str | None = None,
+) -> FeatureBatches:
+    """Run a loader through a model and yield what its classifier receives, batch by batch.
+
+    The model runs in eval mode without gradients. Its train flags, buffers and hooks, the gradient mode, the inputs
+    and the random numbers of Python, numpy, torch and the loader are bit for bit as before whenever a batch is
+    yielded and at the end, however it ends. A pass draws its random numbers from where the caller's stand, so two
+    passes in a row shuffle alike. On the first batch the model runs up to three times, to find its classifier and to
+    see whether two runs agree.
+
+    Args:
+        model: any module; parallel wrappers and ``torch.compile`` are looked through.
+        loader: an iterable of ``(inputs, labels)``, or of dicts with ``labels``, ``label``, ``y``, ``targets`` or
+            ``target`` beside the inputs. Inputs are a tensor, a tuple of arguments or a dict of keyword arguments;
+            labels are integers, ``(B,)``, or ``(B, T)`` for a model that classifies tokens.
+        classifier: its name, itself, or what ``find_classifier`` gave; found by running the first batch if None.
+        layers: names of inner layers to yield too, or ``"auto"`` for the main blocks.
+        pool: how an inner output becomes one vector a sample: ``"mean"`` over positions, ``"flatten"``, or a function
+            that returns ``(rows, d)``.
+        mode: ``"eval"``, or ``"keep"`` to leave train flags as they are.
+        forward: called as ``forward(model, inputs)`` in place of the model.
+        logits: yield the classifier's output too, not its decisions alone.
+        strict: raise where this would warn.
+        allow_empty: accept a loader without samples (a rank whose shard is empty).
+        device: where inputs are moved; the device of the model's first parameter if None. The model is not moved.
+
+    Returns:
+        An iterable of ``FeatureBatch``; its ``classifier`` gives K, d, weight and bias.
+
+    Raises:
+        InputError: if an argument or a batch cannot be used, the loader is empty, or ``strict`` and there is something
+            to warn about. Raised while iterating where it concerns batches.
+
+    Warns:
+        TrainModeWarning: if the model is in train mode.
+        NonDeterministicWarning: if two forward passes differ, features depend on their batch, a second pass over the
+            loader differs from the first, or its settings miss or repeat samples.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3)).eval()
+        >>> loader = [(torch.randn(5, 8), torch.tensor([0, 1, 2, 0, 1])) for _ in range(2)]
+        >>> batches = feature_batches(model, loader)
+        >>> [batch.features.shape for batch in batches], batches.classifier.num_classes
+        ([torch.Size([5, 4]), torch.Size([5, 4])], 3)
+    """
+    return FeatureBatches(
+        model,
+        loader,
+        classifier=classifier,
+        layers=layers,
+        pool=pool,
+        mode=mode,
+        forward=forward,
+        logits=logits,
+        strict=strict,
+        allow_empty=allow_empty,
+        device=device,
+    )
