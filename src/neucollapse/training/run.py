@@ -1,0 +1,174 @@
+"""``train``: one run folder from one config, resumed where it was killed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from .. import data
+from .._environment import command_line
+from .._errors import InputError
+from ..data import Dataset
+from ..metrics import CollapseResult
+from ._batches import evaluation_loader, training_loader
+from ._history import with_terminal_phase, write_history
+from ._lightning import Callback, pl, quiet
+from ._progress import EpochProgress
+from ._random import random_state, seed_all, set_random_state
+from ._stop import StopOnSignal
+from .callback import CollapseCallback
+from .checkpoint import RunCheckpoint, SafeCheckpointIO, latest_checkpoint
+from .config import TrainConfig
+from .module import CollapseModule, build_model
+
+_OUTPUTS = ("result.json", "arrays.safetensors", "metrics.parquet", "history.parquet", "report.html", "config.json")
+
+
+def train(config: TrainConfig, run_dir: str | Path, *, resume: bool = True, progress: bool = True) -> CollapseResult:
+    """Train, measure collapse on the way, and leave a run folder.
+
+    The folder holds ``config.json``, ``history.parquet`` (columns epoch, key, value), ``checkpoints/`` and, at the
+    end, the result: ``result.json``, ``arrays.safetensors``, ``metrics.parquet``. The history has ``train/loss`` and
+    ``train/accuracy`` of every epoch, ``train/terminal_phase`` (1 from the first epoch without training error on), and
+    all metrics at the measured epochs.
+
+    A run that was killed, at any moment, goes on from its last complete checkpoint and ends with the same bits, on
+    CPU, as one that was not. A run that is complete is not repeated: its result is read. SIGINT and SIGTERM finish the
+    epoch, save and exit with 130 and 143; a second one exits at once. Global random state and thread count are put back.
+
+    Args:
+        config: the run.
+        run_dir: its folder; created if missing.
+        resume: go on with a run of the same config that is there; False deletes what an earlier run left, and starts
+            over.
+        progress: a bar on standard error.
+
+    Returns:
+        The measurement of the trained model, splits ``train`` and, if the data set has one, ``test``.
+
+    Raises:
+        InputError: when another process is training in the folder, or the folder's run has another config.
+        FileFormatError: when a data set cannot be used, or checkpoints are there and none can be read.
+        MissingExtraError: without the ``train`` extra.
+
+    Example:
+        >>> result = train(TrainConfig(epochs=1), "runs/first")  # doctest: +SKIP
+        >>> result["train/nc1/pinv"]  # doctest: +SKIP
+    """
+    run_dir = Path(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with _alone(run_dir), quiet(), _globals_restored(config.threads):
+        if not resume:
+            _clear(run_dir)
+        _settle_config(config, run_dir)
+        if (run_dir / "result.json").exists():
+            return CollapseResult.load(run_dir)
+        return _run(config, run_dir, progress)
+
+
+def _run(config: TrainConfig, run_dir: Path, progress: bool) -> CollapseResult:
+    dataset = _load(config)
+    loaders = {"train": evaluation_loader(dataset.train)}
+    if dataset.test is not None:
+        loaders["test"] = evaluation_loader(dataset.test)
+    seed_all(config.seed)
+    module = CollapseModule(config, build_model(config, dataset.input_shape, dataset.num_classes))
+    collapse, stop = CollapseCallback(loaders, config.measure_every), StopOnSignal()
+    finished = _fit(config, run_dir, module, dataset, [collapse, stop, *([EpochProgress()] if progress else [])])
+    rows = with_terminal_phase(collapse.history, collapse.zero_error_epoch)
+    write_history(run_dir / "history.parquet", rows)
+    if stop.signum is not None and not finished:
+        raise SystemExit(128 + stop.signum)
+    # A run killed after its last checkpoint comes here without having measured.
+    result = collapse.last_result if collapse.last_epoch == config.epochs else None
+    result = result or collapse.measure(module)
+    _describe(result, config, dataset, collapse.zero_error_epoch)
+    result.save(run_dir)
+    return result
+
+
+def _fit(
+    config: TrainConfig, run_dir: Path, module: CollapseModule, dataset: Dataset, callbacks: list[Callback]
+) -> bool:
+    """Train what is left of the run; whether it came to its end."""
+    folder = run_dir / "checkpoints"
+    for leftover in folder.glob(".epoch-*"):  # half-written when the process was killed
+        leftover.unlink()
+    trainer = pl.Trainer(
+        accelerator=config.accelerator,
+        devices=1,
+        max_epochs=config.epochs,
+        callbacks=[*callbacks, RunCheckpoint(folder, config.checkpoint_seconds)],
+        plugins=[SafeCheckpointIO()],
+        default_root_dir=run_dir,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    loader = training_loader(dataset.train, config.batch_size, config.seed)
+    trainer.fit(module, loader, ckpt_path=latest_checkpoint(folder))
+    return trainer.current_epoch >= config.epochs
+
+
+def _load(config: TrainConfig) -> Dataset:
+    # Only digits has no split of its own, and draws one.
+    return data.load(config.dataset, **({"seed": config.seed} if config.dataset == "digits" else {}))
+
+
+def _describe(result: CollapseResult, config: TrainConfig, dataset: Dataset, zero_error_epoch: int | None) -> None:
+    training = {"zero_error_epoch": zero_error_epoch, "epochs": config.epochs, "config": config.to_dict()}
+    K, d = dataset.num_classes, config.dim or "the backbone's"
+    title = f"{config.backbone} on {dataset.name}, {config.head} head, K = {K}, d = {d}"
+    names = None if dataset.class_names is None else list(dataset.class_names)
+    own = {"title": title, "command": command_line(), "seed": config.seed, "class_names": names, "training": training}
+    result.info.update(own)
+
+
+def _settle_config(config: TrainConfig, run_dir: Path) -> None:
+    """Write the config, or check that it is the one the folder was begun with."""
+    path = run_dir / "config.json"
+    if not path.exists():
+        config.save(path)
+        return
+    before, now = TrainConfig.load(path).to_dict(), config.to_dict()
+    changed = [f"{name}={before[name]!r} (now {now[name]!r})" for name in now if before[name] != now[name]]
+    if changed:
+        raise InputError(
+            f"{run_dir} holds a run with {', '.join(changed)}; expected the same config to go on with it. "
+            "Choose another folder, or start over with resume=False"
+        )
+
+
+def _clear(run_dir: Path) -> None:
+    """Delete what an earlier run left, the config last, so that a kill in between leaves a run that is known."""
+    for path in (run_dir / "checkpoints").glob("*.safetensors"):
+        path.unlink()
+    for name in _OUTPUTS:
+        (run_dir / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """Hold the folder's lock. The operating system releases it when the process dies."""
+    try:
+        with FileLock(run_dir / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise InputError(
+            f"another process is training in {run_dir}; expected one at a time. Wait for it, or choose another folder"
+        ) from None
+
+
+@contextmanager
+def _globals_restored(threads: int | None) -> Iterator[None]:
+    before, state = torch.get_num_threads(), random_state()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        set_random_state(state)

@@ -1,0 +1,65 @@
+"""The config: round trips, sentences, and that it needs no torch."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from neucollapse import FileFormatError, InputError
+from neucollapse.training import PRESETS, TrainConfig
+
+CHANGED = TrainConfig(
+    dataset="fashion-mnist", backbone="convnet", width=8, dim=None, normalize=True, head="cosine", scale=5, learn_scale=True,
+    optimizer="adam", lr=1e-3, momentum=0, weight_decay=0, schedule="step", epochs=3, batch_size=7, seed=5, measure_every=2,
+    checkpoint_seconds=0, threads=1, accelerator="auto", bias=False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("config", [TrainConfig(), CHANGED, *PRESETS.values()])
+def test_round_trip(config, tmp_path):
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    config.save(tmp_path / "config.json")
+    assert TrainConfig.load(tmp_path / "config.json") == config
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.lr = 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"lr": 0.0}, "lr above 0"),
+        ({"lr": float("nan")}, "lr above 0"),
+        ({"scale": float("inf")}, "scale above 0 and finite"),
+        ({"epochs": 0}, "epochs of at least 1"),
+        ({"threads": 0}, "threads of at least 1"),
+        ({"momentum": 1.0}, "momentum in"),
+        ({"weight_decay": -1e-3}, "weight_decay of at least 0"),
+        ({"seed": -1}, "seed in"),
+        ({"backbone": "vgg"}, "among mlp, convnet, resnet18, got 'vgg'"),
+        ({"head": None}, "head among"),
+        ({"epochs": "5"}, "epochs to be int, got '5'"),
+        ({"epochs": 5.0}, "epochs to be int"),
+        ({"epochs": True}, "epochs to be int, got True"),
+        ({"bias": 1}, "bias to be bool"),
+        ({"dim": "3"}, "dim to be int or null"),
+        ({"lr": False}, "lr to be float"),
+        ({"learning_rate": 0.1}, "unknown setting 'learning_rate'"),
+        ({"backbone": "resnet18", "depth": 3}, "settings of the mlp"),
+        ({"backbone": "convnet", "batch_norm": False}, "settings of the mlp"),
+    ],
+)
+def test_values_that_make_no_run(values, sentence, tmp_path):
+    with pytest.raises(InputError, match=sentence):
+        TrainConfig.from_dict(values)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"schema": "neucollapse/config/1", **values}))
+    with pytest.raises(FileFormatError, match=r"config\.json"):
+        TrainConfig.load(path)
+
+
+def test_importing_it_does_not_import_torch():
+    """``--help`` is fast only as long as this holds."""
+    code = "import sys; from neucollapse.training import PRESETS, TrainConfig; TrainConfig(); print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
