@@ -1,20 +1,15 @@
 """``CollapseResult``: the numbers of a measurement, their optima, their flags, and why what is absent is absent."""
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._citations import bibtex
 from .._errors import InputError
-from .._files import atomic_path, load_tensors, read_json, save_tensors, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-SCHEMA = "neucollapse/result/1"
-ARRAYS_SCHEMA = "neucollapse/arrays/1"
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ class CollapseResult(Mapping[str, float]):
         flags = [
             flag
             for flag in self.flags
-            if not flag.where.startswith(others) and flag.where not in self.splits or flag.where == name
+            if (not flag.where.startswith(others) and flag.where not in self.splits) or flag.where == name
         ]
         parts = (_part(items, name) for items in (self.numbers, self.optima, self.absent))
         return CollapseResult(*parts, flags, _part(self.arrays, name), self.info)
@@ -112,14 +107,15 @@ class CollapseResult(Mapping[str, float]):
         """One result from the results of several splits (the inverse of ``split``); the empty name adds no prefix."""
         joined = cls(info=dict(info), splits=tuple(name for name in parts if name))
         for name, part in parts.items():
-            for own, items in zip(joined._tables(), part._tables(), strict=True):
+            for own, items in zip(joined.tables(), part.tables(), strict=True):
                 own.update({_join(name, key): item for key, item in items.items()})
             joined.flags.extend(
                 Flag(f.code, f.sentence, _join(name, f.where) if f.where else name, f.severity) for f in part.flags
             )
         return joined
 
-    def _tables(self) -> tuple[dict[str, Any], ...]:
+    def tables(self) -> tuple[dict[str, Any], ...]:
+        """The dictionaries by key: numbers, optima, absent, arrays."""
         return self.numbers, self.optima, self.absent, self.arrays
 
     def to_dict(self) -> dict[str, float]:
@@ -129,3 +125,28 @@ class CollapseResult(Mapping[str, float]):
     def citation(self) -> str:
         """BibTeX of the papers whose metrics were measured."""
         return bibtex(self.info.get("citations", ()))
+
+    def verdict(self) -> list[str]:
+        """What the numbers say, in sentences for a person; the headline first."""
+        from ._verdict import verdict
+
+        return [sentence.text for sentence in verdict(self)]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the result into a folder (``result.json``, ``arrays.safetensors``, ``metrics.parquet``), atomically."""
+        from ._storage import save_result
+
+        return save_result(self, folder)
+
+    @staticmethod
+    def load(folder: str | Path) -> "CollapseResult":
+        """Read a folder written by ``save``; raises ``FileFormatError`` if it cannot be used."""
+        from ._storage import load_result
+
+        return load_result(folder)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write the numbers as a long table (key, split, name, layer, value, optimum, absent), atomically."""
+        from ._storage import result_rows, write_table
+
+        write_table(path, list(result_rows(self)))

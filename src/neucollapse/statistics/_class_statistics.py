@@ -16,6 +16,7 @@ from ._moments import Moments
 from ._sums import Sums, residual_sums, unit_rows
 
 SCHEMA = "neucollapse/statistics/1"
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # from fine to coarse
 _SEEDS = 8  # samples whose mean is a new class's provisional centre
 
 
@@ -109,7 +110,7 @@ class ClassStatistics(DerivedStatistics):
             device=self._device or torch.device("cpu"),
         )
         self.left_out = {"ignored": 0, "non_finite": 0, "zero_norm": 0}
-        self._reduced = False
+        self._coarsest, self._reduced = -1, False
 
     def update(self, features: Tensor, labels: Tensor) -> None:
         """Add a batch: ``features`` (..., d) of a float type, ``labels`` (...) of an integer type.
@@ -126,6 +127,7 @@ class ClassStatistics(DerivedStatistics):
         if self.nan != "propagate" and not part.sums.in_range(batch.features):
             finite = finite_rows(batch, self.nan)
             part = self._sum(finite._replace(features=finite.features.double()))
+        self._coarsest = max(self._coarsest, _DTYPES.index(features.dtype))
         self.left_out["ignored"] += ignored
         self.left_out["non_finite"] += len(batch.labels) - len(finite.labels)
         self.left_out["zero_norm"] += part.sums.zero_rows
@@ -178,6 +180,7 @@ class ClassStatistics(DerivedStatistics):
             theirs = other._settings() if isinstance(other, ClassStatistics) else type(other).__name__
             raise InputError(f"expected statistics with the same settings {self._settings()}, got {theirs}")
         self._moments.merge(copy.deepcopy(other._moments).to(self.device))
+        self._coarsest = max(self._coarsest, other._coarsest)
         for reason, count in other.left_out.items():
             self.left_out[reason] += count
 
@@ -201,7 +204,14 @@ class ClassStatistics(DerivedStatistics):
         left_out = torch.tensor(list(self.left_out.values()), device=self.device)
         dist.all_reduce(left_out, group=group)
         self.left_out = dict(zip(self.left_out, left_out.tolist(), strict=True))
-        self._reduced = True
+        coarsest = torch.tensor(self._coarsest, device=self.device)
+        dist.all_reduce(coarsest, op=dist.ReduceOp.MAX, group=group)
+        self._coarsest, self._reduced = int(coarsest), True
+
+    @property
+    def feature_dtype(self) -> torch.dtype | None:
+        """The coarsest type that features arrived in, which puts a floor under their scatter; None before any."""
+        return None if self._coarsest < 0 else _DTYPES[self._coarsest]
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self._settings().items() if value is not None)
@@ -218,7 +228,7 @@ class ClassStatistics(DerivedStatistics):
     def state_dict(self) -> dict[str, Any]:
         """Settings, counters and tensors; what ``load_state_dict`` takes."""
         tensors = {name: tensor.clone() for name, tensor in self._moments.tensors()}
-        return {"settings": self._settings(), "left_out": dict(self.left_out), "reduced": self._reduced, **tensors}
+        return {**self._counters(), **tensors}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state; raises ``InputError`` if it belongs to statistics with other settings."""
@@ -231,12 +241,12 @@ class ClassStatistics(DerivedStatistics):
                 raise InputError(f"expected {name} as {own.dtype} {tuple(own.shape)} in the state, got {found}")
         for name, own in self._moments.tensors():
             own.copy_(state[name])
-        self.left_out, self._reduced = dict(state["left_out"]), bool(state["reduced"])
+        self.left_out = dict(state["left_out"])
+        self._coarsest, self._reduced = int(state["coarsest"]), bool(state["reduced"])
 
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file with a schema name and a SHA-256, atomically."""
-        rest = {"settings": self._settings(), "left_out": self.left_out, "reduced": self._reduced}
-        save_tensors(path, dict(self._moments.tensors()), schema=SCHEMA, metadata=rest)
+        save_tensors(path, dict(self._moments.tensors()), schema=SCHEMA, metadata=self._counters())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -248,6 +258,10 @@ class ClassStatistics(DerivedStatistics):
         except (InputError, KeyError, TypeError) as error:
             raise FileFormatError(path, f"its contents do not fit together ({error})") from None
         return stats
+
+    def _counters(self) -> dict[str, Any]:
+        counters = {"left_out": dict(self.left_out), "coarsest": self._coarsest, "reduced": self._reduced}
+        return {"settings": self._settings(), **counters}
 
     def _settings(self) -> dict[str, Any]:
         names = ("num_classes", "dim", "scatter", "normalize", "ignore_index", "nan")

@@ -1,0 +1,111 @@
+"""What ``measure`` keeps of one split between and after its two passes: statistics, decisions, a few samples."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._sources import Rows, ranks_now
+from .metrics import Decisions
+from .statistics import ClassStatistics
+
+_FULL_UP_TO = 8192  # dimensions; beyond, a (d, d) scatter in float64 takes over half a gigabyte
+_SAMPLE = 2000  # features kept for drawing, where they can be drawn: d = 2 and d = 3
+
+
+class Collected:
+    """The statistics of one split, of its features and inner layers, as they are and at unit norm."""
+
+    def __init__(self, K: int, d: int, scatter: str, settings: dict[str, Any]) -> None:
+        self._K, self._scatter, self._settings = K, scatter, settings
+        self._stats: dict[str, tuple[ClassStatistics, ClassStatistics]] = {"": self._make(d)}
+        self.decisions: dict[str, Decisions] = {}
+        self._sample = _Sample(_SAMPLE) if d in (2, 3) else None
+
+    def _make(self, d: int) -> tuple[ClassStatistics, ClassStatistics]:
+        scatter = self._scatter if self._scatter != "auto" else "full" if d <= _FULL_UP_TO else "trace"
+        plain, unit = (
+            ClassStatistics(self._K, d, scatter, normalize=normalize, **self._settings) for normalize in (False, True)
+        )
+        return plain, unit
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the inner layers."""
+        return [layer for layer in self._stats if layer]
+
+    def statistics(self, layer: str) -> tuple[ClassStatistics, ClassStatistics]:
+        """Statistics of a layer (``""``: of the features the classifier takes), plain and at unit norm."""
+        return self._stats[layer]
+
+    def read(self, batches: Iterable[Rows]) -> None:
+        """The first pass; afterwards every rank holds the statistics of all."""
+        for rows in batches:
+            for layer, features in {"": rows.features, **rows.layers}.items():
+                if layer not in self._stats:
+                    self._stats[layer] = self._make(features.shape[-1])
+                for stats in self._stats[layer]:
+                    stats.update(features, rows.labels)
+            if self._sample is not None:
+                self._sample.add(rows.features, rows.labels)
+        for layer, d in _layers_of_all_ranks({layer: stats.dim for layer, (stats, _) in self._stats.items()}).items():
+            for stats in self._stats.setdefault(layer, self._make(d)):
+                stats.all_reduce()
+
+    def decide(self, batches: Iterable[Rows], reference: "Collected", W: Tensor | None, b: Tensor | None) -> None:
+        """The second pass: decisions against the class means of ``reference``."""
+        for layer in self._stats:
+            classifier = (W, b) if layer == "" else (None, None)
+            self.decisions[layer] = Decisions(reference.statistics(layer)[0], *classifier)
+        for rows in batches:
+            for layer, features in {"": rows.features, **rows.layers}.items():
+                self.decisions[layer].update(features, rows.labels, rows.logits if layer == "" else None)
+        for decisions in self.decisions.values():
+            decisions.all_reduce()
+
+    def sample(self) -> dict[str, Tensor]:
+        """A few features with their labels, where they can be drawn."""
+        return {} if self._sample is None else self._sample.arrays()
+
+
+class _Sample:
+    """A uniform sample of a stream: the rows with the smallest random keys."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._generator = size, torch.Generator().manual_seed(0)
+        self._kept: tuple[Tensor, ...] | None = None
+
+    def add(self, features: Tensor, labels: Tensor) -> None:
+        X, y = features.detach().reshape(-1, features.shape[-1]).double().cpu(), labels.detach().reshape(-1).cpu()
+        new = torch.rand(len(y), generator=self._generator), X, y
+        merged = new if self._kept is None else tuple(torch.cat(both) for both in zip(self._kept, new, strict=True))
+        kept = merged[0].argsort()[: self._size]
+        self._kept = tuple(part[kept] for part in merged)
+
+    def arrays(self) -> dict[str, Tensor]:
+        if self._kept is None:
+            return {}
+        return {"features_sample": self._kept[1], "labels_sample": self._kept[2]}
+
+
+def across_ranks(number: int) -> int:
+    """The largest of a number over all ranks."""
+    if ranks_now()[1] == 1:
+        return number
+    import torch.distributed as dist
+
+    largest = torch.tensor(number, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return int(largest)
+
+
+def _layers_of_all_ranks(dims: dict[str, int]) -> dict[str, int]:
+    """Layers and their dimensions on any rank, in one order: a rank without samples has not met them."""
+    if ranks_now()[1] == 1:
+        return dims
+    import torch.distributed as dist
+
+    everyone: list[dict[str, int]] = [{} for _ in range(dist.get_world_size())]
+    dist.all_gather_object(everyone, dims)
+    return {layer: d for one in everyone for layer, d in one.items()}

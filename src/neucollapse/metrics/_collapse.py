@@ -1,0 +1,146 @@
+"""``collapse_metrics``: every metric that the statistics and the classifier allow, with optima, reasons and flags."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import InputError
+from ..geometry import Optimum
+from ..statistics import ClassStatistics
+from ._flags import find_flags
+from ._linear_algebra import finite
+from ._metric import Absent
+from ._registry import REGISTRY, names
+from ._result import CollapseResult
+from ._terms import Terms
+from .decisions import Decisions
+from .gnc import EXACT_MARGINS_UP_TO
+
+
+def collapse_metrics(
+    stats: ClassStatistics,
+    weight: Any = None,
+    bias: Any = None,
+    normalized: ClassStatistics | None = None,
+    *,
+    decisions: Decisions | None = None,
+    reference: ClassStatistics | None = None,
+    ood: ClassStatistics | None = None,
+    preset: str | None = None,
+    keys: Iterable[str] | None = None,
+    exact_margins: bool | None = None,
+    optimum: bool = True,
+    solved: Optimum | None = None,
+) -> CollapseResult:
+    """All metrics of collapse that these statistics and this classifier allow, by flat key.
+
+    Nothing of size N or K x K is allocated, and nothing is changed. What cannot be computed is in ``result.absent``
+    with the reason; what a reader must know is in ``result.flags``.
+
+    Args:
+        stats: statistics of the features.
+        weight: classifier rows (K, d), any array-like; ``bias`` (K,). Without them, what needs them is absent.
+        normalized: statistics of the unit-norm features (``ClassStatistics(..., normalize=True)``), which GNC1-3 and
+            the energies of class means need.
+        decisions: counts of a second pass, for NC4, accuracies and margins; ``reference``: the statistics whose class
+            means decided there, if not ``stats``.
+        ood: statistics of out-of-distribution features (one class), for NC5.
+        preset: only what one paper reports, by its key (``"papyan2020"``, ``"jiang2023"``, ...).
+        keys: only these keys.
+        exact_margins: whether ``gnc2/margin`` is exact; by default up to K = 2,000 classes, beyond which its lower
+            bound 1 - max cosine is reported and flagged.
+        optimum: look up the best possible values for this K and d.
+        solved: a code that counts as the optimum where it beats the best known one.
+
+    Returns:
+        A ``CollapseResult``: a mapping from keys to numbers.
+
+    Raises:
+        InputError: shapes that do not fit together, an unknown key or preset, statistics without samples.
+        NonFiniteError: NaN or infinity in means or classifier.
+
+    Example:
+        >>> from neucollapse.geometry import simplex
+        >>> stats = ClassStatistics(num_classes=4, dim=3)
+        >>> stats.update(simplex(4).repeat(5, 1), torch.arange(4).repeat(5))
+        >>> result = collapse_metrics(stats, weight=simplex(4))
+        >>> result["nc1/pinv"], round(result["nc2/etf_distance"], 9), round(result["gnc2/margin@weight"], 9)
+        (0.0, 0.0, 1.333333333)
+    """
+    if not stats.num_samples:
+        raise InputError("expected statistics of at least one sample, got none: call update first")
+    K, d = stats.num_classes, stats.dim
+    for name, other in (("normalized", normalized), ("reference", reference)):
+        if other is not None and (other.num_classes, other.dim) != (K, d):
+            raise InputError(f"expected {name} statistics with K={K}, d={d}, got K={other.num_classes}, d={other.dim}")
+    if normalized is not None and not normalized.normalize:
+        raise InputError("expected normalized= to be statistics with normalize=True, got ones of the raw features")
+    present = int(stats.present.sum())
+    terms = Terms(
+        stats,
+        normalized,
+        _checked(weight, (K, d), "weight"),
+        _checked(bias, (K,), "bias"),
+        decisions=decisions,
+        reference=reference,
+        ood=ood,
+        exact_margins=present <= EXACT_MARGINS_UP_TO if exact_margins is None else exact_margins,
+        find_optimum=optimum,
+        solved=solved,
+    )
+    result = CollapseResult(info={"num_classes": K, "dim": d})
+    for name in _chosen(preset, keys):
+        _compute(terms, name, result)
+    result.flags.extend(find_flags(terms, result))
+    result.info["citations"] = sorted({REGISTRY[name].citation for name in result.numbers} - {""})
+    result.arrays.update(_arrays(terms))
+    return result
+
+
+def _chosen(preset: str | None, keys: Iterable[str] | None) -> list[str]:
+    if preset is not None and keys is not None:
+        raise InputError(f"expected a preset or keys, got both (preset={preset!r})")
+    chosen = names(preset) if keys is None else list(keys)
+    unknown = [key for key in chosen if key not in REGISTRY]
+    if unknown:
+        raise InputError(f"expected keys among neucollapse.metrics.names(), got {unknown}")
+    return chosen
+
+
+def _compute(terms: Terms, name: str, result: CollapseResult) -> None:
+    metric = REGISTRY[name]
+    try:
+        result.numbers[name] = float(metric.compute(terms))
+    except Absent as reason:
+        result.absent[name] = str(reason)
+        return
+    best = None if metric.optimum is None else metric.optimum(terms)
+    if best is not None:
+        result.optima[name] = float(best)
+
+
+def _checked(values: Any, shape: tuple[int, ...], name: str) -> Tensor | None:
+    if values is None:
+        return None
+    tensor = torch.as_tensor(values).detach().to("cpu", torch.float64)
+    if tuple(tensor.shape) != shape:
+        raise InputError(f"expected {name} of shape {shape}, got {tuple(tensor.shape)}")
+    return finite(tensor, name)
+
+
+def _arrays(terms: Terms) -> dict[str, Tensor]:
+    """What the report draws; margins and CDNV class by class, NaN for absent classes."""
+    arrays = {"class_means": terms.stats.class_means.cpu(), "counts": terms.stats.counts.cpu()}
+    if terms.normalized is not None:
+        arrays["normalized_means"] = terms.normalized.class_means.cpu()
+    if terms.decisions is not None and terms.full_weight is not None:
+        arrays["margin_edges"], arrays["margin_counts"] = terms.decisions.edges, terms.decisions.histogram.cpu()
+    by_class = {f"one_vs_rest_{side}": distances for side, distances in terms.margins.items()}
+    if terms.cdnv is not None:
+        by_class["cdnv_worst"] = terms.cdnv.worst
+    for name, values in by_class.items():
+        arrays[name] = torch.full((terms.stats.num_classes,), torch.nan, dtype=torch.float64)
+        arrays[name][terms.present] = values
+    return arrays

@@ -1,0 +1,52 @@
+"""What a metric is: a name, words about it, and a pure function of the terms of a measurement."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._terms import Terms
+
+
+class Absent(Exception):
+    """A metric has no value here; the message is the reason a reader gets."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One named number.
+
+    Attributes:
+        name: flat key ``family/variant``, with ``@weight`` where it is taken on the classifier.
+        title: a few words.
+        symbol: the formula, in plain Unicode.
+        definition: one or two sentences: what it is and how it is normalised.
+        range: the values it can take.
+        at_collapse: its value at exact collapse.
+        compute: from the terms to a number; raises ``Absent``.
+        citation: key in ``references.bib``, or empty.
+        log: whether it is drawn on a logarithmic axis.
+        optimum: the best value possible (or known) for these terms, where there is one to compare with.
+    """
+
+    name: str
+    title: str
+    symbol: str
+    definition: str
+    range: str
+    at_collapse: str
+    compute: Callable[["Terms"], float]
+    citation: str = ""
+    log: bool = False
+    optimum: Callable[["Terms"], float | None] | None = None
+
+    @property
+    def family(self) -> str:
+        """The part of the name before the slash, as a heading: NC1, NC2, GNC2, ..."""
+        family = self.name.split("/")[0]
+        return family.upper() if family[:2] == "nc" or family[:3] == "gnc" else family.replace("_", " ").capitalize()
+
+
+def on_weight(metrics: Iterable[Metric], read: Callable[[Metric], Callable[["Terms"], float]]) -> tuple[Metric, ...]:
+    """The same metrics taken on the classifier rows."""
+    return tuple(replace(metric, name=f"{metric.name}@weight", compute=read(metric)) for metric in metrics)

@@ -1,0 +1,220 @@
+"""Generalized neural collapse of Jiang et al., for any K and d: GNC1, GNC2 and GNC3, on unit-norm features.
+
+GNC2 asks how far the directions of the classes are apart, against the best possible: the distance of each to the convex
+hull of all others, at least (one-vs-rest margin), and the largest cosine between two. Directions are those of the
+uncentred means of unit-norm features: centring the best ten points on the sphere costs 7 % of their margin.
+"""
+
+import torch
+
+from ..geometry import one_vs_rest
+from ._linear_algebra import finite
+from ._metric import Absent, Metric
+from ._terms import Terms
+from .nc1 import pinv
+from .nc3 import cosine_deviations
+
+EXACT_MARGINS_UP_TO = 2000
+
+
+def _gnc1(terms: Terms, *, ratio: bool) -> float:
+    terms.need_pairs()
+    stats = terms.need_normalized()
+    if not stats.between_trace():
+        raise Absent("all class means of the unit-norm features coincide")
+    if ratio:
+        return stats.within_trace("sample") / stats.between_trace("class")
+    # The paper's global mean is over samples.
+    means = stats.centred_means("sample").cpu()[terms.present]
+    return pinv(terms.within_scatter(normalized=True), means)
+
+
+def _margin(terms: Terms, side: str) -> float:
+    terms.need_pairs()
+    rows = getattr(terms, side)
+    if not terms.exact_margins:
+        return 1 - rows.pairs.max_cosine
+    if side not in terms.margins:
+        terms.margins[side] = one_vs_rest(finite(rows.need_nonzero(centred=False), "rows")).distance
+    return float(terms.margins[side].min())
+
+
+def _optimum(terms: Terms) -> float:
+    terms.need_pairs()
+    if terms.optimum is None:
+        raise Absent("optima were not asked for")
+    return terms.optimum.margin
+
+
+def _ratio(terms: Terms, side: str) -> float:
+    return _margin(terms, side) / _optimum(terms)
+
+
+def _max_cosine(terms: Terms, side: str) -> float:
+    terms.need_pairs()
+    return getattr(terms, side).pairs.max_cosine
+
+
+def _variance(terms: Terms, what: str) -> float:
+    terms.need_pairs()
+    return getattr(terms.means.centred_pairs, what)
+
+
+def _gnc3(terms: Terms) -> float:
+    W, M = (rows.need_nonzero(centred=False) for rows in (terms.weight, terms.normalized_means))
+    return float(cosine_deviations(W, M).mean())
+
+
+def _jiang(terms: Terms) -> float:
+    terms.need_pairs()
+    means = terms.need_normalized().centred_means("sample").cpu()[terms.present]
+    norms = torch.linalg.vector_norm(means, dim=1, keepdim=True)
+    if bool((norms == 0).any()):
+        raise Absent("a class mean equals the global mean and has no direction")
+    return float(cosine_deviations(terms.weight.need_nonzero(centred=False), means / norms).mean())
+
+
+def _jiang_floor(terms: Terms) -> float:
+    terms.need_pairs()
+    W = terms.weight.need_nonzero(centred=False)
+    centred = W - terms.class_weights("sample") @ W
+    norms = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
+    if bool((norms == 0).any()):
+        raise Absent("a classifier row equals their mean and has no direction")
+    return float(cosine_deviations(W, centred / norms).mean())
+
+
+def _gnc2(side: str, suffix: str, of: str) -> tuple[Metric, ...]:
+    return (
+        Metric(
+            f"gnc2/margin{suffix}",
+            "one-vs-rest margin",
+            "min_k dist(u_k, conv{u_j: j≠k})",
+            f"Least distance of the direction of one class to the convex hull of the others; {of}. Exact up to "
+            f"K = {EXACT_MARGINS_UP_TO} or where asked for; else the lower bound 1 - max cosine, flagged.",
+            "[0, K/(K-1)]",
+            "gnc2/margin_optimum",
+            lambda terms: _margin(terms, side),
+            "jiang2023",
+            optimum=lambda terms: None if terms.optimum is None else terms.optimum.margin,
+        ),
+        Metric(
+            f"gnc2/margin_ratio{suffix}",
+            "margin against the best known",
+            "gnc2/margin / gnc2/margin_optimum",
+            f"One-vs-rest margin as a share of the largest known for this K and d; {of}.",
+            "[0, 1]",
+            "1",
+            lambda terms: _ratio(terms, side),
+            "jiang2023",
+            optimum=lambda terms: None if terms.optimum is None else 1.0,
+        ),
+        Metric(
+            f"gnc2/max_cosine{suffix}",
+            "largest cosine between classes",
+            "max_{i≠j} cos(u_i, u_j)",
+            f"Signed cosine of the two closest class directions; {of}. 1 - max cosine is a lower bound of the margin.",
+            "[-1/(K-1), 1]",
+            "the least possible",
+            lambda terms: _max_cosine(terms, side),
+            "gao2023study",
+            optimum=lambda terms: None if terms.optimum is None else terms.optimum.max_cosine,
+        ),
+    )
+
+
+METRICS = (
+    Metric(
+        "gnc1/pinv",
+        "within against between scatter, unit norm",
+        "tr(S_W S_B⁺) / K on h/‖h‖",
+        "nc1/pinv of the unit-norm features, global mean over samples.",
+        "[0, ∞)",
+        "0",
+        lambda terms: _gnc1(terms, ratio=False),
+        "jiang2023",
+        log=True,
+    ),
+    Metric(
+        "gnc1/trace_ratio",
+        "ratio of traces, unit norm",
+        "tr S_W / tr S_B on h/‖h‖",
+        "nc1/trace_ratio of the unit-norm features.",
+        "[0, ∞)",
+        "0",
+        lambda terms: _gnc1(terms, ratio=True),
+        "jiang2023",
+        log=True,
+    ),
+    *_gnc2("normalized_means", "", "directions of the uncentred means of unit-norm features"),
+    Metric(
+        "gnc2/margin_optimum",
+        "largest margin known",
+        "max over K unit vectors in ℝᵈ",
+        "The largest one-vs-rest margin of K unit vectors in d dimensions: proved for K ≤ 2d and d = 2, the best known "
+        "elsewhere; where no code is known, the bound 1, flagged.",
+        "(0, K/(K-1)]",
+        "itself",
+        _optimum,
+        "jiang2023",
+    ),
+    Metric(
+        "gnc2/distance_variance",
+        "spread of distances between classes",
+        "var ‖u_i - u_j‖",
+        "Variance over pairs of the distances between directions of centred class means. Zero at a simplex; not zero at "
+        "the optimum for K > d+1.",
+        "[0, 1]",
+        "0 for K ≤ d+1 only",
+        lambda terms: _variance(terms, "distance_variance"),
+        "wu2024",
+        log=True,
+    ),
+    Metric(
+        "gnc2/log_variance",
+        "spread of logarithmic energies",
+        "var log(1/‖u_i - u_j‖)",
+        "Variance over pairs of the logarithmic energy of directions of centred class means. Zero at a simplex; not zero "
+        "at the optimum for K > d+1.",
+        "[0, ∞)",
+        "0 for K ≤ d+1 only",
+        lambda terms: _variance(terms, "log_variance"),
+        "wu2024",
+        log=True,
+    ),
+    *_gnc2("weight", "@weight", "classifier rows"),
+    Metric(
+        "gnc3/cosine",
+        "misalignment of classifier and means",
+        "mean_k 1 - cos(w_k, μ_k), μ_k of h/‖h‖",
+        "One less the cosine of a classifier row with the mean of the unit-norm features of its class, both uncentred.",
+        "[0, 2]",
+        "0",
+        _gnc3,
+        "jiang2023",
+        log=True,
+    ),
+    Metric(
+        "gnc3/jiang",
+        "the same about the global mean",
+        "mean_k 1 - cos(w_k, μ_k - μ_G)",
+        "The paper's form: class means of the unit-norm features are centred, classifier rows are not. For a code whose "
+        "sum is not zero it stays above zero at perfect alignment; see gnc3/jiang_floor.",
+        "[0, 2]",
+        "gnc3/jiang_floor",
+        _jiang,
+        "jiang2023",
+        log=True,
+    ),
+    Metric(
+        "gnc3/jiang_floor",
+        "what perfect alignment would give",
+        "mean_k 1 - cos(w_k, w_k - w̄)",
+        "The value of gnc3/jiang if each class mean were its classifier row.",
+        "[0, 2]",
+        "itself",
+        _jiang_floor,
+        "jiang2023",
+        log=True,
+    ),
+)

@@ -1,0 +1,225 @@
+"""NC1, collapse of the variability within classes: its scatter S_W against the scatter S_B between class means.
+
+The literature agrees on the idea and not on the number: with or without 1/K, through a pseudo-inverse or traces, with
+the global mean over classes or over samples. Every variant has its own name here.
+"""
+
+import torch
+from torch import Tensor
+
+from .._types import Float
+from ._linear_algebra import EPS, cut_off, finite, spectrum
+from ._metric import Absent, Metric
+from ._terms import Terms
+
+
+def pinv(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d"], rank: int | None = None) -> float:
+    r"""tr(S_W S_B^+) / K, with the rank of S_B known rather than guessed.
+
+    .. math:: \frac1K \operatorname{tr}(S_W S_B^+) = \sum_{i \le r} \frac{v_i^\top S_W v_i}{s_i^2},
+        \qquad S_B = \frac1K M^\top M, \quad M = U \operatorname{diag}(s) V^\top
+
+    for M the class means less their global mean. By default r counts the singular values above
+    max(K, d) * 2.2e-16 * s_1, at most min(K - 1, d); no library's default tolerance is used.
+
+    Args:
+        within_scatter: S_W, (d, d).
+        centred_means: M, (K, d), classes present only.
+        rank: use exactly the first ``rank`` directions instead, with no cut-off.
+
+    Returns:
+        A number in [0, inf); 0 at collapse. The same for features scaled, rotated or shifted.
+
+    Raises:
+        NonFiniteError: NaN or infinity in an argument.
+
+    Reference:
+        Papyan, Han, Donoho 2020 (arXiv 2008.08186), caption of Figure 6.
+
+    Example:
+        >>> means = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+        >>> pinv(0.02 * torch.eye(2, dtype=torch.float64), means)
+        0.01
+    """
+    s, V = spectrum(finite(centred_means, "class means"))
+    r = between_rank(s, *centred_means.shape) if rank is None else rank
+    V, s = V[:, :r], s[:r]
+    return float((torch.einsum("dr,de,er->r", V, finite(within_scatter, "within-class scatter"), V) / s**2).sum())
+
+
+def between_rank(s: Tensor, K: int, d: int) -> int:
+    """Numerical rank of centred class means: at most min(K - 1, d), fewer where means are dependent."""
+    return int((s[: min(K - 1, d)] > cut_off(s, K, d)).sum())
+
+
+def variability_collapse_index(within_scatter: Float[Tensor, "d d"], weighted_means: Float[Tensor, "K d"]) -> float:
+    r"""1 - tr(S_T^+ S_B) / rank(S_B), with S_T = S_W + S_B, formed without subtracting from one.
+
+    With S_B = M^T M = V diag(s^2) V^T and C = W_{11} - W_{12} W_{22}^+ W_{21} the Schur complement of S_W on the range
+    of S_B, it is the mean of c / (1 + c) over the eigenvalues c of diag(1/s) C diag(1/s): exact near collapse, where
+    c is tiny, and defined where S_T is singular.
+
+    Args:
+        within_scatter: S_W (d, d), over samples.
+        weighted_means: M (K, d), rows sqrt(n_c / N) (mu_c - mu_G) with mu_G over samples, so that S_B = M^T M.
+
+    Returns:
+        A number in [0, 1]; 0 at collapse. Unchanged by invertible linear maps of the features.
+
+    Reference:
+        Xu, Liu 2023 (arXiv 2306.03440).
+
+    Example:
+        >>> means = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64) / 2**0.5
+        >>> round(variability_collapse_index(torch.eye(2, dtype=torch.float64), means), 12)
+        0.5
+    """
+    K, d = weighted_means.shape
+    s, V = spectrum(finite(weighted_means, "class means"))
+    r = between_rank(s, K, d)
+    inside, W = V[:, :r], finite(within_scatter, "within-class scatter")
+    C = inside.T @ W @ inside
+    if r < d:
+        outside = torch.linalg.qr(inside, mode="complete").Q[:, r:]
+        across = outside.T @ W @ inside
+        C = C - across.T @ torch.linalg.pinv(outside.T @ W @ outside, hermitian=True, rtol=d * EPS) @ across
+    c = torch.linalg.eigvalsh(C / (s[:r, None] * s[None, :r])).clamp(min=0)
+    return float((c / (1 + c)).mean())
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    if not denominator:
+        raise Absent("all class means coincide, so the scatter between classes is zero and the ratio has no value")
+    return numerator / denominator
+
+
+def _pinv(terms: Terms, weighting: str = "sample", about: str = "class") -> float:
+    terms.need_distinct_means()
+    return pinv(terms.within_scatter(weighting), terms.centred_means(about))
+
+
+def _svd(terms: Terms) -> float:
+    terms.need_distinct_means()
+    means = terms.centred_means("class")
+    return pinv(terms.within_scatter(), means, rank=min(len(means) - 1, means.shape[1]))
+
+
+def _vci(terms: Terms) -> float:
+    terms.need_distinct_means()
+    weights = terms.class_weights("sample").sqrt()
+    return variability_collapse_index(terms.within_scatter(), weights[:, None] * terms.centred_means("sample"))
+
+
+_NONNEGATIVE, _ZERO = "[0, ∞)", "0"
+_PINV = {"range": _NONNEGATIVE, "at_collapse": _ZERO, "citation": "papyan2020", "log": True}
+
+METRICS = (
+    Metric(
+        "nc1/pinv",
+        "within against between scatter",
+        "tr(S_W S_B⁺) / K",
+        "Scatter within classes, measured in units of the scatter between class means, summed over its directions and "
+        "divided by K. S_W is pooled over samples; S_B is averaged over classes about the mean of class means.",
+        compute=_pinv,
+        **_PINV,
+    ),
+    Metric(
+        "nc1/pinv_unscaled",
+        "the same without 1/K",
+        "tr(S_W S_B⁺)",
+        "nc1/pinv times the number of classes, as in the notebook of Papyan and Han.",
+        compute=lambda terms: _pinv(terms) * terms.K,
+        **_PINV,
+    ),
+    Metric(
+        "nc1/svd",
+        "the same with the rank fixed",
+        "tr(S_W S_B⁺) / K at rank min(K-1, d)",
+        "nc1/pinv inverting exactly min(K-1, d) directions of S_B, with no cut-off. It differs from nc1/pinv only where "
+        "class means are numerically dependent, and is then dominated by rounding.",
+        compute=_svd,
+        **{**_PINV, "citation": "han2022"},
+    ),
+    Metric(
+        "nc1/pinv_sample_mean",
+        "the same about the sample mean",
+        "tr(S_W S_B⁺) / K, μ_G = Σ n_c μ_c / N",
+        "nc1/pinv with the global mean over samples instead of over classes. Equal for balanced classes.",
+        compute=lambda terms: _pinv(terms, about="sample"),
+        **{**_PINV, "citation": "zhu2021"},
+    ),
+    Metric(
+        "nc1/pinv_class_scatter",
+        "the same with S_W averaged over classes",
+        "tr(S̄_W S_B⁺) / K, S̄_W = Σ_c S_c / (K n_c)",
+        "nc1/pinv with each class alike in S_W. Needs class_counts before the pass. Equal for balanced classes.",
+        compute=lambda terms: _pinv(terms, weighting="class"),
+        **_PINV,
+    ),
+    Metric(
+        "nc1/trace_ratio",
+        "ratio of traces",
+        "tr S_W / tr S_B",
+        "Mean squared distance of a sample to its class mean, over that of a class mean to the mean of class means.",
+        _NONNEGATIVE,
+        _ZERO,
+        lambda terms: _ratio(terms.stats.within_trace("sample"), terms.stats.between_trace("class")),
+        "tirer2022",
+        log=True,
+    ),
+    Metric(
+        "nc1/trace_ratio_class_scatter",
+        "ratio of traces, S_W averaged over classes",
+        "tr S̄_W / tr S_B",
+        "nc1/trace_ratio with each class alike in tr S_W. Equal for balanced classes.",
+        _NONNEGATIVE,
+        _ZERO,
+        lambda terms: _ratio(terms.stats.within_trace("class"), terms.stats.between_trace("class")),
+        "tirer2022",
+        log=True,
+    ),
+    Metric(
+        "nc1/trace_ratio_sample",
+        "ratio of traces, over samples",
+        "tr S_W / tr S_B, both over samples",
+        "nc1/trace_ratio with S_B averaged over samples about the sample mean. Equal for balanced classes.",
+        _NONNEGATIVE,
+        _ZERO,
+        lambda terms: _ratio(terms.stats.within_trace("sample"), terms.stats.between_trace("sample")),
+        "tirer2022",
+        log=True,
+    ),
+    Metric(
+        "nc1/within_fraction",
+        "share of variance within classes",
+        "tr S_W / (tr S_W + tr S_B)",
+        "Part of the total variance that is within classes.",
+        "[0, 1]",
+        _ZERO,
+        lambda terms: _ratio(terms.stats.within_trace(), terms.stats.within_trace() + terms.stats.between_trace()),
+        "rangamani2023",
+        log=True,
+    ),
+    Metric(
+        "nc1/between_fraction",
+        "share of variance between classes",
+        "tr S_B / (tr S_W + tr S_B)",
+        "Part of the total variance that is between classes; one less nc1/within_fraction.",
+        "[0, 1]",
+        "1",
+        lambda terms: _ratio(terms.stats.between_trace(), terms.stats.within_trace() + terms.stats.between_trace()),
+        "rangamani2023",
+    ),
+    Metric(
+        "nc1/vci",
+        "variability collapse index",
+        "1 - tr(S_T⁺ S_B) / rank S_B",
+        "Scatter within classes as linear probing sees it: unchanged by invertible linear maps of the features. "
+        "S_T = S_W + S_B, all averaged over samples.",
+        "[0, 1]",
+        _ZERO,
+        _vci,
+        "xu2023",
+        log=True,
+    ),
+)

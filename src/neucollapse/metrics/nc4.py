@@ -1,0 +1,174 @@
+"""NC4, decisions of the nearest class mean; accuracies, margins and test collapse, all from a second pass."""
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from ._metric import Absent, Metric
+from ._terms import Terms
+from .decisions import Decisions
+
+
+def _share(name: str, *, classifier: bool = True) -> Callable[[Terms], float]:
+    def compute(terms: Terms) -> float:
+        decisions = _decided(terms)
+        if classifier:
+            terms.weight  # noqa: B018 - raises Absent without a classifier
+        return decisions.counts[name] / decisions.counts["samples"]
+
+    return compute
+
+
+def _decided(terms: Terms) -> Decisions:
+    if terms.decisions is None or not terms.decisions.counts["samples"]:
+        raise Absent("needs a second pass over the features: use measure, or pass decisions=")
+    return terms.decisions
+
+
+def _margin(read: Callable[[Terms, Decisions], float]) -> Callable[[Terms], float]:
+    def compute(terms: Terms) -> float:
+        decisions = _decided(terms)
+        terms.need_pairs()
+        terms.weight  # noqa: B018 - raises Absent without a classifier
+        return read(terms, decisions)
+
+    return compute
+
+
+def _normalized(terms: Terms, decisions: Decisions) -> float:
+    W = terms.weight.raw
+    H = math.sqrt(len(W) * decisions.sums["squared_norm"] / decisions.counts["samples"])
+    scale = float(torch.linalg.matrix_norm(W)) * H
+    if not scale:
+        raise Absent("the classifier or the features are all zero")
+    return decisions.least["margin"] / scale
+
+
+def _test_collapse(name: str) -> Callable[[Terms], float]:
+    def compute(terms: Terms) -> float:
+        decisions, reference = _decided(terms), terms.reference or terms.stats
+        between = reference.between_trace()
+        if not between:
+            raise Absent("all reference class means coincide")
+        return decisions.sums[name] / decisions.counts["samples"] / between
+
+    return compute
+
+
+METRICS = (
+    Metric(
+        "nc4/mismatch",
+        "classifier against nearest class mean",
+        "share of h: argmax(Wh + b) ≠ argmin_k ‖h - μ_k‖",
+        "How often the classifier decides otherwise than the nearest class mean of the training split.",
+        "[0, 1]",
+        "0",
+        _share("differ"),
+        "papyan2020",
+    ),
+    Metric(
+        "nc4/mismatch_without_bias",
+        "the same, bias left out",
+        "share of h: argmax(Wh) ≠ argmin_k ‖h - μ_k‖",
+        "nc4/mismatch with the bias of the classifier left out.",
+        "[0, 1]",
+        "0",
+        _share("differ_without_bias"),
+        "wu2024",
+    ),
+    Metric(
+        "accuracy/linear",
+        "accuracy of the classifier",
+        "share of h: argmax(Wh + b) = y",
+        "How often the model is right.",
+        "[0, 1]",
+        "1",
+        _share("linear"),
+    ),
+    Metric(
+        "accuracy/ncc",
+        "accuracy of the nearest class mean",
+        "share of h: argmin_k ‖h - μ_k‖ = y",
+        "How often the nearest class mean of the training split is that of the true class.",
+        "[0, 1]",
+        "1",
+        _share("nearest", classifier=False),
+        "hui2022",
+    ),
+    Metric(
+        "test_collapse/strong",
+        "distance to the training mean of the true class",
+        "mean ‖h - μ_y‖² / tr S_B (means of train)",
+        "Mean squared distance to the training mean of the true class, over the scatter between training means. On the "
+        "training split it is nc1/trace_ratio.",
+        "[0, ∞)",
+        "0",
+        _test_collapse("to_own_mean"),
+        "hui2022",
+        log=True,
+    ),
+    Metric(
+        "test_collapse/weak",
+        "distance to the nearest training mean",
+        "mean min_k ‖h - μ_k‖² / tr S_B (means of train)",
+        "Mean squared distance to the nearest training mean, right or wrong, over the scatter between training means.",
+        "[0, ∞)",
+        "0",
+        _test_collapse("to_nearest_mean"),
+        "hui2022",
+        log=True,
+    ),
+    Metric(
+        "margins/min",
+        "least margin of logits",
+        "min_i z_y - max_{j≠y} z_j",
+        "The least logit margin over samples. It grows without bound with the norms; see margins/normalized_min.",
+        "(-∞, ∞)",
+        "grows",
+        _margin(lambda _, decisions: decisions.least["margin"]),
+        "gao2023margins",
+    ),
+    Metric(
+        "margins/normalized_min",
+        "least margin at unit norms",
+        "min_i (z_y - max_{j≠y} z_j) / (‖W‖_F √(K mean‖h‖²))",
+        "The least logit margin, with classifier and features (one a class) at unit Frobenius norm. Meaningful for a "
+        "linear head: a scale inside the head counts into it.",
+        "[-1, 1]",
+        "1/(K-1) for a simplex",
+        _margin(_normalized),
+        "gao2023margins",
+    ),
+    Metric(
+        "margins/cosine_min",
+        "least margin of cosines",
+        "min_i cos(w_y, h) - max_{j≠y} cos(w_j, h)",
+        "The least margin over samples, on the sphere. At collapse every sample reaches 1 - max cosine.",
+        "[-2, 2]",
+        "1 - max cosine",
+        _margin(lambda _, decisions: decisions.least["cosine_margin"]),
+        "jiang2023",
+        optimum=lambda terms: None if terms.optimum is None else 1 - terms.optimum.max_cosine,
+    ),
+    Metric(
+        "margins/cosine_mean",
+        "mean margin of cosines",
+        "mean_i cos(w_y, h) - max_{j≠y} cos(w_j, h)",
+        "Mean over samples of the margin on the sphere.",
+        "[-2, 2]",
+        "1 - max cosine",
+        _margin(lambda _, decisions: decisions.sums["cosine_margin"] / decisions.counts["samples"]),
+        "jiang2023",
+    ),
+    Metric(
+        "margins/cosine_median",
+        "median margin of cosines",
+        "median_i cos(w_y, h) - max_{j≠y} cos(w_j, h)",
+        "Median over samples of the margin on the sphere, from a histogram with bins of 0.01.",
+        "[-2, 2]",
+        "1 - max cosine",
+        _margin(lambda _, decisions: decisions.quantile(0.5)),
+        "jiang2023",
+    ),
+)
