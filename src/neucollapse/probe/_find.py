@@ -8,7 +8,7 @@ from torch.nn.parameter import is_lazy
 from .._errors import InputError
 from ._batches import Forward, call, copied_to, device_of
 from ._classifier import Classifier, as_classifier, candidates, listing
-from ._identify import by_running
+from ._identify import by_running, with_affinity
 from ._state import RandomState, undisturbed, unwrap
 from ._structure import by_structure
 
@@ -27,7 +27,7 @@ def find_classifier(
     Args:
         model: any module; parallel wrappers and ``torch.compile`` are looked through.
         example: the inputs of a batch: a tensor, a tuple of arguments or a dict of keyword arguments.
-        name: the layer's dotted name, or the layer itself, where you know it; then nothing is searched.
+        name: the layer's dotted name, or the layer itself, where you know it; then nothing is searched for.
         forward: called as ``forward(model, example)`` in place of ``model(example)``.
 
     Returns:
@@ -47,12 +47,15 @@ def find_classifier(
     model = unwrap(model)
     _refuse_uninitialised(model)
     with RandomState().active(), undisturbed(model):
-        if name is not None:
-            return _usable(_named(model, name))
+        known = None if name is None else _usable(_named(model, name))
         if example is None:
-            return _usable(by_structure(model))
+            return known or _usable(by_structure(model))
         inputs = copied_to(example, device_of(model))
-        return _usable(by_running(model, lambda: call(model, inputs, forward)))
+
+        def run() -> Any:
+            return call(model, inputs, forward)
+
+        return _usable(by_running(model, run)) if known is None else with_affinity(known, run)
 
 
 def _named(model: nn.Module, name: str | nn.Module) -> Classifier:

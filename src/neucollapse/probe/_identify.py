@@ -44,6 +44,19 @@ def by_running(model: nn.Module, run: Callable[[], Any]) -> Classifier:
     raise InputError(_no_match(output, tensors, runs, found))
 
 
+def with_affinity(classifier: Classifier, run: Callable[[], Any]) -> Classifier:
+    """The classifier with ``is_affine`` settled by running the model, where its type does not tell."""
+    if classifier.is_affine is not None:
+        return classifier
+    runs: list[_Run] = []
+    handle = classifier.module.register_forward_hook(_recorder(classifier, runs), with_kwargs=True)
+    try:
+        run()
+    finally:
+        handle.remove()
+    return replace(classifier, is_affine=_is_affine(runs[-1])) if runs else classifier
+
+
 def _recorder(candidate: Classifier, runs: list[_Run]) -> Callable[..., None]:
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ARG001
         features, scores = first_tensor((*args, *kwargs.values())), first_tensor(output)
@@ -125,7 +138,7 @@ def _single(matches: list[_Run]) -> Classifier:
         names = listing([item.classifier for item in matches])
         raise InputError(f"the model has several classifiers: {names}. {_how_to_choose(matches[0].classifier)}")
     run, classifier = matches[0], matches[0].classifier
-    return classifier if classifier.is_affine else replace(classifier, is_affine=_is_affine(run))
+    return replace(classifier, is_affine=_is_affine(run)) if classifier.is_affine is None else classifier
 
 
 def _is_affine(run: _Run) -> bool:

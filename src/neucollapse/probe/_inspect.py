@@ -147,7 +147,7 @@ def inspect(
 
     Example:
         >>> print(inspect(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3)).eval()))
-        model               Sequential, 55 parameters, eval mode
+        model               Sequential, 51 parameters, eval mode
         classifier          2: Linear, with bias, torch.float32 on cpu
         classes, dimension  K = 3, d = 4
         regime              simplex: K <= d + 1, so the best class means form a simplex (all cosines -1/(K - 1))
@@ -262,7 +262,7 @@ def _skipped(model: nn.Module, head: Classifier, captured: Captured | None) -> d
     with undisturbed(model):
         others = rivals(model, head)
     skipped |= {
-        other.name: f"another head, K = {other.num_classes}: measure it with classifier={other.name!r}"
+        other.name: f"another head, K = {other.num_classes}: choose it with classifier={other.name!r}"
         for other in others
     }
     return skipped

@@ -17,8 +17,8 @@ def main_layers(model: nn.Module, classifier: str = "") -> list[str]:
 
     Wrappers, module lists and whatever holds the classifier are opened. Of their children those that have children
     themselves are blocks (residual stages, transformer layers); a plain chain of single layers gives one block for
-    each layer with weights, named by the last layer before the next one (the activation). With fewer than 4 blocks
-    the largest chain of blocks is opened as well.
+    each layer with weights, named by the last layer before the next one (the activation). While there are fewer than
+    4 blocks, the largest chain among them is opened as well.
 
     Example:
         >>> main_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)), "4")
@@ -26,7 +26,7 @@ def main_layers(model: nn.Module, classifier: str = "") -> list[str]:
     """
     blocks = _children(model, "", classifier)
     while len(blocks) < _ENOUGH:
-        chains = [name for name in blocks if _is_chain_of_blocks(model.get_submodule(name))]
+        chains = [name for name in blocks if _chain_length(model.get_submodule(name)) > 1]
         if not chains:
             break
         largest = max(chains, key=lambda name: _size(model.get_submodule(name)))
@@ -39,8 +39,12 @@ def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _is_chain_of_blocks(module: nn.Module) -> bool:
-    return isinstance(module, nn.Sequential) and len(module) > 1 and all(_has_children(child) for child in module)
+def _chain_length(module: nn.Module) -> int:
+    """How many blocks a chain has: a Sequential, a module list, or a module that holds nothing else with weights."""
+    inner = [child for child in module.children() if _starts_block(child)]
+    if isinstance(module, nn.Sequential | nn.ModuleList):
+        return len(inner)
+    return _chain_length(inner[0]) if len(inner) == 1 else 0
 
 
 def _has_children(module: nn.Module) -> bool:
@@ -57,7 +61,7 @@ def _children(module: nn.Module, prefix: str, classifier: str) -> list[str]:
     blocks = []
     for name, child in nested or [(name, child) for name, child in weighted if _starts_block(child)]:
         is_list = isinstance(child, nn.ModuleList | nn.ModuleDict)
-        opened = is_list or classifier.startswith(f"{name}.") or (len(nested) == 1 and _has_children(child))
+        opened = is_list or classifier.startswith(f"{name}.") or (len(weighted) == 1 and _has_children(child))
         blocks += _children(child, f"{name}.", classifier) if opened else [name]
     return blocks
 

@@ -22,7 +22,7 @@ def undisturbed(model: nn.Module, *, mode: Mode = "eval") -> Iterator[None]:
     """
     flags = [(module, module.training) for module in model.modules()]
     kept = [(module, dict(module._buffers)) for module in model.modules()]
-    copies = [(tensor, tensor.detach().clone(), tensor._version) for tensor in _written_by_forward(model)]
+    copies = [(tensor, tensor.detach().clone()) for tensor in _written_by_forward(model)]
     try:
         if mode == "eval":
             for module, _ in flags:
@@ -36,10 +36,10 @@ def undisturbed(model: nn.Module, *, mode: Mode = "eval") -> Iterator[None]:
             if [*map(id, module._buffers.values())] != [*map(id, buffers.values())]:  # one was added or swapped
                 module._buffers.clear()
                 module._buffers.update(buffers)
-        with torch.no_grad():
-            for tensor, copy, version in copies:
-                if tensor._version != version:
-                    tensor.copy_(copy)
+        for tensor, copy in copies:
+            # Through ``.data``, so that the graph of a caller between its forward and backward pass stays valid. All
+            # are written back: batch norm does not count its own updates as a new version.
+            tensor.data.copy_(copy)
 
 
 def _written_by_forward(model: nn.Module) -> list[Tensor]:
