@@ -3,23 +3,8 @@
 from dataclasses import dataclass
 
 from ._run import Run
-from ._text import number
-
-# For each card, names in order of preference; the first that was measured is shown.
-_SIMPLEX = (
-    ("accuracy", "accuracy/linear", "nc4/accuracy"),
-    ("nc1/pinv", "nc1/trace_ratio", "nc1/cdnv"),
-    ("nc2/etf_distance", "nc2/equiangular", "nc2/equiangular_std", "nc2/max_cosine"),
-    ("nc3/frobenius", "nc3/product", "nc3/cosine"),
-    ("nc4/mismatch",),
-)
-_GENERAL = (
-    ("accuracy", "accuracy/linear", "nc4/accuracy"),
-    ("nc1/trace_ratio", "nc1/pinv", "nc1/cdnv"),
-    ("gnc2/margin_ratio", "gnc2/margin", "gnc2/max_cosine"),
-    ("gnc3/cosine", "nc3/cosine", "nc3/frobenius"),
-    ("nc4/mismatch",),
-)
+from ._story import key_names
+from ._text import capital, number
 
 
 @dataclass(frozen=True)
@@ -27,7 +12,7 @@ class Card:
     """One key number: measured values by split, the optimum, and what the number means."""
 
     title: str
-    symbol: str
+    name: str
     values: list[tuple[str, str]]
     optimum: str
     meaning: str
@@ -35,8 +20,7 @@ class Card:
 
 def key_numbers(run: Run) -> list[Card]:
     """The cards of this run; metrics that were not measured are left out here and explained in the table."""
-    wanted = _SIMPLEX if run.num_classes <= run.dim + 1 else _GENERAL
-    cards = [next((card for name in names if (card := _card(run, name))), None) for names in wanted]
+    cards = [next((card for name in names if (card := _card(run, name))), None) for names in key_names(run)]
     return [card for card in cards if card is not None]
 
 
@@ -47,9 +31,9 @@ def _card(run: Run, name: str) -> Card | None:
     definition = run.definition(name)
     optimum = next((row.optimum for row in rows if row.optimum is not None), None)
     return Card(
-        title=definition.title,
-        symbol=definition.symbol,
+        title=capital(definition.title),
+        name=name,
         values=[(row.split, number(row.value)) for row in rows],
         optimum="" if optimum is None else number(optimum),
-        meaning=definition.definition,
+        meaning=definition.definition.partition(". ")[0].removesuffix(".") + "." if definition.definition else "",
     )

@@ -12,7 +12,7 @@ from .._files import write_text
 from ._numbers import key_numbers
 from ._run import Run, read_run
 from ._table import general_flags, table
-from ._text import embed, number
+from ._text import capital, embed
 from .figures import Figure, figures
 
 
@@ -36,7 +36,7 @@ def write_report(run: str | Path, page: str | Path | None = None) -> Path:
     Example:
         >>> write_report("no/such/run")
         Traceback (most recent call last):
-        neucollapse._errors.FileFormatError: cannot use no/such/run: expected a run folder that holds result.json, ...
+        neucollapse._errors.FileFormatError: cannot use no/such/run: expected a folder with result.json, found no such folder
     """
     page = Path(run) / "report.html" if page is None else Path(page)
     write_text(page, render(read_run(run)))
@@ -49,16 +49,19 @@ def render(run: Run) -> str:
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
+    environment.filters["capital"] = capital
     drawn, missing = figures(run)
-    style, plotly, script = _asset("style.css"), _plotly(), _asset("page.js")
     # Markup: our own assets, and JSON that embed() has made safe. Everything else is escaped.
+    assets = {
+        "style": _asset("style.css"),
+        "plotly": _plotly(),
+        "script": _asset("page.js"),
+        "plots": embed(_plots(drawn)),
+    }
+    trusted = {name: Markup(text) for name, text in assets.items()}  # noqa: S704
     return environment.from_string(_asset("page.html.j2")).render(
-        policy=_policy(plotly, script),
-        style=Markup(style),
-        plotly=Markup(plotly),
-        script=Markup(script),
-        plots=Markup(embed(_plots(drawn))),
+        policy=_policy(assets["plotly"], assets["script"]),
+        **trusted,
         run=run,
         info=run.info,
         cards=key_numbers(run),
@@ -74,7 +77,7 @@ def render(run: Run) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return files("neucollapse.report").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,8 @@ class Run:
         base = name.partition("@")[0]
         known = self.definitions.get(name) or self.definitions.get(base) or Definition(title=name)
         if name != base and name not in self.definitions:
-            return Definition(**{**vars(known), "title": f"{known.title}, {name.partition('@')[2]}"})
+            of = name.removeprefix(f"{base}@")
+            return replace(known, title=f"{known.title}, of the weights" if of == "weight" else f"{known.title} ({of})")
         return known
 
     def find(self, name: str, split: str = "", layer: str = "") -> Metric | None:
@@ -104,7 +105,7 @@ def read_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileFormatError(folder, "expected a run folder that holds result.json, found no such folder")
+        raise FileFormatError(folder, "expected a folder with result.json, found no such folder")
     path = folder / "result.json"
     info = clean(read_json(path, schema=RESULT_SCHEMA))
     _require_finite(path, info)
@@ -163,7 +164,8 @@ def _checked(path: Path, info: dict[str, Any]) -> Run:
     if names is not None and len(names) != K:
         raise FileFormatError(path, f"expected {K} class names, found {len(names)}")
     for row, where in _rows(path, info, "verdict"):
-        _field(path, row, "tone", str, where), _field(path, row, "text", str, where)
+        for key in ("tone", "text"):
+            _field(path, row, key, str, where)
     for key, kind in {"environment": dict, "training": dict, "seed": int, "classifier": str, "title": str}.items():
         _field(path, info, key, kind, default=None)
     definitions = _field(path, info, "definitions", dict, default={})

@@ -77,6 +77,13 @@ def _sentences(run: Run, name: str, found: list[Metric | None]) -> list[str]:
 
 
 def general_flags(run: Run) -> list[Flag]:
-    """All flags, warnings first, equal sentences once."""
-    ordered = sorted(run.flags, key=lambda flag: flag.severity != "warning")
-    return list({(flag.sentence, flag.where): flag for flag in ordered}.values())
+    """All flags, warnings first; equal sentences once, with all the places they hold for."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for flag in sorted(run.flags, key=lambda flag: flag.severity != "warning"):
+        places.setdefault((flag.code, flag.sentence, flag.severity), []).append(flag.where)
+    return [Flag(code, sentence, _places(where), severity) for (code, sentence, severity), where in places.items()]
+
+
+def _places(where: list[str]) -> str:
+    named = list(dict.fromkeys(place for place in where if place))
+    return ", ".join(named[:4]) + (f" and {len(named) - 4} more" if len(named) > 4 else "")

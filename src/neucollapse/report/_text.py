@@ -45,6 +45,11 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
+def capital(text: str) -> str:
+    """The text with its first letter a capital, the others as they are (unlike ``str.capitalize``)."""
+    return text[:1].upper() + text[1:]
+
+
 def number(value: float | None) -> str:
     """Four significant digits, with a power of ten where that is shorter to read.
 

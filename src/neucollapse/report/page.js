@@ -8,12 +8,11 @@
   const coarse = matchMedia("(pointer: coarse)").matches;
   const config = {
     displaylogo: false,
-    responsive: true,
     showSendToCloud: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "resetCameraLastSave3d", "tableRotation"],
   };
 
-  // A hidden element tells what a colour of the style sheet is in the present theme.
+  // A hidden element tells what a colour of the style sheet is in a theme ("": the present one).
   const probe = document.body.appendChild(document.createElement("span"));
   probe.hidden = true;
 
@@ -32,33 +31,68 @@
     return Object.fromEntries(Object.entries(item).map(([key, part]) => [key, resolve(part)]));
   }
 
-  function draw(place) {
+  function figureOf(place, theme) {
+    probe.style.colorScheme = theme;
     const figure = resolve(plots[Number(place.dataset.plot)]);
     figure.layout.font.family = getComputedStyle(document.body).fontFamily;
+    const { scene } = figure.layout;
+    if (scene && place.layout) scene.camera = place.layout.scene.camera; // as the reader has turned it
+    else if (scene && place.clientWidth < 500) for (const axis of "xyz") scene.camera.eye[axis] *= 1.15; // room for names
+    return figure;
+  }
+
+  function draw(place) {
+    const { data, layout } = figureOf(place, "");
     // A finger that drags over a flat plot means to scroll the page.
-    if (coarse && !figure.layout.scene) figure.layout.dragmode = false;
-    if (place.layout && place.layout.scene) figure.layout.scene.camera = place.layout.scene.camera;
-    return Plotly.react(place, figure.data, figure.layout, { ...config, displayModeBar: coarse ? false : "hover" });
+    if (coarse && !layout.scene) layout.dragmode = false;
+    // Measured here and not by plotly, whose own measuring comes too late for a printer.
+    Object.assign(layout, { width: place.clientWidth, height: place.clientHeight });
+    return Plotly.react(place, data, layout, { ...config, displayModeBar: coarse ? false : "hover" });
+  }
+
+  // A printer does not wait for WebGL, so every scene keeps a picture of itself for paper.
+  async function picture(place) {
+    const { data, layout } = figureOf(place, "light");
+    const source = await Plotly.toImage({ data, layout, config }, { format: "png", width: 700, height: 560, scale: 2 });
+    const image = place.parentElement.querySelector("img") || place.parentElement.appendChild(new Image());
+    Object.assign(image, { src: source, alt: place.getAttribute("aria-label"), className: "paper-only" });
+    place.classList.add("pictured");
+  }
+
+  let waiting = null;
+  function pictureSoon(place) {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => picture(place), 700);
   }
 
   const visible = (place) => place.offsetParent !== null;
+  const drawn = (place) => place.classList.contains("js-plotly-plot");
 
-  async function drawAll() {
-    for (const place of places.filter(visible)) {
+  async function drawAll(part) {
+    for (const place of places.filter((item) => part.contains(item) && visible(item))) {
       await draw(place);
       await new Promise((done) => setTimeout(done)); // let the page answer between two plots
     }
-    root.dataset.drawn = String(places.filter((place) => place.classList.contains("js-plotly-plot")).length);
+  }
+
+  async function start() {
+    await drawAll(document.body);
+    root.dataset.drawn = String(places.filter(drawn).length);
+    for (const place of places.filter((item) => item.layout && item.layout.scene)) {
+      await picture(place);
+      place.on("plotly_relayout", () => pictureSoon(place));
+    }
+    root.dataset.ready = "true";
   }
 
   function redraw() {
-    places.filter((place) => place.classList.contains("js-plotly-plot")).forEach(draw);
+    places.filter((place) => drawn(place) && visible(place)).forEach(draw);
   }
 
   // Plots inside a closed <details> have no size until it opens.
   for (const more of document.querySelectorAll("details.more")) {
     more.addEventListener("toggle", () => {
-      if (more.open) more.querySelectorAll("[data-plot]").forEach((place) => draw(place));
+      if (more.open) drawAll(more);
     });
   }
 
@@ -68,6 +102,12 @@
     redraw();
   });
   prefersDark.addEventListener("change", redraw);
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth === width) return; // a phone's address bar came or went
+    width = innerWidth;
+    requestAnimationFrame(redraw);
+  });
 
   // Paper is light and has a width of its own; the class gives it to the page before the printer measures.
   let screen = null;
@@ -108,5 +148,5 @@
     filterTable();
   }
 
-  drawAll();
+  start();
 })();

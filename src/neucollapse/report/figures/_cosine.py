@@ -3,12 +3,8 @@
 import numpy as np
 
 from .._run import Run
+from .._story import has_simplex
 from ._plot import split_name
-
-
-def centred(run: Run) -> bool:
-    """Whether rows are centred first: a simplex (K <= d + 1) is one about its mean, a code with K > d + 1 about 0."""
-    return run.num_classes <= run.dim + 1
 
 
 def unit_rows(rows: np.ndarray, centre: bool) -> np.ndarray:
@@ -23,7 +19,7 @@ def unit_rows(rows: np.ndarray, centre: bool) -> np.ndarray:
 
 def codes(run: Run) -> dict[str, np.ndarray]:
     """Unit rows by label: class means of each split, classifier weights, and the optimal code where it is known."""
-    centre = centred(run)
+    centre = has_simplex(run)  # a simplex is one about its mean, a code with K > d + 1 about the origin
     found = {}
     for split in run.splits:
         # The uncentred geometry is about unit-norm features, the centred one about the features as they are.

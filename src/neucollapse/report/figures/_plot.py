@@ -21,19 +21,23 @@ CLASS_COLOURS = (
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot. ``title`` and ``note`` are plain text, ``shape`` a class of the style sheet that gives its size."""
+    """One plot.
+
+    ``title``, ``code`` (the name of a metric) and ``note`` are plain text; ``shape`` is a class of the style sheet that
+    gives its size.
+    """
 
     title: str
     data: list[Json]
     layout: Json
-    symbol: str = ""
+    code: str = ""
     note: str = ""
     shape: str = "small"
 
 
 @dataclass(frozen=True)
 class Swatch:
-    """An entry of the legend over a figure: a colour name, how it is drawn (``line``, ``dash``, ``zone``), its text."""
+    """An entry of the legend over a figure: a colour name, how it is drawn (``line``, ``dash``, ``bar``, ``zone``), its text."""
 
     text: str
     colour: str
@@ -42,10 +46,11 @@ class Swatch:
 
 @dataclass(frozen=True)
 class Figure:
-    """A section of the page: its panels, a legend they share, and a caption that says what they mean."""
+    """A section of the page: its heading (``short`` in the menu), panels, their legend, and a caption that explains them."""
 
     id: str
     heading: str
+    short: str
     caption: str
     panels: list[Panel]
     more: list[Panel] = field(default_factory=list)

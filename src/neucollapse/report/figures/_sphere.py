@@ -10,7 +10,7 @@ from ._cosine import unit_rows
 from ._plot import Json, class_colours, colour, split_name
 
 LEGEND: Json = {
-    "orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "top", "itemsizing": "trace",
+    "orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "top", "itemsizing": "constant",
     "font": {"size": 12, "color": colour("ink")}, "bgcolor": colour("clear"),
 }  # fmt: skip
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from .._run import Run
+from .._story import has_simplex
 from .._text import number, plot_text
-from ._cosine import centred, codes, pairs
+from ._cosine import codes, pairs
 from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, packed, vertical
 from .gram import MOST_CLASSES
 
@@ -23,11 +24,12 @@ def build(run: Run) -> Figure | str:
     if not cosines:
         return "Angles between classes: the run holds neither class means nor a classifier."
     target = cosines.pop("Optimal code", None)
-    about = "about their common mean" if centred(run) else "about the origin"
+    about = "about their common mean" if has_simplex(run) else "about the origin"
     sample = f" Of the {run.num_classes:,} classes, every {step}th is taken." if step > 1 else ""
     return Figure(
         id="gram",
         heading="Angles between classes",
+        short="Angles",
         caption=f"How the cosines of all pairs of class vectors, taken {about}, are distributed. The further left the right "
         f"end of a curve, the better the two closest classes are kept apart.{sample}",
         panels=[_panel(cosines, target)],
@@ -39,17 +41,22 @@ def _panel(cosines: dict[str, np.ndarray], target: np.ndarray | None) -> Panel:
     everything = np.concatenate(list(cosines.values()))
     edges = np.linspace(everything.min() - 1e-3, everything.max() + 1e-3, _BINS + 1)
     data = [_curve(title, values, edges, SERIES[i % len(SERIES)]) for i, (title, values) in enumerate(cosines.items())]
+    low, high = float(edges[0]), float(edges[-1])
     shapes, annotations = [], []
     if target is not None and len(target):
-        line, label = vertical(float(target.max()), f"closest pair of the optimal code, {number(float(target.max()))}")
+        best = float(target.max())
+        anchor = "right" if best > (low + high) / 2 else "left"
+        line, label = vertical(best, f"closest pair of the optimal code, {number(best)}", anchor=anchor)
+        low, high = min(low, best), max(high, best)
         shapes, annotations = [line], [label]
+    pad = 0.03 * (high - low)
     closest = "; ".join(f"{title}: closest pair {number(float(values.max()))}" for title, values in cosines.items())
     return Panel(
         title="Cosines of all pairs of classes",
         note=closest,
         data=data,
         layout=layout(
-            xaxis=axis("cosine of a pair of classes"),
+            xaxis=axis("cosine of a pair of classes", range=[low - pad, high + pad]),
             yaxis=axis("share of pairs (%)", rangemode="tozero"),
             shapes=shapes,
             annotations=annotations,

@@ -3,8 +3,9 @@
 import numpy as np
 
 from .._run import Run
+from .._story import has_simplex
 from .._text import number, plot_text, shorten
-from ._cosine import centred, codes, pairs
+from ._cosine import codes, pairs
 from ._plot import Figure, Json, Panel, axis, colour, layout, packed
 
 MOST_CLASSES = 200
@@ -19,13 +20,14 @@ def build(run: Run) -> Figure | str:
     found = codes(run)
     if not found:
         return "Gram matrices: the run holds neither class means nor a classifier."
-    about = "about their common mean" if centred(run) else "about the origin"
+    about = "about their common mean" if has_simplex(run) else "about the origin"
     return Figure(
         id="gram",
         heading="Angles between classes",
+        short="Angles",
         caption=f"Cosine between every two class vectors, taken {about}: blue points apart, red points together. At collapse "
         "means and weights show the same pattern as the optimal code"
-        + (", where every two classes are at the same angle." if centred(run) else "."),
+        + (", where every two classes are at the same angle." if has_simplex(run) else "."),
         panels=[_panel(run, title, units) for title, units in found.items()],
         colour_bar=True,
     )
@@ -47,30 +49,36 @@ def _panel(run: Run, title: str, units: np.ndarray) -> Panel:
         "ygap": 1 if run.num_classes <= 40 else 0,
         "hovertemplate": "%{y} · %{x}<br>cosine %{z:.3f}<extra></extra>",
     }
-    ticks = _ticks(run)
+    rows, columns = _ticks(run)
     return Panel(
         title=title,
         note=_summary(units),
         data=[trace],
         layout=layout(
-            xaxis=axis(type="category", showgrid=False, constrain="domain", **ticks),
+            xaxis=axis(type="category", showgrid=False, constrain="domain", **columns),
             yaxis=axis(
-                type="category", showgrid=False, autorange="reversed", scaleanchor="x", constrain="domain", **ticks
+                type="category", showgrid=False, autorange="reversed", scaleanchor="x", constrain="domain", **rows
             ),
             margin={"l": 8, "r": 8, "t": 8, "b": 8},
         ),
-        shape="square",
+        shape="square named" if rows["showticklabels"] and not columns["showticklabels"] else "square",
     )
 
 
-def _ticks(run: Run) -> Json:
+def _ticks(run: Run) -> tuple[Json, Json]:
+    """Class names beside the rows, and under the columns (in the same order) only where they are as short as digits."""
+    bare: Json = {"showticklabels": False, "ticks": ""}
     if run.num_classes > _LABELLED:
-        return {"showticklabels": False, "ticks": ""}
-    return {
+        return bare, bare
+    names = [shorten(name, 10) for name in run.classes]
+    labelled: Json = {
         "tickvals": list(range(run.num_classes)),
-        "ticktext": [plot_text(shorten(name, 12)) for name in run.classes],
+        "ticktext": [plot_text(name) for name in names],
         "ticks": "",
+        "tickangle": 0,
+        "showticklabels": True,
     }
+    return labelled, labelled if max(map(len, names)) <= 2 else bare
 
 
 def _summary(units: np.ndarray) -> str:
@@ -78,7 +86,7 @@ def _summary(units: np.ndarray) -> str:
     if not len(cosines):
         return "fewer than two classes are present"
     absent = int((~np.isfinite(units).all(axis=1)).sum())
-    low, high = number(float(cosines.min())), number(float(cosines.max()))
+    low, high = number(round(float(cosines.min()), 3)), number(round(float(cosines.max()), 3))
     text = f"cosines {low} to {high}" if low != high else f"every cosine is {low}"
     return text + (f"; {absent} of {len(units)} classes absent" if absent else "")
 

@@ -4,11 +4,12 @@ import numpy as np
 
 from .._history import Curve
 from .._run import Run
-from .._text import number, plot_text
+from .._story import in_order
+from .._text import capital, number, plot_text
 from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, log_axis, packed, split_name, vertical
 
 _SHOWN = 9
-_FIRST = ("loss", "accuracy", "nc1/", "nc2/", "gnc2/", "nc3/", "gnc3/", "nc4/")
+_MARKS = "terminal_phase"  # of the epochs, shown as the shaded zone
 
 
 def build(run: Run) -> Figure | str:
@@ -26,6 +27,7 @@ def build(run: Run) -> Figure | str:
     return Figure(
         id="history",
         heading="Collapse over epochs",
+        short="Epochs",
         caption=f"Each plot follows one quantity through training. {zone}Dashed lines are the optimum, the best value that "
         "this number of classes and dimension allow; the distance to it is what is left to collapse.",
         panels=panels[:_SHOWN],
@@ -40,13 +42,9 @@ def _by_name(run: Run) -> dict[str, dict[str, Curve]]:
     for key, curve in run.history.items():
         split = next((split for split in run.splits if split and key.startswith(f"{split}/")), "")
         name = key.removeprefix(f"{split}/") if split else key
-        if "@layer:" not in name and np.isfinite(curve.values).any():
+        if "@layer:" not in name and name != _MARKS and np.isfinite(curve.values).any():
             groups.setdefault(name, {})[split] = curve
-    return dict(sorted(groups.items(), key=lambda item: _rank(item[0])))
-
-
-def _rank(name: str) -> int:
-    return next((rank for rank, start in enumerate(_FIRST) if name.startswith(start)), len(_FIRST))
+    return {name: groups[name] for name in in_order(run, list(groups))}
 
 
 def _legend(run: Run, groups: dict[str, dict[str, Curve]]) -> list[Swatch]:
@@ -76,14 +74,15 @@ def _panel(run: Run, name: str, curves: dict[str, Curve]) -> Panel:
         data.append(_optimum_line(value, line_colour, curves))
     span = (min(c.epochs[0] for c in curves.values()), max(c.epochs[-1] for c in curves.values()))
     shapes, annotations = _terminal_phase(run.zero_error_epoch, span)
+    whole: Json = {"dtick": 1} if span[1] - span[0] < 6 else {"nticks": 6}
     y = log_axis([c.values for c in curves.values()]) if log else axis(nticks=6)
     return Panel(
-        title=definition.title[:1].upper() + definition.title[1:],
-        symbol=definition.symbol,
+        title=capital(definition.title),
+        code="" if definition.title == name else name,
         note="; ".join(dict.fromkeys(notes)),
         data=data,
         layout=layout(
-            xaxis=axis("epoch", range=_padded(span)),
+            xaxis=axis("epoch", range=_padded(span), **whole),
             yaxis=y,
             shapes=shapes,
             annotations=annotations,

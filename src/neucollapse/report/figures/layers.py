@@ -3,7 +3,8 @@
 import numpy as np
 
 from .._run import Run
-from .._text import number, plot_text, shorten
+from .._story import in_order
+from .._text import capital, number, plot_text, shorten
 from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, log_axis, packed, split_name
 
 _SHOWN = 6
@@ -15,13 +16,14 @@ def build(run: Run) -> Figure | str:
     layers = layer_order(run)
     if len(layers) < 2:
         return "Layer-wise curves: one layer was measured."
-    names = list(dict.fromkeys(row.name for row in run.metrics))
+    names = in_order(run, list(dict.fromkeys(row.name for row in run.metrics)))
     panels = [panel for name in names if (panel := _panel(run, name, layers)) is not None]
     if not panels:
         return "Layer-wise curves: no metric was measured on more than one layer."
     return Figure(
         id="layers",
         heading="Collapse through the layers",
+        short="Layers",
         caption="The same metrics on the features of inner layers, from the first layer measured to the input of the "
         "classifier. Dashed lines are the optimum where it is known and the same for all layers.",
         panels=panels[:_SHOWN],
@@ -56,11 +58,11 @@ def _panel(run: Run, name: str, layers: list[str]) -> Panel | None:
     ticks = [plot_text(_short_layer(layer)) for layer in layers]
     x = axis(tickvals=list(range(len(layers))), ticktext=ticks, range=[-0.3, len(layers) - 0.7], showgrid=False)
     return Panel(
-        title=definition.title[:1].upper() + definition.title[1:],
-        symbol=definition.symbol,
+        title=capital(definition.title),
+        code="" if definition.title == name else name,
         note=note,
         data=data,
-        layout=layout(xaxis=x, yaxis=y, hovermode="x unified"),
+        layout=layout(xaxis=x, yaxis=y, hovermode="x unified", margin={"l": 52, "r": 12, "t": 10, "b": 28}),
     )
 
 

@@ -6,9 +6,6 @@ from .._run import Run
 from .._text import number, plot_text
 from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, packed, split_name, vertical
 
-# Metrics whose optimum is the largest margin that all K classes can have at once in d dimensions.
-_OPTIMUM = ("gnc2/margin", "gnc2/margin@weight", "margin/cosine_min")
-
 
 def build(run: Run) -> Figure | str:
     """The figure, or the reason why there is none."""
@@ -16,19 +13,21 @@ def build(run: Run) -> Figure | str:
     if not found:
         return "Margins: the run holds no histogram of margins, which needs a classifier and a pass over the samples."
     best = _largest(run)
-    known = (
-        f" The dashed line at {number(best)} is the largest margin that {run.num_classes} classes can all have in {run.dim} dimensions."
-        if best is not None
-        else ""
-    )
+    known = ""
+    if best is not None:
+        known = (
+            f" The dashed line at {number(best)} is the largest margin that all {run.num_classes} classes can have at once in "
+            f"{run.dim} dimensions; single samples may lie beyond it."
+        )
     return Figure(
         id="margins",
         heading="Margins of the samples",
+        short="Margins",
         caption="The cosine margin of a sample is its cosine with the weight of its own class, less the largest cosine with "
         f"another. Below 0 it is closer in angle to another class.{known}",
         panels=[_panel(run, found, best)],
         legend=[
-            Swatch(split_name(split), SERIES[i % len(SERIES)])
+            Swatch(split_name(split), SERIES[i % len(SERIES)], "bar")
             for i, split in enumerate(run.splits)
             if split in found and split
         ],
@@ -43,8 +42,13 @@ def _histogram(run: Run, split: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _largest(run: Run) -> float | None:
-    rows = (run.find(name, split) for name in _OPTIMUM for split in run.splits)
-    return next((row.optimum for row in rows if row is not None and row.optimum is not None), None)
+    """The largest margin that all K classes can have at once in d dimensions, as far as it is known."""
+    for split in run.splits:
+        margin, best = run.find("gnc2/margin", split), run.find("gnc2/margin_optimum", split)
+        known = (margin and margin.optimum, best and best.value)
+        if any(value is not None for value in known):
+            return next(value for value in known if value is not None)
+    return None
 
 
 def _panel(run: Run, found: dict[str, tuple[np.ndarray, np.ndarray]], best: float | None) -> Panel:
@@ -53,7 +57,11 @@ def _panel(run: Run, found: dict[str, tuple[np.ndarray, np.ndarray]], best: floa
     marks = [vertical(0, "0", name="soft", dash="solid")]
     if best is not None:
         marks.append(
-            vertical(best, f"largest possible, {number(best)}", anchor="right" if best > (low + high) / 2 else "left")
+            vertical(
+                best,
+                f"best for all classes at once, {number(best)}",
+                anchor="right" if best > (low + high) / 2 else "left",
+            )
         )
     return Panel(
         title="Share of samples by cosine margin",

@@ -25,6 +25,7 @@ def build(run: Run) -> Figure | str:
     return Figure(
         id="sphere",
         heading="The circle of features",
+        short="Circle",
         caption="Every vector scaled to unit length: small dots are samples, large dots the means of the classes, diamonds "
         "the classifier's weights and rings the optimal code, turned to fit the means; one colour a class. At collapse the dots "
         "of a class shrink to its mean, with the diamond and the ring on it.",
@@ -39,7 +40,15 @@ def _panel(run: Run, found: list[Points]) -> Panel:
         "type": "scatter", "mode": "lines", "x": packed(np.cos(turn)), "y": packed(np.sin(turn)),
         "line": {"color": colour("line"), "width": 1.2}, "hoverinfo": "skip", "showlegend": False,
     }  # fmt: skip
-    bare = axis(range=[-1.35, 1.35], showgrid=False, showticklabels=False, ticks="", automargin=False)
+    bare = axis(
+        range=[-1.35, 1.35],
+        showgrid=False,
+        showticklabels=False,
+        ticks="",
+        automargin=False,
+        showline=False,
+        linecolor=colour("clear"),
+    )
     return Panel(
         title="Directions on the unit circle",
         data=[circle, *(_trace(run, item, hidden=item.name in hidden) for item in found)],

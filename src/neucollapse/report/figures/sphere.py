@@ -10,7 +10,7 @@ _MARKERS: dict[str, Json] = {
     "features": {"size": 2.6, "opacity": 0.75, "symbol": "circle"},
     "means": {"size": 9, "opacity": 1, "symbol": "circle", "line": {"width": 1.5, "color": colour("panel")}},
     "weights": {"size": 7, "opacity": 1, "symbol": "diamond", "line": {"width": 1.5, "color": colour("ink")}},
-    "target": {"size": 13, "opacity": 1, "symbol": "circle-open"},
+    "target": {"size": 18, "opacity": 1, "symbol": "circle-open"},
 }
 _MOST_NAMES = 16
 
@@ -29,6 +29,7 @@ def build(run: Run) -> Figure | str:
     return Figure(
         id="sphere",
         heading="The sphere of features",
+        short="Sphere",
         caption="Every vector scaled to unit length: small dots are samples, large balls the means of the classes, diamonds "
         "the classifier's weights and rings the optimal code, turned to fit the means; one colour a class. At collapse the dots "
         "of a class shrink to its ball, with the diamond and the ring on it. Drag to turn, scroll or pinch to zoom, choose in "
@@ -44,7 +45,7 @@ def _panel(run: Run, found: list[Points]) -> Panel:
         **{f"{name}axis": {"visible": False, "range": [-1.15, 1.15], "showspikes": False} for name in "xyz"},
         "aspectmode": "cube",
         "dragmode": "orbit",
-        "camera": {"eye": {"x": 1.05, "y": 1.05, "z": 0.65}},
+        "camera": {"eye": {"x": 0.86, "y": 0.86, "z": 0.5}},
         "annotations": _names(run, found),
     }
     return Panel(
@@ -68,10 +69,18 @@ def _trace(run: Run, item: Points, *, hidden: bool) -> Json:
 
 
 def _names(run: Run, found: list[Points]) -> list[Json]:
-    labels = []
-    for (x, y, z), text in named(run, found, 1.14, _MOST_NAMES):
+    labels = []  # raised on the screen, so that they clear their point however the sphere is turned
+    for (x, y, z), text in named(run, found, 1.0, _MOST_NAMES):
         labels.append(
-            {"x": x, "y": y, "z": z, "text": text, "showarrow": False, "font": {"size": 12, "color": colour("ink")}}
+            {
+                "x": x,
+                "y": y,
+                "z": z,
+                "text": text,
+                "showarrow": False,
+                "yshift": 23,
+                "font": {"size": 12, "color": colour("ink")},
+            }
         )
     return labels
 
