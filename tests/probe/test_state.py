@@ -50,7 +50,8 @@ def state(model, *tensors):
         "gradients": {name: (p.requires_grad, p.grad) for name, p in model.named_parameters()},
         "flags": [(name, module.training) for name, module in model.named_modules()],
         "hooks": [len(getattr(module, kind)) for module in model.modules() for kind in kinds],
-        "random": (random.getstate(), str(np.random.get_state()), torch.get_rng_state().numpy().tobytes()),  # noqa: NPY002
+        # Python's own generator is checked in test_untyped.py: beartype, which executes annotations here, draws from it.
+        "random": (str(np.random.get_state()), torch.get_rng_state().numpy().tobytes()),  # noqa: NPY002
         "globals": (
             torch.is_grad_enabled(),
             torch.is_inference_mode_enabled(),

@@ -1,6 +1,6 @@
 """What a loader may yield, and how a model is called on it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any
 
@@ -13,6 +13,16 @@ from .._errors import InputError
 LABEL_KEYS = ("labels", "label", "y", "targets", "target")
 Forward = Callable[[nn.Module, Any], Any]
 _FORMS = "(inputs, labels), or a dict of inputs and one of " + "/".join(LABEL_KEYS)
+
+
+def checked_loader(loader: Iterable[Any]) -> Iterable[Any]:
+    """The loader, if it can be one."""
+    if not isinstance(loader, Iterable) or isinstance(loader, Tensor | np.ndarray | Mapping | str):
+        raise InputError(
+            f"expected a loader, an iterable of batches, got {describe(loader)}. A Dataset goes into a DataLoader, one "
+            "batch into a list: [(inputs, labels)]"
+        )
+    return loader
 
 
 def split_batch(batch: object, where: str) -> tuple[Any, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
-from ._batches import Forward, call, copied_to, device_of, split_batch
+from ._batches import Forward, call, checked_loader, copied_to, device_of, split_batch
 from ._checks import batch_dependence, loader_complaints
 from ._classifier import Classifier
 from ._find import find_classifier
@@ -204,7 +204,8 @@ def regime_sentence(num_classes: int, dim: int) -> str:
     return f"{name}: {meaning[name]}"
 
 
-def _size(size: float) -> str:
+def _size(count: int) -> str:
+    size = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.4g} {unit}"
@@ -214,7 +215,7 @@ def _size(size: float) -> str:
 
 def _first_batch(loader: Iterable[Any]) -> tuple[Any, Tensor]:
     with RandomState(generators_of(loader)).active():
-        batch = next(iter(loader), None)
+        batch = next(iter(checked_loader(loader)), None)
     if batch is None:
         raise InputError("the loader gave no samples: expected at least one batch")
     return split_batch(batch, "batch 0 of the loader")

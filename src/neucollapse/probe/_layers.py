@@ -1,14 +1,13 @@
 """Inner layers: which ones ``layers="auto"`` means, and how their outputs become one vector a label."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
 
-Pool = Literal["mean", "flatten"] | Callable[[Tensor], Tensor]
+Pool = str | Callable[[Tensor], Tensor]  # "mean", "flatten" or a function
 _ENOUGH = 4  # blocks; with fewer, the largest chain of blocks is opened
 
 

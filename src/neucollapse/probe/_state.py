@@ -3,17 +3,15 @@
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-Mode = Literal["eval", "keep"]
-
 
 @contextmanager
-def undisturbed(model: nn.Module, *, mode: Mode = "eval") -> Iterator[None]:
+def undisturbed(model: nn.Module, *, mode: str = "eval") -> Iterator[None]:
     """Run a forward pass without gradients and leave no trace of it in ``model``.
 
     Train flags are set and restored one module at a time, not through ``model.eval()``: some models do more than set

@@ -4,20 +4,20 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._errors import InputError, NonDeterministicWarning, TrainModeWarning
 from .._types import Float, Int
-from ._batches import Forward, call, copied_to, device_of, split_batch, squeezed
+from ._batches import Forward, call, checked_loader, copied_to, device_of, split_batch, squeezed
 from ._checks import batch_dependence, change_between, loader_complaints
 from ._classifier import Classifier
 from ._find import find_classifier
 from ._fingerprint import Fingerprint
 from ._layers import Pool
-from ._state import Mode, RandomState, generators_of, undisturbed, unwrap
+from ._state import RandomState, generators_of, undisturbed, unwrap
 from ._tap import Captured, FeatureTap, Layers, checked_names, checked_pool
 
 
@@ -60,7 +60,7 @@ class FeatureBatches(Iterable[FeatureBatch]):
         classifier: str | nn.Module | Classifier | None,
         layers: Layers,
         pool: Pool,
-        mode: Mode,
+        mode: str,
         forward: Forward | None,
         logits: bool,
         strict: bool,
@@ -69,19 +69,17 @@ class FeatureBatches(Iterable[FeatureBatch]):
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"expected the model to be a torch.nn.Module, got {type(model).__name__}")
-        if not isinstance(loader, Iterable):
-            raise InputError(f"expected the loader to be an iterable of batches, got {type(loader).__name__}")
-        if mode not in get_args(Mode):
+        if mode not in ("eval", "keep"):
             raise InputError(f'expected mode to be "eval" or "keep", got {mode!r}')
         self._model = unwrap(model)
-        self._loader = loader
+        self._loader = checked_loader(loader)
         self._asked = classifier
         self._classifier = classifier if isinstance(classifier, Classifier) else None
         self._is_auto = layers == "auto"
         self.layers: list[str] = [] if layers == "auto" else checked_names(self._model, layers)
         self.skipped: dict[str, str] = {}
         self._pool: Pool = checked_pool(pool)
-        self._mode: Mode = mode
+        self._mode = mode
         self._forward = forward
         self._logits = logits
         self._strict = strict
@@ -214,7 +212,7 @@ class FeatureBatches(Iterable[FeatureBatch]):
 _EMPTY = "the loader gave no samples: expected at least one batch"
 
 
-def _train_mode(mode: Mode) -> str:
+def _train_mode(mode: str) -> str:
     if mode == "eval":
         return "the model was in train mode; its features are measured in eval mode and train mode is put back"
     return (
@@ -230,7 +228,7 @@ def feature_batches(
     classifier: str | nn.Module | Classifier | None = None,
     layers: Layers = (),
     pool: Pool = "mean",
-    mode: Mode = "eval",
+    mode: str = "eval",
     forward: Forward | None = None,
     logits: bool = False,
     strict: bool = False,
