@@ -5,14 +5,16 @@ be pickled, read twice and split between processes. Whatever is wrong with the f
 """
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +27,8 @@ MAX_BYTES = 64 * 2**20  # what a strongly compressed array may expand to before 
 _BOMB_RATIO = 100  # real features shrink less than tenfold; zlib cannot shrink anything more than 1032-fold
 _MAX_NAMES = 2**24
 
-# What the readers of the four formats raise on damaged bytes. MemoryError: a header that claims terabytes.
+# What the readers of all formats raise on damaged bytes. MemoryError: a header that claims terabytes; SyntaxError and
+# TokenError: NumPy's headers are Python literals, which it parses without running them.
 _DAMAGE = (
     OSError,
     ValueError,
@@ -35,6 +38,8 @@ _DAMAGE = (
     ArithmeticError,
     RuntimeError,
     MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
@@ -64,7 +69,7 @@ def one_line(error: BaseException) -> str:
 def readable_file(path: str | Path) -> Path:
     """Return ``path`` if it is a readable file with something in it, else raise ``FileFormatError``."""
     path = Path(path)
-    with reading(path, "a file name"):
+    with reading(path, "a path that can be opened"):
         require_file(path)
         with path.open("rb") as stream:
             if not stream.read(1):
@@ -113,6 +118,8 @@ class Archive(ABC):
 
     path: Path
     entries: dict[str, Entry]
+    biases: Mapping[str, str] = MappingProxyType({})  # which bias goes with which weight, where the format knows
+    last: str | None = None  # the weight nearest the output, where the format knows
 
     @abstractmethod
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:

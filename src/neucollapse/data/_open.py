@@ -40,7 +40,7 @@ def is_array_path(name: str | Path) -> bool:
 def expand(path: str | Path) -> list[Path]:
     """The files that a file, folder, pattern or index stands for, in natural order (shard-2 before shard-10)."""
     path = Path(path)
-    with reading(path, "a file name"):
+    with reading(path, "a path that can be opened"):
         if path.is_dir():
             return _folder(path)
         if path.suffix.lower() == ".json":

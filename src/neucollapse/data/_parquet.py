@@ -59,24 +59,27 @@ class ParquetArchive(Archive):
                 self._columns[stem] = [columns[i] for i in range(len(columns))]
 
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
-        with reading(self.path, _KIND), _open(self.path) as file:
-            first = 0
-            for group, count in enumerate(self._row_groups):
-                if first < stop and first + count > start:
-                    low, high = max(start, first), min(stop, first + count)
-                    yield from self._rows_of_group(file, name, group, low - first, high - first, size)
-                first += count
+        first = 0
+        for group, count in enumerate(self._row_groups):
+            if first < stop and first + count > start:
+                yield from self._rows_of_group(name, group, max(start - first, 0), min(stop - first, count), size)
+            first += count
 
-    def _rows_of_group(
-        self, file: "ParquetFile", name: str, group: int, start: int, stop: int, size: int
-    ) -> Iterator[Tensor]:
+    def _rows_of_group(self, name: str, group: int, start: int, stop: int, size: int) -> Iterator[Tensor]:
+        # Opened for each row group: pages of a memory map stay resident until it is closed.
+        with reading(self.path, _KIND), _open(self.path) as file:
+            yield from self._blocks(file, name, group, start, stop, size)
+
+    def _blocks(self, file: "ParquetFile", name: str, group: int, start: int, stop: int, size: int) -> Iterator[Tensor]:
         entry, columns, done = self.entries[name], self._columns[name], 0
         for batch in file.iter_batches(size, row_groups=[group], columns=columns):
             low, high = max(start - done, 0), min(stop - done, len(batch))
             if low < high:
-                arrays = [_numbers(batch.column(column).slice(low, high - low), entry) for column in columns]
-                # A copy in both cases: Arrow's memory is read-only.
-                yield torch.from_numpy(np.array(arrays[0]) if len(columns) == 1 else np.stack(arrays, axis=1))
+                arrays = [_numbers(batch.column(column).slice(low, high - low)) for column in columns]
+                block = arrays[0] if columns == [name] else np.stack(arrays, axis=1)
+                if block.shape[1:] != entry.shape[1:]:
+                    raise ValueError(f"its lists do not all have the length {entry.shape[1]} of the first")
+                yield torch.from_numpy(block if block.flags.writeable else block.copy())  # Arrow's memory is read-only
             done += len(batch)
             if done >= stop:
                 return
@@ -92,8 +95,8 @@ class ParquetArchive(Archive):
 def _open(path: Path) -> "ParquetFile":
     from pyarrow.parquet import ParquetFile
 
-    # buffer_size: stream the pages of a column chunk instead of holding the whole chunk
-    return ParquetFile(path, buffer_size=2**20, pre_buffer=False)
+    # Mapped, so that neither a column chunk nor the page that a damaged header claims to be 2 GB is ever allocated.
+    return ParquetFile(path, memory_map=True, pre_buffer=False)
 
 
 def _entry(file: "ParquetFile", name: str, kind: "pa.DataType", rows: int) -> Entry:
@@ -116,20 +119,18 @@ def _first_length(file: "ParquetFile", name: str) -> int:
     return 0
 
 
-def _numbers(column: "pa.Array", entry: Entry) -> np.ndarray:
-    """A column as an array (rows,) or (rows, length); nulls and ragged lists are damage."""
+def _numbers(column: "pa.Array") -> np.ndarray:
+    """A column as an array (rows,), or (rows, length) if it holds lists; nulls and ragged lists are damage."""
+    import pyarrow.types as types
+
     if column.null_count:
         raise ValueError("it has null values")
-    if len(entry.shape) == 1:
+    if not types.is_nested(column.type):
         return column.to_numpy(zero_copy_only=False)
     flat = column.flatten()
     if flat.null_count:
         raise ValueError("it has null values inside its lists")
-    if len(flat) != len(column) * entry.shape[1] or not _same_lengths(column, entry.shape[1]):
-        raise ValueError(f"its lists do not all have the length {entry.shape[1]} of the first")
-    return flat.to_numpy(zero_copy_only=False).reshape(len(column), entry.shape[1])
-
-
-def _same_lengths(column: "pa.Array", length: int) -> bool:
-    offsets = getattr(column, "offsets", None)  # fixed-size lists have none, and need none
-    return offsets is None or bool((np.diff(offsets.to_numpy(zero_copy_only=False)) == length).all())
+    lengths = [column.type.list_size] if types.is_fixed_size_list(column.type) else np.unique(np.diff(column.offsets))
+    if len(lengths) != 1:
+        raise ValueError(f"its lists have different lengths, {min(lengths)} to {max(lengths)}")
+    return flat.to_numpy(zero_copy_only=False).reshape(len(column), int(lengths[0]))

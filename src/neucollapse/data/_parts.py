@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._errors import FileFormatError
 from .._types import Float, Int
-from ._archive import Archive, Entry
+from ._archive import Archive, Entry, reading
 from ._open import SUFFIXES, expand, is_array_path, open_archive
 
 _SPLITS = ("train", "test", "validation", "valid", "val", "eval")
@@ -62,8 +62,9 @@ class Part:
 
 def splits_of(path: Path, features: str) -> list[str]:
     """The named splits of a folder or of the first of its files, in the usual order; empty where there are none."""
-    if path.is_dir() and (found := _folder_splits(path)):
-        return found
+    with reading(path, "a path that can be opened"):
+        if path.is_dir() and (found := _folder_splits(path)):
+            return found
     files = expand(path)
     return _key_splits(open_archive(files[0]), features)
 

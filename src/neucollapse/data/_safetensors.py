@@ -43,10 +43,11 @@ class SafetensorsArchive(Archive):
             self._metadata = file.metadata() or {}
 
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
-        with reading(self.path, _KIND), safe_open(self.path, framework="pt") as file:
-            part = file.get_slice(name)
-            for first, last in spans(start, stop, size):
-                yield part[first:last]
+        for first, last in spans(start, stop, size):
+            # Opened for each block: pages of a memory map stay resident until it is closed.
+            with reading(self.path, _KIND), safe_open(self.path, framework="pt") as file:
+                block = file.get_slice(name)[first:last]
+            yield block
 
     def class_names(self) -> list[str] | None:
         if "class_names" not in self._metadata:

@@ -1,5 +1,6 @@
 """Files of ``torch.save``: tensors in nested dictionaries, read without running any code (``weights_only=True``)."""
 
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -47,18 +48,18 @@ def _load(path: Path) -> Any:
             # Only the zip format can be mapped; older files are read whole, which their size bounds.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # on damaged bytes the unpickler raises anything at all
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise FileFormatError(path, _refusal(error)) from None
-        raise FileFormatError(path, f"damaged, cut short or not {_KIND} ({one_line(error)})") from None
+        raise FileFormatError(path, _reason(error)) from None
 
 
-def _refusal(error: Exception) -> str:
-    culprit = next((word for word in str(error).split() if "." in word and word.isascii() and len(word) > 6), "")
-    named = f" ({culprit.strip('.,`')})" if culprit else ""
-    return (
-        f"it does not hold tensors alone{named}, and unpickling anything else could run code;"
-        " save model.state_dict() with torch.save, or a .safetensors file"
-    )
+def _reason(error: Exception) -> str:
+    if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return (
+            f"it holds a pickled {found[1]}, and unpickling anything but tensors could run code;"
+            " save model.state_dict() with torch.save, or a .safetensors file"
+        )
+    # torch's own sentence advises to turn the safeguard off, which is no advice to pass on
+    detail = "" if "weights_only" in str(error) else f" ({one_line(error)})"
+    return f"damaged, cut short or not {_KIND} with tensors alone{detail}"
 
 
 def _is_plain_zip(path: Path) -> bool:

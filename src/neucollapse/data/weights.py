@@ -15,6 +15,7 @@ _CLASSIFIERS = ("fc", "classifier", "head", "heads", "lm_head", "logits", "score
 # Input embeddings of language models, which are the classifier too where no other is stored (tied weights).
 _EMBEDDINGS = ("embed_tokens", "wte", "tok_embeddings", "token_embd", "word_embeddings", "embed_in", "shared")
 _BIASES = {"weight": "bias", "W": "b", "kernel": "bias"}
+_SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth", ".onnx", ".gguf")
 _SHOWN = 12
 
 
@@ -59,13 +60,13 @@ def load_weight(
         (torch.Size([3, 8]), torch.Size([3]), 'weight')
     """
     path = Path(path)
-    holder: dict[str, Archive] = {}
-    for file in expand(path):
-        archive = _open(file)
-        holder.update(dict.fromkeys(archive.entries, archive))
+    archives = [_open(file) for file in expand(path)]
+    holder = {name: archive for archive in archives for name in archive.entries}
     entries = {name: archive.entries[name] for name, archive in holder.items()}
-    name, note = (_named(path, entries, weight), "") if weight is not None else _choose(path, entries)
-    bias_name = _bias_of(path, entries, name, bias)
+    known = archives[0].last if len(archives) == 1 else None
+    wanted = weight if weight is not None else known
+    name, note = (_named(path, entries, wanted), "") if wanted is not None else _choose(path, entries)
+    bias_name = _bias_of(path, entries, name, bias if bias is not None else holder[name].biases.get(name))
     return ClassifierWeight(
         holder[name].read(name, max_bytes),
         None if bias_name is None else holder[bias_name].read(bias_name, max_bytes),
@@ -83,10 +84,8 @@ def _open(path: Path) -> Archive:
         from ._gguf import GgufArchive
 
         return GgufArchive(path)
-    if suffix in (".parquet", ".pq"):
-        raise FileFormatError(
-            path, "classifiers are not read from parquet: .safetensors, .npz, .npy, .pt, .onnx, .gguf are"
-        )
+    if suffix not in _SUFFIXES:
+        raise FileFormatError(path, f"no classifier is read from {suffix!r}; it is from {', '.join(_SUFFIXES)}")
     return open_archive(path)
 
 
@@ -113,6 +112,8 @@ def _choose(path: Path, entries: dict[str, Entry]) -> tuple[str, str]:
         return next(iter(matrices)), ""
     if (found := _last_of_nearest(matrices)) is not None:
         return found, ""
+    if "output.weight" in matrices:  # so called in GGUF and in Llama's own checkpoints
+        return "output.weight", ""
     tied = _embeddings(matrices)
     if len(tied) == 1 and not any(_module(name) in _CLASSIFIERS for name in matrices):
         return tied[0], " (tied embedding)"
