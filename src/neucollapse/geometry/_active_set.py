@@ -25,7 +25,9 @@ from .._types import Bool, Float, Int
 _RIDGE = 1e-11
 _BOLD = 0  # all negative weights leave at once; fast, may cycle
 _CAREFUL = 1  # Lawson and Hanson's step to the first boundary: every round strictly improves
-_EXACT = 2  # the same, by orthogonal factorisation in d dimensions, for supports whose Gram matrix is too ill-conditioned
+_EXACT = (
+    2  # the same, by orthogonal factorisation in d dimensions, for supports whose Gram matrix is too ill-conditioned
+)
 _STALLS = 3  # rounds without progress before a class goes one level up, or is left as it is with the gap it has
 
 
@@ -94,7 +96,9 @@ def _solve(P: Float[Tensor, "B m d"], live: Bool[Tensor, "B m"]) -> tuple[Float[
         u = u + inverse(one * residual)
     y = _combine(u, P)
     correction = inverse(_deviations(_levels(P, y), one))
-    correction = correction - u * (correction.sum(dim=1) / u.sum(dim=1))[:, None]  # of zero sum: moves in the affine hull
+    correction = (
+        correction - u * (correction.sum(dim=1) / u.sum(dim=1))[:, None]
+    )  # of zero sum: moves in the affine hull
     return u, y - _combine(correction, P)
 
 
@@ -137,7 +141,9 @@ def settle(W: Float[Tensor, "K d"], batch: Batch, level: Int[Tensor, " B"]) -> F
             columns = _packing(part.live)
             index, live, old = (values.gather(1, columns) for values in (part.index, part.live, part.weight))
             P = W[index].sub_(W[part.k][:, None])
-            size = torch.linalg.vector_norm(P, dim=2).mul_(live).amax(dim=1)  # own units: a hull may be far smaller than W
+            size = (
+                torch.linalg.vector_norm(P, dim=2).mul_(live).amax(dim=1)
+            )  # own units: a hull may be far smaller than W
             P.mul_((live / torch.where(size > 0, size, 1.0)[:, None])[..., None])
             new, direction[pending] = solver(P, live)
             negative = live & (new <= 0)
@@ -191,7 +197,9 @@ def nearest(W: Float[Tensor, "K d"], now: Batch, tolerance: float, *, block: int
         keep = better | finished
         best.put(active[keep], now[keep])
         held = violation.gather(1, now.index).masked_fill(~now.live, 0.0).amin(dim=1)
-        blurred = (held < -tolerance) & (level < _EXACT) & (rounds > 0)  # not optimal on its own support: ill-conditioned
+        blurred = (
+            (held < -tolerance) & (level < _EXACT) & (rounds > 0)
+        )  # not optimal on its own support: ill-conditioned
         stalls = torch.where(better, 0, stalls + 1)
         climb = blurred | ~better & ((level == _BOLD) | (stalls > _STALLS))
         go_on = ~finished & ~(climb & (level == _EXACT))

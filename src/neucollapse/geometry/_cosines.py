@@ -35,7 +35,9 @@ def unit_rows(W: Any) -> Float[Tensor, "K d"]:
     largest = rows.abs().amax(dim=1, keepdim=True)
     if (largest == 0).any():
         zero = (largest[:, 0] == 0).nonzero()[:, 0].tolist()
-        raise InputError(f"expected rows with a direction, got zero rows in W at {zero[:5]} ({len(zero)} of {len(rows)})")
+        raise InputError(
+            f"expected rows with a direction, got zero rows in W at {zero[:5]} ({len(zero)} of {len(rows)})"
+        )
     rows = rows / largest  # no square over- or underflows
     return rows / rows.norm(dim=1, keepdim=True)
 

@@ -16,7 +16,7 @@ from ._rows import as_rows, check_size
 
 # Universally optimal codes (Cohn and Kumar 2007): each point sees these cosines, so many times each.
 _FIFTH, _GOLDEN = 5**-0.5, (1 + 5**0.5) / 4
-_SHARP: dict[tuple[int, int], tuple[str, tuple[tuple[float, int], ...]]] = {
+_SHARP: dict[tuple[int, int], tuple[str, tuple[tuple[float | int, int], ...]]] = {
     (12, 3): ("icosahedron", ((-1, 1), (-_FIFTH, 5), (_FIFTH, 5))),
     (120, 4): (
         "600-cell",
@@ -55,7 +55,7 @@ class BestEnergy:
     source: str
 
 
-def mean_energy(W: Any, s: float) -> float:
+def mean_energy(W: Any, s: float | int) -> float:
     r"""The mean over pairs of the Riesz energy of the directions of the rows; small is uniform.
 
     .. math:: \frac{2}{K(K-1)} \sum_{i<j} \|u_i - u_j\|^{-s} \quad (s > 0), \qquad
@@ -82,7 +82,7 @@ def mean_energy(W: Any, s: float) -> float:
     return total / (len(rows) * (len(rows) - 1) / 2)
 
 
-def best_known_energy(K: int, d: int, s: float) -> BestEnergy:
+def best_known_energy(K: int, d: int, s: float | int) -> BestEnergy:
     """The least mean Riesz energy (``mean_energy``) known for K unit vectors in d dimensions.
 
     Proved for the simplex (K <= d+1), the polygon (d = 2), the cross-polytope (K = 2d) and the sharp codes (icosahedron,
@@ -104,40 +104,45 @@ def best_known_energy(K: int, d: int, s: float) -> BestEnergy:
     _check_exponent(s)
     if d == 1 and K > 2:
         return BestEnergy(math.inf, "proved", "On a line only two unit vectors differ, so some of K > 2 coincide.")
-    if K <= d + 1:
+    if d >= K - 1:
         return _proved("simplex", ((2 * K / (K - 1), K - 1),), s)
     if d == 2:
         return _proved("polygon", tuple((4 * math.sin(math.pi * j / K) ** 2, 1) for j in range(1, K)), s)
-    if K == 2 * d:
+    if 2 * d == K:
         return _proved("cross-polytope", ((4.0, 1), (2.0, K - 2)), s)
     if (K, d) in _SHARP:
         name, cosines = _SHARP[K, d]
         return _proved(name, tuple((2 - 2 * cosine, count) for cosine, count in cosines), s)
     if d == 3 and s == 1 and K in _thomson():
         energy, source = _thomson()[K]
-        return BestEnergy(energy / (K * (K - 1) / 2), "record", f"Best known energy of {K} charges on the sphere: {source}.")
-    reason = f"No least energy is on record for K = {K}, d = {d}, s = {s:g}: proofs cover K <= d+1, d = 2, K = 2d and the sharp codes."
+        return BestEnergy(
+            energy / (K * (K - 1) / 2), "record", f"Best known energy of {K} charges on the sphere: {source}."
+        )
+    covered = "proofs cover K <= d+1, d = 2, K = 2d and the sharp codes"
+    reason = f"No least energy is on record for K = {K}, d = {d}, s = {s:g}: {covered}."
     return BestEnergy(None, "unknown", reason)
 
 
-def _kernel(squared: torch.Tensor, s: float) -> torch.Tensor:
+def _kernel(squared: torch.Tensor, s: float | int) -> torch.Tensor:
     squared = squared.clamp(min=0)
     return -0.5 * squared.log() if s == 0 else squared.pow(-s / 2)
 
 
-def _proved(name: str, distances: tuple[tuple[float, int], ...], s: float) -> BestEnergy:
+def _proved(name: str, distances: tuple[tuple[float | int, int], ...], s: float | int) -> BestEnergy:
     """The mean energy of a code in which every point sees the same squared distances, so many times each."""
     squared, counts = torch.tensor(distances, dtype=torch.float64).T
     value = float((_kernel(squared, s) * counts).sum() / counts.sum())
-    return BestEnergy(value, "proved", f"Universally optimal: the {name} has the least energy for every s (Cohn and Kumar 2007).")
+    return BestEnergy(
+        value, "proved", f"Universally optimal: the {name} has the least energy for every s (Cohn and Kumar 2007)."
+    )
 
 
-def _check_exponent(s: float) -> None:
+def _check_exponent(s: float | int) -> None:
     if not (isinstance(s, int | float) and 0 <= s < math.inf):
         raise InputError(f"expected a Riesz exponent s >= 0 (0 is the logarithmic energy), got {s!r}")
 
 
 @cache
 def _thomson() -> dict[int, tuple[float, str]]:
-    text = files(__package__).joinpath("thomson_energies.csv").read_text(encoding="utf-8")
+    text = files("neucollapse.geometry").joinpath("thomson_energies.csv").read_text(encoding="utf-8")
     return {int(row["K"]): (float(row["energy"]), row["source"]) for row in csv.DictReader(text.splitlines())}

@@ -62,8 +62,10 @@ def orthoplex(K: int, d: int) -> Float[Tensor, "K d"]:
         [[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     check_size(K, d)
-    if K > 2 * d:
-        raise InputError(f"expected K <= 2d = {2 * d} vertices of the cross-polytope in d = {d} dimensions, got K = {K}")
+    if 2 * d < K:
+        raise InputError(
+            f"expected K <= 2d = {2 * d} vertices of the cross-polytope in d = {d} dimensions, got K = {K}"
+        )
     pairs = max(K - d, 0)
     W = torch.zeros(K, d, dtype=torch.float64)
     axes = torch.arange(pairs)

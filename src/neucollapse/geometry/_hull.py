@@ -1,5 +1,6 @@
 """``one_vs_rest``: how far each class lies from the convex hull of all the others."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -48,7 +49,7 @@ class OneVsRest:
         return float(self.distance.min())
 
 
-def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float = 1e-12) -> OneVsRest:
+def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float | int = 1e-12) -> OneVsRest:
     r"""Exact distance from each row of W to the convex hull of the other rows, with a certificate.
 
     .. math:: d_k = \min_{\lambda \ge 0,\ \sum_j \lambda_j = 1} \Big\| w_k - \sum_{j \ne k} \lambda_j w_j \Big\|
@@ -93,9 +94,10 @@ def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float = 1e-12) -> One
 
 def _own_units(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "K D"], float]:
     """The rows about their mean, the longest of length 1, in at most K dimensions; and what 1 stands for."""
-    points = rows - rows.mean(dim=0)
-    scale = float(points.abs().max()) or 1.0  # first by the largest entry: no square over- or underflows
-    points = points / scale
+    exponent = math.frexp(float(rows.abs().max()))[1]
+    scale = 2.0 ** max(-1000, min(1000, exponent))  # a power of two: exact, and no sum or square overflows after it
+    points = rows / scale
+    points = points - points.mean(dim=0)
     longest = float(points.norm(dim=1).max()) or 1.0
     points, scale = points / longest, scale * longest
     if points.shape[1] > len(points):
@@ -106,12 +108,15 @@ def _own_units(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "K D"], float]
 def _batches(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
     K, d = W.shape
     block = max(1, d // 16)
-    lipschitz = float(torch.linalg.matrix_norm(W.T @ W if d < K else W @ W.T, 2)) or 1.0
-    full = affine_weights(W) if K <= d + 1 else None
+    lipschitz = float(torch.linalg.eigvalsh(W.T @ W if d < K else W @ W.T)[-1]) or 1.0
+    full = affine_weights(W) if d >= K - 1 else None
     for part in k.split(max(1, _CHUNK // (16 * K))):
-        weights = simplex_weights(W, part, lipschitz, _STEPS)
-        if full is not None:
-            weights = torch.where((full[part] >= 0).all(dim=1, keepdim=True), full[part], weights)
+        if full is None:
+            weights = simplex_weights(W, part, lipschitz, _STEPS)
+        else:
+            weights = full[part]
+            guess = ~(weights >= 0).all(dim=1)
+            weights[guess] = simplex_weights(W, part[guess], lipschitz, _STEPS)
         width = min(d + 1, int((weights > 0).sum(dim=1).max()))
         for some in torch.arange(len(part)).split(max(1, _CHUNK // (2 * width * (width + d) + 4 * K))):
             yield nearest(W, begin(part[some], weights[some], d + 1), tolerance, block=block)

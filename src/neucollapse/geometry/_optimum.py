@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.resources import files
 from typing import Literal
@@ -42,7 +42,7 @@ class Optimum:
     max_cosine_status: Status
     source: str
     family: bool = False
-    build: Callable[[], Tensor] | None = None
+    build: Callable[[], Tensor] | None = field(default=None, compare=False)
 
     @property
     def points(self) -> Float[Tensor, "K d"] | None:
@@ -78,7 +78,7 @@ def best_known(K: int, d: int) -> Optimum:
         torch.Size([10, 9])
     """
     check_size(K, d)
-    if K <= d + 1:
+    if d >= K - 1:
         build = partial(simplex, K, d)
         return _proved(K, d, K / (K - 1), -1 / (K - 1), "Simplex: the best for K <= d+1 (Rankin 1955).", build)
     if d == 1:
@@ -89,7 +89,7 @@ def best_known(K: int, d: int) -> Optimum:
         chord = float((points[1] - points[0]).norm())
         source = "Regular polygon: the best in the plane (arXiv 2310.05351)."
         return _proved(K, d, chord**2 / 2, 1 - chord**2 / 2, source, partial(polygon, K))
-    if K <= 2 * d:
+    if 2 * d >= K:
         source = (
             "For d+2 <= K <= 2d the best margin is exactly 1 (Rankin 1955, arXiv 2310.05351), reached by a family of "
             "codes (arXiv 2603.20587); the points are one member, of the cross-polytope."
@@ -98,7 +98,9 @@ def best_known(K: int, d: int) -> Optimum:
     if (K, d) in _table():
         s, margin, proved, source = _table()[K, d]
         build = icosahedron if (K, d) == (12, 3) else None
-        return Optimum(K, d, margin, s, "record", "proved" if proved else "record", f"Best known code: {source}.", build=build)
+        return Optimum(
+            K, d, margin, s, "record", "proved" if proved else "record", f"Best known code: {source}.", build=build
+        )
     source = "No code is on record here; for K >= d+2 no margin exceeds 1 (Radon) and no maximal cosine is below 0 (Rankin 1955)."
     return Optimum(K, d, 1.0, 0.0, "bound", "bound", source)
 
@@ -115,7 +117,7 @@ def _two_ends(K: int) -> Float[Tensor, "K 1"]:
 
 @cache
 def _table() -> dict[tuple[int, int], tuple[float, float, bool, str]]:
-    text = files(__package__).joinpath("known_codes.csv").read_text(encoding="utf-8")
+    text = files("neucollapse.geometry").joinpath("known_codes.csv").read_text(encoding="utf-8")
     return {
         (int(row["K"]), int(row["d"])): (
             float(row["max_cosine"]), float(row["margin"]), row["max_cosine_proved"] == "1", row["source"]
@@ -142,7 +144,8 @@ def etf_floor(K: int, d: int) -> float:
         >>> round(etf_floor(8, 2), 4), etf_floor(10, 9)
         (0.9649, 0.0)
     """
-    return _projection_floor(K, d, K - 1)
+    check_size(K, d)
+    return _projection_floor(d, K - 1)
 
 
 def orthogonal_frame_floor(K: int, d: int) -> float:
@@ -157,9 +160,9 @@ def orthogonal_frame_floor(K: int, d: int) -> float:
         >>> round(orthogonal_frame_floor(8, 2), 4), orthogonal_frame_floor(8, 8)
         (1.0, 0.0)
     """
-    return _projection_floor(K, d, K)
-
-
-def _projection_floor(K: int, d: int, rank: int) -> float:
     check_size(K, d)
+    return _projection_floor(d, K)
+
+
+def _projection_floor(d: int, rank: int) -> float:
     return (2 - 2 * (d / rank) ** 0.5) ** 0.5 if d < rank else 0.0

@@ -10,7 +10,9 @@ from .._errors import InputError
 from .._types import Bool, Float
 
 _TILE = 512  # rows: a tile of 2 MB, which stays in cache through the few passes made over it
-_DIGITS = 1e-6  # below this share of |x|^2 + |y|^2, a squared distance from the Gram matrix has lost over 6 of 16 digits
+_DIGITS = (
+    1e-6  # below this share of |x|^2 + |y|^2, a squared distance from the Gram matrix has lost over 6 of 16 digits
+)
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,16 @@ class Tile:
         """The values of the pairs i < j of this tile, in one row: each pair of points comes up in one tile alone."""
         return values.flatten() if self.pairs is None else values[self.pairs]
 
-    def fill(self, values: Float[Tensor, "r c"], value: float) -> Float[Tensor, "r c"]:
+    def fill(self, values: Float[Tensor, "r c"], value: float | int) -> Float[Tensor, "r c"]:
         """The values with everything that is not a pair i < j replaced: by 0 before a sum, by -inf before a maximum."""
         return values if self.pairs is None else values.masked_fill(~self.pairs, value)
 
     def squared_distances(self) -> Float[Tensor, "r c"]:
         """``|x_i - x_j|^2`` (r, c), near-coincident pairs from their differences, which lose nothing."""
-        squares = self.points.square().sum(dim=1)
-        total = squares[self.rows, None] + squares[None, self.columns]
+        x, y = self.points[self.rows], self.points[self.columns]
+        total = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1)
         distances = torch.add(total, self.gram, alpha=-2)
         i, j = (distances < _DIGITS * total).nonzero(as_tuple=True)
-        x, y = self.points[self.rows], self.points[self.columns]
         step = max(1, _TILE * _TILE // x.shape[1])
         for some in torch.arange(len(i)).split(step):
             distances[i[some], j[some]] = (x[i[some]] - y[j[some]]).square().sum(dim=1)

@@ -1,5 +1,6 @@
 """What every function of this room does with its input: detached CPU float64 rows, checked."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,13 @@ def as_rows(points: Any, name: str = "W", *, minimum: int = 1) -> Tensor:
         raise InputError(
             f"expected {name} as a matrix (K, d) of numbers, got {type(points).__name__}: {error}"
         ) from None
-    if tensor.ndim != 2 or tensor.shape[0] < minimum or tensor.shape[1] < 1 or tensor.is_complex() or tensor.dtype == torch.bool:
+    if (
+        tensor.ndim != 2
+        or tensor.shape[0] < minimum
+        or tensor.shape[1] < 1
+        or tensor.is_complex()
+        or tensor.dtype == torch.bool
+    ):
         wanted = f"a real matrix (K, d) with K >= {minimum} rows and d >= 1 columns"
         raise InputError(f"expected {name} as {wanted}, got {tensor.dtype} of shape {tuple(tensor.shape)}")
     rows = tensor.detach().to("cpu", torch.float64)
@@ -41,8 +48,8 @@ def as_rows(points: Any, name: str = "W", *, minimum: int = 1) -> Tensor:
     return rows
 
 
-def check_size(K: int, d: int) -> None:
+def check_size(K: Any, d: Any) -> None:
     """Refuse a code size that is not a pair of whole numbers with K >= 2 points in d >= 1 dimensions."""
     for value, name, least in ((K, "K (number of classes)", 2), (d, "d (dimension)", 1)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise InputError(f"expected {name} as a whole number >= {least}, got {value!r}")

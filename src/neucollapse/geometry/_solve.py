@@ -18,7 +18,7 @@ from ._optimum import Optimum, best_known
 from ._rows import check_size
 
 _GENTLE, _SHARP, _LAST = 4.0, 128.0, 2e6  # sharpness p: of gentle starts, of the sharpest start, of the last stage
-_FACTOR, _ITERATIONS = 3.0, 120  # from stage to stage, and within one
+_FACTOR, _ITERATIONS = 3.0, 60  # from stage to stage, and within one
 _CONTACT = 1e-5  # pairs this near to the largest cosine touch, in the polish
 _POLISHED = 3000  # K d up to which the dense polish is worth its while
 

@@ -1,0 +1,231 @@
+"""one_vs_rest against closed values, an independent solver, and what must hold for any points."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+
+from neucollapse import InputError, NonFiniteError
+from neucollapse.geometry import icosahedron, max_cosine, one_vs_rest, orthoplex, polygon, simplex, unit_rows
+
+
+def gaussian(K, d, seed=0):
+    return torch.randn(K, d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def slow_distance(W, k):
+    """min |w_k - sum lam_j w_j| by SciPy's Lawson-Hanson on the least-distance form: u >= 0, lam = u / sum(u)."""
+    P = np.delete(np.asarray(W), k, axis=0) - np.asarray(W)[k]
+    size = np.abs(P).max() or 1.0
+    A = np.vstack([P.T / size, np.ones(len(P))])
+    u, _ = nnls(A, np.append(np.zeros(P.shape[1]), 1.0), maxiter=10_000)
+    return np.linalg.norm(u / u.sum() @ P)
+
+
+def e8_roots():
+    pairs = itertools.combinations(range(8), 2)
+    whole = [
+        [a if i == p else b if i == q else 0 for i in range(8)] for p, q in pairs for a in (1, -1) for b in (1, -1)
+    ]
+    half = [list(signs) for signs in itertools.product((0.5, -0.5), repeat=8) if math.prod(signs) > 0]
+    return torch.tensor(whole + half, dtype=torch.float64) / 2**0.5
+
+
+def check_certificate(W, result, tolerance=1e-12):
+    """What every result promises, checked from its own nearest points and supports in plain sums."""
+    W = torch.as_tensor(W, dtype=torch.float64)
+    scale = float((W - W.mean(0)).norm(dim=1).max())
+    assert (result.gap >= 0).all()
+    assert (result.gap <= tolerance * scale).all()
+    for k, distance, gap, point, support in zip(
+        result.classes, result.distance, result.gap, result.nearest, result.support, strict=True
+    ):
+        assert k not in support.classes
+        assert (support.weights > 0).all()
+        assert float(support.weights.sum()) == pytest.approx(1, abs=1e-13)
+        torch.testing.assert_close(
+            support.weights @ W[support.classes], point, rtol=0, atol=1e-12 * max(1, float(W.abs().max()))
+        )
+        towards = W[k] - point
+        assert float(towards.norm()) == pytest.approx(float(distance), abs=2e-12 * scale)
+        if distance > 1e-3 * scale:  # the separating hyperplane, re-evaluated: a lower bound on the distance
+            others = torch.cat([W[:k], W[k + 1 :]])
+            lower = float(((W[k] - others) @ towards).min() / towards.norm())
+            assert lower >= float(distance - gap) - 1e-13 * scale
+
+
+@pytest.mark.parametrize(
+    ("W", "expected"),
+    [
+        (simplex(2), 2.0),
+        (simplex(10), 10 / 9),
+        (simplex(10, 32), 10 / 9),
+        (simplex(100), 100 / 99),
+        (polygon(5), 1 - math.cos(2 * math.pi / 5)),
+        (polygon(8), 0.2928932188134524),
+        (polygon(100), 1 - math.cos(2 * math.pi / 100)),
+        (orthoplex(10, 5), 1.0),
+        (orthoplex(8, 5), 1.0),
+        (orthoplex(128, 64), 1.0),
+        (icosahedron(), 1 - 1 / 5**0.5),
+        (e8_roots(), 0.5),
+        (torch.eye(6), (1 + 1 / 5) ** 0.5),
+        (
+            torch.tensor(list(itertools.product((0.0, 1.0), repeat=6))),
+            6**-0.5,
+        ),  # a corner to the simplex on its neighbours
+    ],
+)
+def test_closed_values(W, expected):
+    result = one_vs_rest(W)
+    torch.testing.assert_close(
+        result.distance, torch.full((len(W),), expected, dtype=torch.float64), rtol=0, atol=1e-12
+    )
+    assert result.margin == pytest.approx(expected, abs=1e-12)
+    check_certificate(W, result)
+
+
+def test_not_one_orthoplex():
+    triangle_and_pair = torch.zeros(5, 3, dtype=torch.float64)
+    triangle_and_pair[:3, :2] = polygon(3)
+    triangle_and_pair[3:, 2] = torch.tensor([1.0, -1.0])
+    torch.testing.assert_close(
+        one_vs_rest(triangle_and_pair).distance, torch.ones(5, dtype=torch.float64), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(("K", "d"), [(2, 1), (3, 2), (8, 2), (20, 2), (30, 5), (60, 10), (12, 12), (40, 60), (90, 30)])
+@pytest.mark.parametrize("unit", [True, False])
+def test_against_nnls(K, d, unit):
+    W = gaussian(K, d, seed=K + d)
+    W = unit_rows(W) if unit else W
+    result = one_vs_rest(W)
+    slow = [slow_distance(W, k) for k in range(K)]
+    np.testing.assert_allclose(result.distance, slow, rtol=0, atol=1e-10)
+    check_certificate(W, result)
+
+
+def test_gradient_descent_fails_here():
+    """peers.md 3: the published sub-gradient ascent gives -1.899 on 8 random points of the circle, where the truth is > 0."""
+    W = unit_rows(gaussian(8, 2, seed=3))
+    angles = torch.atan2(W[:, 1], W[:, 0]).sort().values
+    gaps = torch.diff(angles, append=angles[:1] + 2 * math.pi)
+    left, right = (
+        gaps,
+        gaps.roll(1),
+    )  # on the circle: the distance to the chord of the two neighbours, if it is nearer than both ends
+    chord = [slow_distance(W, k) for k in range(8)]
+    result = one_vs_rest(W)
+    np.testing.assert_allclose(result.distance, chord, atol=1e-12)
+    assert result.margin > 0
+    height = 2 * (left / 2).sin() * (right / 2).sin()  # of the triangle on two neighbours
+    assert result.margin == pytest.approx(float(height.min()), abs=1e-12)
+
+
+def test_inside_duplicate_and_unequal_norms():
+    W = torch.tensor([[2.0, 0.0], [-1.0, 1.0], [-1.0, -1.0], [0.0, 0.0], [2.0, 0.0]])
+    result = one_vs_rest(W)
+    assert result.distance[[0, 3, 4]].tolist() == [0, 0, 0]  # exactly
+    torch.testing.assert_close(result.nearest[3], torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-14)
+    assert result.distance[1] == pytest.approx(slow_distance(W.double(), 1), abs=1e-14)
+    two = one_vs_rest([[0.0, 3.0], [4.0, 0.0]])
+    assert two.distance.tolist() == [5.0, 5.0]
+    assert two.support[0].classes.tolist() == [1]
+    assert one_vs_rest(torch.ones(4, 3)).distance.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("size", [1e-2, 1e-5, 1e-8, 1e-10])
+def test_tiny_distances_keep_their_certificate(size):
+    """A pair so near that its chord is lost in the Gram matrix, and a class just outside the hull of the others."""
+    W = unit_rows(gaussian(40, 8))
+    W[1] = W[0] + size * gaussian(1, 8, seed=1)[0]
+    face = one_vs_rest(W, classes=[7])
+    outward = (W[7] - face.nearest[0]) / face.distance[0]
+    W[7] = face.nearest[0] + size * outward
+    result = one_vs_rest(W)
+    check_certificate(W, result)
+    assert result.distance[7] == pytest.approx(size, rel=1e-3 if size > 1e-9 else 1e-2)
+
+
+@pytest.mark.parametrize(
+    "W",
+    [
+        torch.cat([gaussian(59, 10), 1e6 * gaussian(1, 10, seed=1)]),
+        gaussian(100, 10) * torch.logspace(0, -8, 10, dtype=torch.float64),
+        torch.cat([gaussian(40, 40), gaussian(40, 40) + 1e-6 * gaussian(40, 40, seed=1)]),
+        gaussian(60, 10) * 1e-3 + 1e4,
+        torch.tensor(list(itertools.product(range(4), repeat=3))).double(),
+        gaussian(50, 3) @ gaussian(3, 20, seed=1),
+        gaussian(30, 200),
+    ],
+    ids=["outlier", "graded", "near-duplicates", "offset", "grid", "low-rank", "wide"],
+)
+def test_hard_cases_reach_the_tolerance(W):
+    result = one_vs_rest(W)
+    scale = float((W - W.mean(0)).norm(dim=1).max())
+    assert (result.gap >= 0).all()
+    assert (result.gap <= 1e-12 * scale).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 30), st.integers(1, 12), st.integers(0, 10_000))
+def test_margin_is_at_least_one_minus_the_largest_cosine(K, d, seed):
+    W = unit_rows(gaussian(K, d, seed=seed))
+    result = one_vs_rest(W)
+    check_certificate(W, result)
+    assert result.margin >= 1 - max_cosine(W) - 1e-12
+    if d <= K - 2:
+        assert result.margin <= 1 + 1e-12  # Radon
+    assert result.margin <= K / (K - 1) + 1e-12
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 25), st.integers(1, 10), st.integers(0, 10_000), st.sampled_from([1e-200, 1e-3, 7.0, 1e200]))
+def test_invariances(K, d, seed, factor):
+    W = gaussian(K, d, seed=seed)
+    base = one_vs_rest(W).distance
+    Q = torch.linalg.qr(gaussian(d, d, seed=seed + 1)).Q
+    order = torch.randperm(K, generator=torch.Generator().manual_seed(seed))
+    close = {"rtol": 0, "atol": 1e-11}
+    torch.testing.assert_close(one_vs_rest(W @ Q).distance, base, **close)
+    torch.testing.assert_close(one_vs_rest(W[order]).distance, base[order], **close)
+    torch.testing.assert_close(one_vs_rest(W + 10).distance, base, **close)
+    torch.testing.assert_close(one_vs_rest(W * factor).distance / factor, base, **close)
+
+
+def test_some_classes_only():
+    W = gaussian(30, 6)
+    some = one_vs_rest(W, classes=[7, 3])
+    torch.testing.assert_close(some.distance, one_vs_rest(W).distance[[7, 3]], rtol=0, atol=1e-12)
+    assert some.classes.tolist() == [7, 3]
+
+
+def test_input_types():
+    W = gaussian(12, 4).float()
+    expected = one_vs_rest(W.double()).distance
+    for given_W in (torch.nn.Parameter(W), W.numpy(), W.tolist()):
+        result = one_vs_rest(given_W)
+        assert result.distance.dtype == torch.float64
+        assert not result.distance.requires_grad
+        torch.testing.assert_close(result.distance, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("W", [torch.ones(1, 3), torch.ones(3), torch.ones(2, 2, 2), torch.ones(2, 0), "points", None])
+def test_refuses_what_is_no_code(W):
+    with pytest.raises(InputError, match="expected W as a"):
+        one_vs_rest(W)
+
+
+def test_refuses_bad_arguments():
+    with pytest.raises(NonFiniteError, match="1 of 3: 1"):
+        one_vs_rest(torch.tensor([[0.0], [math.nan], [1.0]]))
+    for classes in ([3], [-1], [], [0.5], [[0]]):
+        with pytest.raises(InputError, match="expected classes"):
+            one_vs_rest(torch.eye(3), classes=classes)
+    with pytest.raises(InputError, match="tolerance"):
+        one_vs_rest(torch.eye(3), tolerance=0)
