@@ -59,7 +59,10 @@ def _where(environment: dict[str, Any]) -> list[str]:
     packages = environment.get("packages") or {}
     facts = {key: value for key, value in environment.items() if key != "packages" and value is not None}
     words = [f"{_name(key)} {_value(value)}" for key, value in facts.items()]
-    return [f"*Measured with: {', '.join([*words, *(f'{name} {version}' for name, version in packages.items())])}.*", ""]
+    return [
+        f"*Measured with: {', '.join([*words, *(f'{name} {version}' for name, version in packages.items())])}.*",
+        "",
+    ]
 
 
 def _name(key: str) -> str:
