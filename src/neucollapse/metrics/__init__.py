@@ -16,6 +16,7 @@ Each family is a module (``nc1``, ``cdnv``, ``nc2``, ``nc3``, ``nc4``, ``nc5``, 
 """
 
 from ._collapse import collapse_metrics as collapse_metrics
+from ._collapse import weight_metrics as weight_metrics
 from ._metric import Metric as Metric
 from ._registry import PRESETS as PRESETS
 from ._registry import REGISTRY as REGISTRY

@@ -99,6 +99,40 @@ def collapse_metrics(
     return result
 
 
+def weight_metrics(weight: Any, *, exact_margins: bool | None = None, optimum: bool = True) -> CollapseResult:
+    """What a classifier's weight tells without any data: the metrics whose keys end in ``@weight``.
+
+    Args:
+        weight: classifier rows (K, d), any array-like.
+        exact_margins: as in ``collapse_metrics``.
+        optimum: look up the best possible values for this K and d.
+
+    Returns:
+        A ``CollapseResult``.
+
+    Raises:
+        InputError: if the weight is no (K, d) matrix.
+        NonFiniteError: NaN or infinity in it.
+
+    Example:
+        >>> from neucollapse.geometry import orthoplex
+        >>> round(weight_metrics(orthoplex(8, 4))["gnc2/margin_ratio@weight"], 9)
+        1.0
+    """
+    rows = torch.as_tensor(weight).detach().to("cpu", torch.float64)
+    if rows.ndim != 2 or not rows.numel():
+        raise InputError(f"expected weight of shape (K, d), got {tuple(rows.shape)}")
+    K, d = rows.shape
+    finite(rows, "weight")
+    stats = ClassStatistics(K, d, "trace")  # only tells that every class is there
+    stats.update(torch.zeros(K, d, dtype=torch.float64), torch.arange(K))
+    keys = [name for name in names() if name.endswith("@weight")]
+    result = collapse_metrics(stats, rows, keys=keys, exact_margins=exact_margins, optimum=optimum)
+    result.flags = [flag for flag in result.flags if flag.code != "single_samples"]
+    result.arrays = {"weight": rows}
+    return result
+
+
 def _chosen(preset: str | None, keys: Iterable[str] | None) -> list[str]:
     if preset is not None and keys is not None:
         raise InputError(f"expected a preset or keys, got both (preset={preset!r})")

@@ -1,0 +1,44 @@
+"""What the benchmarks share: one thread, medians, a result file with the machine it was measured on."""
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[variable] = "1"  # before torch and numpy are imported
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from neucollapse._environment import environment
+from neucollapse._files import write_json
+
+torch.set_num_threads(1)
+
+
+def alternate(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
+    """Seconds of each function: median, least, largest. They run in turn, so that a slow spell meets all alike."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        function()  # warm-up: compilation, allocation
+    for _ in range(repeats):
+        for name, function in functions.items():
+            begin = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - begin)
+    return {name: {"median": statistics.median(t), "least": min(t), "largest": max(t)} for name, t in times.items()}
+
+
+def save(name: str, claim: str, content: dict) -> None:
+    """Write ``benchmarks/results/NAME.json`` and print it."""
+    path = Path(__file__).parent / "results" / f"{name}.json"
+    command = f"python benchmarks/{Path(sys.argv[0]).name}"
+    write_json(
+        path,
+        {"claim": claim, "command": command, "environment": environment(), **content},
+        schema="neucollapse/benchmark/1",
+    )
+    print(path.read_text())

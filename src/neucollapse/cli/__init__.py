@@ -1,0 +1,72 @@
+"""The command line, one file a subcommand. Nothing heavy is imported until a subcommand runs, so ``--help`` is quick.
+
+Numbers go to standard output, progress and warnings to standard error. Exit codes: 0 fine, 1 a finding
+(``--fail-if``), 2 wrong usage, 3 an input file that cannot be used, 130 interrupted.
+"""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from .._errors import FileFormatError, NeucollapseError
+from .cite import Cite
+from .demo import Demo
+from .inspect import Inspect
+from .measure import Measure
+from .report import Report
+from .train import Train, take_config
+
+_DESCRIPTION = "Generalized neural collapse: measure it, know its optimum, train towards it."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for wrong usage, as ``SystemExit``)."""
+    import tyro
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    warnings.showwarning = _show_warning
+    try:
+        given, config = take_config(given)
+        command = tyro.cli(
+            _commands(Train(config=config)),
+            prog="neucollapse",
+            description=_DESCRIPTION,
+            args=given,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+        return command.run()
+    except FileFormatError as error:
+        return _complain(error, 3)
+    except NeucollapseError as error:
+        return _complain(error, 2)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+
+
+def _commands(train: Train) -> Any:
+    import tyro
+
+    def named(command: type, name: str, **options: Any) -> Any:
+        return Annotated[command, tyro.conf.subcommand(name, prefix_name=False, **options)]
+
+    return (
+        named(Demo, "demo")
+        | named(Train, "train", default=train)
+        | named(Measure, "measure")
+        | named(Inspect, "inspect")
+        | named(Report, "report")
+        | named(Cite, "cite")
+    )
+
+
+def _complain(message: object, code: int) -> int:
+    sys.stderr.write(f"neucollapse: {message}\n")
+    return code
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    from .._errors import NeucollapseWarning
+
+    if issubclass(category, NeucollapseWarning):
+        sys.stderr.write(f"warning: {message}\n")

@@ -1,0 +1,58 @@
+"""``neucollapse inspect``: a classifier's weights alone, or a dry run on a model."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Look at a classifier without data: a weight file, or a model named module:function (which runs that code).
+
+    A weight file (.safetensors .npz .npy .pt .onnx .gguf) is measured as far as weights alone tell: how far its rows are
+    apart against the best known, their lengths, angles and rank. A model gets a dry run: which layer is the classifier,
+    K, d, the memory a measurement takes, and what is skipped and why.
+    """
+
+    head: Annotated[str, tyro.conf.Positional]
+    """Weight file, or module:function that returns a model, or (model, loader)."""
+    weight_key: str | None = None
+    """Name of the matrix in the file, where there are several."""
+    exact_margins: bool = False
+    """Exact one-vs-rest margins also beyond 2,000 classes."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def run(self) -> int:
+        """Read, measure, print."""
+        if ":" in self.head and not Path(self.head).exists():
+            return self._model()
+        return self._file()
+
+    def _model(self) -> int:
+        from ..probe import inspect
+        from ._models import call
+
+        given = call(self.head)
+        model, loader = given if isinstance(given, tuple) else (given, None)
+        sys.stdout.write(f"{inspect(model, loader)}\n")
+        return 0
+
+    def _file(self) -> int:
+        from ..data import load_weight
+        from ..metrics import weight_metrics
+        from ._output import as_json, print_json, print_table, result_rows
+
+        found = load_weight(self.head, weight=self.weight_key)
+        result = weight_metrics(found.weight, exact_margins=self.exact_margins or None)
+        if self.json:
+            print_json({"name": found.name, **as_json(result)})
+            return 0
+        K, d = found.weight.shape
+        print_table(f"{found.name} of {self.head}: K = {K}, d = {d}", result_rows(result, result.numbers))
+        for flag in result.flags:
+            sys.stdout.write(f"note: {flag}\n")
+        return 0

@@ -1,0 +1,56 @@
+"""``neucollapse train``: train with any setting, measure on the way, resume."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .._errors import InputError
+from ..training.config import TrainConfig
+from ..training.presets import PRESETS
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a network, measure its collapse on the way, and write a run folder with a report.
+
+    ``neucollapse train [CONFIG] [options]``: CONFIG is a JSON file (a run's config.json) or the name of a preset
+    (digits-simplex, digits-sphere); options override it. A killed run resumes from its last checkpoint.
+    """
+
+    config: TrainConfig = field(default_factory=TrainConfig)
+    out: Path = Path("runs/train")
+    """Folder of the run."""
+    restart: bool = False
+    """Delete what an earlier run left there, and start over."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def run(self) -> int:
+        """Train, report, print."""
+        from ..report import write_report
+        from ..training import train
+        from ._output import as_json, print_json, print_table, print_verdict, result_rows
+
+        result = train(self.config, self.out, resume=not self.restart)
+        page = write_report(self.out)
+        if self.json:
+            print_json(as_json(result))
+            return 0
+        print_table(str(result.info.get("title")), result_rows(result, result.numbers))
+        print_verdict(result)
+        sys.stdout.write(f"\nReport: {page}\n")
+        return 0
+
+
+def take_config(arguments: Sequence[str]) -> tuple[list[str], TrainConfig]:
+    """Take CONFIG out of ``train CONFIG ...``: its values become the defaults of the options."""
+    given = list(arguments)
+    if len(given) < 2 or given[0] != "train" or given[1].startswith("-"):
+        return given, TrainConfig()
+    name = given.pop(1)
+    if name in PRESETS:
+        return given, PRESETS[name]
+    if not Path(name).suffix and not Path(name).exists():
+        raise InputError(f"expected a config file or one of the presets {', '.join(PRESETS)}, got {name!r}")
+    return given, TrainConfig.load(name)
