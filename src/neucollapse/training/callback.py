@@ -74,9 +74,7 @@ class CollapseCallback(Callback):
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         """Measure the model as it is before training."""
         if self.at_start and trainer.current_epoch == 0 and not self.history:
-            numbers = self._measure(trainer, pl_module, 0)
-            for logger in trainer.loggers:  # pl_module.log has no epoch to log to yet
-                logger.log_metrics(numbers, step=0)
+            self._log(trainer, self._measure(trainer, pl_module, 0), 0)
 
     def on_train_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         """Keep what the module logged; measure when it is time."""
@@ -85,9 +83,13 @@ class CollapseCallback(Callback):
         self.history += [(epoch, key, metrics[key].item()) for key in self.logged if key in metrics]
         if epoch % self.every == 0 or epoch == trainer.max_epochs:
             numbers = self._measure(trainer, pl_module, epoch)
-            pl_module.log_dict(
-                {key: value for key, value in numbers.items() if key not in metrics or key not in self.logged}
-            )
+            self._log(trainer, numbers, trainer.global_step)
+
+    def _log(self, trainer: "pl.Trainer", numbers: dict[str, float], step: int) -> None:
+        # Not through pl_module.log, which takes a millisecond a number, and there are hundreds.
+        for logger in trainer.loggers:
+            logger.log_metrics(numbers, step=step)
+        trainer.callback_metrics.update({key: torch.tensor(value) for key, value in numbers.items()})
 
     def measure(self, module: nn.Module, loaders: Mapping[str, Any] | None = None) -> CollapseResult:
         """Measure a module as this callback does; nothing is kept.

@@ -80,6 +80,7 @@ class CollapseModule(pl.LightningModule):
         self.config = config
         self.model = model
         self.loss = CrossEntropy()
+        self._sums, self._samples = torch.zeros(2, dtype=torch.float64), 0  # of losses, of right decisions
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits ``(B, K)``."""
@@ -91,10 +92,20 @@ class CollapseModule(pl.LightningModule):
         features, head = self.model[:-1](inputs), cast(Head, self.model[-1])
         loss = self.loss(features, labels, head)
         with torch.no_grad():
-            accuracy = (head.logits(features).argmax(dim=1) == labels).float().mean()
-        numbers = {"train/loss": loss.detach(), "train/accuracy": accuracy}
-        self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=len(labels))
+            right = (head.logits(features).argmax(dim=1) == labels).sum()
+        self._count(loss.detach() * len(labels), right, len(labels))
         return loss
+
+    def _count(self, loss: Tensor, right: Tensor, samples: int) -> None:
+        """Sum over the epoch and log at its end: one call of ``log`` a step would cost as much as a small network."""
+        self._sums = self._sums.to(loss.device) + torch.stack([loss.double(), right.double()])
+        self._samples += samples
+        if self.trainer.is_last_batch:
+            means = self._sums / self._samples
+            self.log_dict(
+                {"train/loss": means[0], "train/accuracy": means[1]}, on_step=False, on_epoch=True, batch_size=1
+            )
+            self._sums, self._samples = torch.zeros_like(self._sums), 0
 
     def configure_optimizers(self) -> "OptimizerLRSchedulerConfig":
         """The optimiser, and the schedule of its learning rate by step."""
