@@ -2,7 +2,6 @@
 
 from _timing import alternate, save  # first: it pins the threads
 
-import resource
 import subprocess
 import sys
 

@@ -8,4 +8,3 @@ import torch
 def _reproducible():
     torch.set_num_threads(1)  # two BLAS threads make small problems many times slower
     torch.manual_seed(0)
-    yield

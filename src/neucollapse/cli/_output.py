@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._errors import InputError
 
 if TYPE_CHECKING:
     from ..metrics import CollapseResult
 
+_SHORT = 8  # characters: a value at collapse that stands beside a number; longer words are in the report
 _COMPARISONS = {
     ">=": lambda value, limit: value >= limit,
     "<=": lambda value, limit: value <= limit,
@@ -55,15 +56,14 @@ def print_verdict(result: "CollapseResult") -> None:
 
 def print_table(title: str, rows: Iterable[tuple[str, str, str, str]]) -> None:
     """Print measured numbers beside their optima, with what they mean."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left", title_style="bold")
-    table.add_column("metric", no_wrap=True)
-    table.add_column("measured", justify="right", no_wrap=True)
-    table.add_column("optimum", justify="right", no_wrap=True)
-    table.add_column("meaning")
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE)
+    for name, justify in (("metric", "left"), ("measured", "right"), ("optimum", "right"), ("meaning", "left")):
+        table.add_column(name, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     Console(highlight=False).print(table)
@@ -77,23 +77,34 @@ def result_rows(result: "CollapseResult", keys: Iterable[str]) -> Iterable[tuple
         if key in result.numbers:
             bare = key.split("/", 1)[1] if key.split("/", 1)[0] in result.splits else key
             metric = REGISTRY[bare.split("@layer:")[0]]
-            optimum = number(result.optima.get(key)) or metric.at_collapse
-            yield key, number(result.numbers[key]), optimum, f"{metric.title}: {metric.symbol}"
+            best = result.optima.get(key)
+            plain = metric.at_collapse if len(metric.at_collapse) <= _SHORT else ""
+            yield key, number(result.numbers[key]), plain if best is None else number(best), metric.title
 
 
-def finding(result: "CollapseResult", expression: str) -> bool:
-    """Whether a condition such as ``nc1/pinv>0.1`` holds.
+class Condition(NamedTuple):
+    """A key, a comparison and a limit, such as ``nc1/pinv>0.1``."""
 
-    Raises:
-        InputError: if it is not a key, a comparison and a number, or the key was not measured.
-    """
-    sign = next((sign for sign in _COMPARISONS if sign in expression), None)
-    key, _, limit = (part.strip() for part in expression.partition(sign or ">"))
-    try:
-        threshold = float(limit)
-    except ValueError:
-        raise InputError(f"expected a condition such as 'nc1/pinv>0.1', got {expression!r}") from None
-    if key not in result.numbers:
-        reason = result.absent.get(key, "there is no such key in the result")
-        raise InputError(f"the condition {expression!r} needs {key}, which was not measured: {reason}")
-    return _COMPARISONS[sign or ">"](result.numbers[key], threshold)
+    text: str
+    key: str
+    sign: str
+    limit: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Condition":
+        """Read a condition; raises ``InputError`` if it is none."""
+        sign = next((sign for sign in _COMPARISONS if sign in text), None)
+        try:
+            if sign is None:
+                raise ValueError
+            key, limit = text.split(sign)
+            return cls(text, key.strip(), sign, float(limit))
+        except ValueError:
+            raise InputError(f"expected a condition such as 'nc1/pinv>0.1', got {text!r}") from None
+
+    def holds(self, result: "CollapseResult") -> bool:
+        """Whether it holds; raises ``InputError`` if the key was not measured."""
+        if self.key not in result.numbers:
+            reason = result.absent.get(self.key, "there is no such key in the result")
+            raise InputError(f"the condition {self.text!r} needs {self.key}, which was not measured: {reason}")
+        return _COMPARISONS[self.sign](result.numbers[self.key], self.limit)

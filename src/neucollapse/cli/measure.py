@@ -59,8 +59,9 @@ class Measure:
 
     def run(self) -> int:
         """Measure, write, print."""
-        from ._output import as_json, finding, print_json, print_table, print_verdict, result_rows
+        from ._output import Condition, as_json, print_json, print_table, print_verdict, result_rows
 
+        conditions = [Condition.parse(text) for text in self.fail_if]
         result = self._measure()
         if self.out is not None:
             from ..report import write_report
@@ -75,9 +76,9 @@ class Measure:
             print_verdict(result)
             if self.out is not None:
                 sys.stdout.write(f"\nReport: {page}\n")
-        found = [condition for condition in self.fail_if if finding(result, condition)]
+        found = [condition for condition in conditions if condition.holds(result)]
         for condition in found:
-            sys.stderr.write(f"finding: {condition}\n")
+            sys.stderr.write(f"finding: {condition.text}\n")
         return 1 if found else 0
 
     def _measure(self) -> "CollapseResult":

@@ -22,7 +22,7 @@ def _missing(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
     gone = (~terms.present).nonzero()[:, 0].tolist()
     if gone:
         some = ", ".join(map(str, gone[:_FEW])) + (", ..." if len(gone) > _FEW else "")
-        sentence = f"{len(gone)} of {len(terms.present)} classes have no samples ({some}); every metric is over the {terms.K} others."
+        sentence = f"{len(gone)} of {len(terms.present)} classes have no samples ({some}); metrics are over the {terms.K} others."
         yield Flag("missing_classes", sentence, severity="warning")
 
 

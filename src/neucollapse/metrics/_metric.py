@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ._terms import Terms
 
 
-class Absent(Exception):
+class Absent(Exception):  # noqa: N818 - a reason, not an error
     """A metric has no value here; the message is the reason a reader gets."""
 
 

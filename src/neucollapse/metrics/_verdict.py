@@ -1,4 +1,4 @@
-"""The verdict in words: what the numbers of a result say, headline first. Thresholds are stated in each sentence's table."""
+"""The verdict in words: what the numbers of a result say, headline first. Thresholds stand at the top."""
 
 from typing import NamedTuple
 
@@ -22,8 +22,9 @@ def verdict(result: CollapseResult) -> list[Sentence]:
     main = result.split("train") if "train" in result.splits else result
     if result.splits and main is result:
         main = result.split(result.splits[0])
-    findings = [finding for finding in (_within(main), _geometry(main), _duality(main), _decisions(main)) if finding]
-    sentences = [_headline(findings, main), *findings]
+    within = _within(main)
+    findings = [finding for finding in (within, _geometry(main), _duality(main), _decisions(main)) if finding]
+    sentences = [_headline(findings if within else [], main), *findings]
     if "train" in result.splits and "test" in result.splits:
         sentences += _generalisation(result.split("train"), result.split("test"))
     return sentences
@@ -74,10 +75,17 @@ def _geometry(part: CollapseResult) -> Sentence | None:
             tone = _TONES[(value < _MARGIN[0]) + (value < _MARGIN[1])]
             text = (
                 f"Between classes: the least one-vs-rest margin of the {what} is {numbers[f'gnc2/margin{suffix}']:.4g}, "
-                f"{value:.1%} of the best known {numbers['gnc2/margin_optimum']:.4g} ({key})."
+                f"{value:.1%} of {_best(part)} {numbers['gnc2/margin_optimum']:.4g} ({key})."
             )
             return Sentence(tone, text)
     return None
+
+
+def _best(part: CollapseResult) -> str:
+    codes = {flag.code for flag in part.flags}
+    if "optimum_is_a_bound" in codes:
+        return "the bound (no code is known)"
+    return "the best known" if "optimum_is_best_known" in codes else "the largest possible"
 
 
 def _duality(part: CollapseResult) -> Sentence | None:

@@ -40,7 +40,8 @@ def mse_decomposition(
         \underbrace{\tfrac{1}{2N}\sum_i \lVert \tilde W \tilde h_i - e_{y_i} \rVert^2}_{\text{loss}} =
         \underbrace{\tfrac12 \operatorname{tr}(W_{LS} S_W W_{LS}^\top)}_{\text{within (NC1)}} +
         \underbrace{\tfrac12 \sum_c \tfrac{n_c}{N} \lVert \tilde W_{LS} \tilde\mu_c - e_c \rVert^2}_{\text{means (NC2, NC3)}} +
-        \underbrace{\tfrac12 \operatorname{tr}\big((\tilde W - \tilde W_{LS}) \tilde S (\tilde W - \tilde W_{LS})^\top\big)}_{\text{off path}}
+        \underbrace{\tfrac12 \operatorname{tr}\big(\Delta \tilde S \Delta^\top\big)}_{\text{off path}},
+        \qquad \Delta = \tilde W - \tilde W_{LS},
 
     where S~ is the second moment of h~. All terms are averages over samples, so the identity holds without balance.
 

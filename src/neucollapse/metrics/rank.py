@@ -63,7 +63,7 @@ def _weight(terms: Terms) -> Tensor:
 
 _KINDS = (
     ("stable", "stable rank", "‖A‖_F² / ‖A‖₂²", "Squared Frobenius norm over squared spectral norm", stable_rank, "zhang2025"),
-    ("effective", "effective rank", "exp H(s / Σs)", "Exponential of the entropy of the singular values", effective_rank, "roy2007"),
+    ("effective", "effective rank", "exp H(s / Σs)", "Exponential of the entropy of singular values", effective_rank, "roy2007"),
     ("numerical", "numerical rank", "(‖A‖_* / ‖A‖_F)²", "Squared ratio of nuclear to Frobenius norm", numerical_rank, ""),
 )  # fmt: skip
 
