@@ -10,7 +10,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
-_PROMISE = re.compile(r"(?<![\w.])P(\d{1,2})\b(?!\s*[=(\[.])")
+_PROMISE = re.compile(r"(?<![\w./-])P(\d{1,2})\b(?![(\[=]|\s*=)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
