@@ -10,7 +10,6 @@ from .._errors import InputError
 if TYPE_CHECKING:
     from ..metrics import CollapseResult
 
-_SHORT = 8  # characters: a value at collapse that stands beside a number; longer words are in the report
 _COMPARISONS = {
     ">=": lambda value, limit: value >= limit,
     "<=": lambda value, limit: value <= limit,
@@ -77,9 +76,7 @@ def result_rows(result: "CollapseResult", keys: Iterable[str]) -> Iterable[tuple
         if key in result.numbers:
             bare = key.split("/", 1)[1] if key.split("/", 1)[0] in result.splits else key
             metric = REGISTRY[bare.split("@layer:")[0]]
-            best = result.optima.get(key)
-            plain = metric.at_collapse if len(metric.at_collapse) <= _SHORT else ""
-            yield key, number(result.numbers[key]), plain if best is None else number(best), metric.title
+            yield key, number(result.numbers[key]), number(result.optima.get(key)), metric.title
 
 
 class Condition(NamedTuple):

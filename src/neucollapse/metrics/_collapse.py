@@ -150,9 +150,16 @@ def _compute(terms: Terms, name: str, result: CollapseResult) -> None:
     except Absent as reason:
         result.absent[name] = str(reason)
         return
-    best = None if metric.optimum is None else metric.optimum(terms)
+    best = _plain_number(metric.at_collapse) if metric.optimum is None else metric.optimum(terms)
     if best is not None:
         result.optima[name] = float(best)
+
+
+def _plain_number(at_collapse: str) -> float | None:
+    try:
+        return float(at_collapse)
+    except ValueError:
+        return None  # words, not a number
 
 
 def _checked(values: Any, shape: tuple[int, ...], name: str) -> Tensor | None:
