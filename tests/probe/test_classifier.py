@@ -227,6 +227,7 @@ AMBIGUOUS = {
         ["no layer", "'a'", "'b'"],
     ),
     "activation after the head": (lambda: Net(lambda m, h: m.fc(h).relu(), fc=head()), ["no layer", "'fc'"]),
+    "negated logits": (lambda: Net(lambda m, h: -m.fc(h), fc=head()), ["no layer", "'fc'"]),
     "shifted logits": (lambda: Net(lambda m, h: m.fc(h) + torch.arange(5.0), fc=head()), ["no layer", "'fc'"]),
     "functional product": (
         lambda: Net(lambda m, h: h @ m.p.T, p=nn.Parameter(torch.randn(K, D))),

@@ -189,6 +189,23 @@ def test_grad_mode_of_the_consumer(model, data):
             assert batch.features.isfinite().all()
 
 
+class Curious(nn.Linear):
+    """Remembers under which modes it ran."""
+
+    def forward(self, features):
+        self.seen = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), self.training
+        return super().forward(features)
+
+
+def test_modes_during_the_forward_pass(data):
+    model = Curious(8, 3).train()
+    for run in (lambda: list(feature_batches(model, [data])), lambda: find_classifier(model, data[0])):
+        run()
+        assert model.seen == (False, False, False)
+    list(feature_batches(model, [data], mode="keep"))
+    assert model.seen == (False, False, True)
+
+
 class MergesOnEval(nn.Module):
     """Adapters of some libraries merge into the weight in ``eval()`` and leave it in ``train()``."""
 

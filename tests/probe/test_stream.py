@@ -309,6 +309,12 @@ def test_a_loader_that_differs_between_passes_is_noticed(data):
     list(batches)
 
 
+def test_random_numbers_of_the_loader_go_on_from_batch_to_batch():
+    still = TensorDataset(torch.zeros(3, 8), torch.arange(3))
+    first, second, _ = (b.features for b in feature_batches(nn.Linear(8, K).eval(), DataLoader(Augmented(still, None))))
+    assert not torch.equal(first, second)
+
+
 class Growing:
     passes = 0
 
