@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from neucollapse import FileFormatError
 from neucollapse.data import load, load_weight, open_features
 
-SECONDS = 2.0  # the promise is one second; the margin is for a shared machine, which stalls
+SECONDS = 1.0  # of processor time, which other programs on the machine do not change
 LARGEST_LABEL = 2**24
 
 
@@ -49,7 +49,7 @@ NAMES = ["a.safetensors", "stored.npz", "deflated.npz", "features.npy", "a.parqu
 
 def consume(path: Path) -> None:
     """Read a feature file to its end; nothing but FileFormatError may come out."""
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         file = open_features(path)
         for features, labels in file:
@@ -61,7 +61,7 @@ def consume(path: Path) -> None:
         assert_one_sentence(str(error), path)
         raise
     finally:
-        assert time.perf_counter() - began < SECONDS
+        assert time.process_time() - began < SECONDS
 
 
 def assert_one_sentence(message: str, path: Path) -> None:
@@ -339,7 +339,7 @@ from neucollapse.data import idx, load_weight, open_features
 torch.set_num_threads(1)
 kind, path, most_bytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
 idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-began, reason, rows = time.perf_counter(), "", 0
+began, reason, rows = time.process_time(), "", 0
 try:
     if kind == "features":
         for features, _ in open_features(path, max_bytes=most_bytes):
@@ -351,7 +351,7 @@ try:
 except FileFormatError as error:
     reason = str(error)
 grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle
-print(rows, grown / 1024, time.perf_counter() - began, reason)
+print(rows, grown / 1024, time.process_time() - began, reason)
 """
 
 

@@ -62,13 +62,13 @@ def test_standardised_by_the_training_split():
 
 
 def test_no_test_split():
-    data = load_digits(test_fraction=0)
+    data = load_digits(test_fraction=0.0)
     assert data.test is None
     assert len(data.train) == 1797
     assert "no test split" in repr(data)
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1, 2])
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, 2.0])
 def test_a_fraction_outside_is_refused(fraction):
     with pytest.raises(InputError, match="test_fraction"):
         load_digits(test_fraction=fraction)

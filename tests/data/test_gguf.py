@@ -69,7 +69,7 @@ def test_truncation_and_bit_flips_never_escape(tmp_path, weight):
         with pytest.raises(FileFormatError):
             load_weight(path)
     header = len(whole) - weight.nbytes
-    for _ in range(1000):
+    for _ in range(400):
         content = bytearray(whole)
         content[random.integers(header)] ^= 1 << random.integers(8)
         path.write_bytes(content)
@@ -77,7 +77,7 @@ def test_truncation_and_bit_flips_never_escape(tmp_path, weight):
             load_weight(path)
         except FileFormatError:
             refused += 1
-    assert refused > 300
+    assert refused > 120
 
 
 def test_without_the_package(tmp_path, weight, monkeypatch):

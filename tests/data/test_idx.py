@@ -116,10 +116,10 @@ def test_a_bomb_is_refused_before_it_expands(tmp_path):
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(encode(np.zeros((200, 1000, 1000), np.uint8)), 9))
     assert path.stat().st_size < 250_000
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(FileFormatError, match="would expand"):
         read_idx(path, axes=3)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_folders_that_do_not_fit(tmp_path, arrays):

@@ -3,9 +3,9 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from math import prod
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class Header:
     offset: int
 
 
-def read_header(stream: IO[bytes], path: Path, name: str) -> Header:
+def read_header(stream: BufferedIOBase, path: Path, name: str) -> Header:
     """Parse the header of an array and leave ``stream`` at its first data byte."""
     with reading(path, _KIND), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns about odd but readable headers, e.g. from Python 2
@@ -50,7 +50,7 @@ def _torch_dtype(dtype: np.dtype) -> torch.dtype | None:
     return torch.from_numpy(np.empty(0, dtype.newbyteorder("="))).dtype
 
 
-def stream_rows(stream: IO[bytes], header: Header, rows: int, size: int) -> Iterator[Tensor]:
+def stream_rows(stream: BufferedIOBase, header: Header, rows: int, size: int) -> Iterator[Tensor]:
     """The next ``rows`` rows of a stream that stands at the beginning of a row."""
     for first, last in spans(0, rows, size):
         block = np.empty((last - first, *header.entry.shape[1:]), header.dtype)
@@ -58,11 +58,11 @@ def stream_rows(stream: IO[bytes], header: Header, rows: int, size: int) -> Iter
         yield torch.from_numpy(block.astype(header.dtype.newbyteorder("="), copy=False))
 
 
-def fill(stream: IO[bytes], array: np.ndarray) -> None:
+def fill(stream: BufferedIOBase, array: np.ndarray) -> None:
     """Fill a flat array of bytes from a stream, which may give fewer bytes a call than asked for."""
     buffer, filled = array.data, 0
     while filled < len(buffer):
-        count = stream.readinto(buffer[filled:])  # pyright: ignore[reportAttributeAccessIssue] - every binary stream
+        count = stream.readinto(buffer[filled:])
         if not count:
             raise EOFError(f"{len(buffer) - filled:,} bytes are missing")
         filled += count

@@ -2,9 +2,10 @@
 
 import zipfile
 from collections.abc import Iterator
+from io import BufferedIOBase
 from math import prod
 from pathlib import Path
-from typing import IO
+from typing import cast
 
 import numpy as np
 from torch import Tensor
@@ -41,7 +42,7 @@ class NpzArchive(Archive):
         if name == member.filename:
             self.entries[name] = Entry((), None, "a file that is no array")
             return
-        with archive.open(member) as stream:
+        with _stream(archive, member) as stream:
             header = read_header(stream, self.path, name)
         check_length(self.path, name, header, member.file_size - header.offset)
         self._headers[name] = header
@@ -59,7 +60,11 @@ class NpzArchive(Archive):
 
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
         header = self._headers[name]
-        with reading(self.path, _KIND), zipfile.ZipFile(self.path) as archive, archive.open(name + ".npy") as stream:
+        with (
+            reading(self.path, _KIND),
+            zipfile.ZipFile(self.path) as archive,
+            _stream(archive, name + ".npy") as stream,
+        ):
             _skip(stream, header.offset + start * prod(header.entry.shape[1:]) * header.dtype.itemsize)
             yield from stream_rows(stream, header, stop - start, size)
 
@@ -75,14 +80,18 @@ class NpzArchive(Archive):
             member = archive.getinfo("class_names.npy")
             if member.file_size != header.offset + nbytes:
                 raise FileFormatError(self.path, "the header of 'class_names' does not fit its length")
-            with archive.open(member) as stream:
+            with _stream(archive, member) as stream:
                 _skip(stream, header.offset)
                 names = np.empty(header.entry.shape, header.dtype)
                 fill(stream, names.view(np.uint8))
             return names.tolist()
 
 
-def _skip(stream: IO[bytes], count: int) -> None:
+def _stream(archive: zipfile.ZipFile, member: zipfile.ZipInfo | str) -> BufferedIOBase:
+    return cast(BufferedIOBase, archive.open(member))  # which ZipExtFile is, though its stubs say IO
+
+
+def _skip(stream: BufferedIOBase, count: int) -> None:
     """Move a compressed stream forward: the bytes before must be expanded, but are never kept."""
     while count:
         passed = len(stream.read(min(count, _SKIP_BYTES)))

@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 from .._errors import FileFormatError
 from ._archive import MAX_BYTES, Archive
 from ._open import open_archive
-from .dataset import Dataset, Scaling, scale_inputs
+from .dataset import Dataset, scale_inputs
 
 _MAX_CLASSES = 2**24
 
@@ -20,7 +20,7 @@ def load_arrays(
     x: str = "x",
     y: str = "y",
     test_mask: str | None = None,
-    scaling: Scaling = "unit",
+    scaling: str = "unit",
     flat: bool = False,
     max_bytes: int = MAX_BYTES,
 ) -> Dataset:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +11,6 @@ from torch.utils.data import TensorDataset
 
 from .._errors import InputError
 from .._types import Float
-
-Scaling = Literal["unit", "standard"]
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from torch.utils.data import TensorDataset
 
 from .._errors import InputError, MissingExtraError
 from .._types import Bool, Int
-from .dataset import Dataset, Scaling, scale_inputs
+from .dataset import Dataset, scale_inputs
 
 _MAX_VALUE = 16  # ink counts 0..16 in 4x4 blocks of the original bitmaps
 
 
-def load_digits(*, seed: int = 0, test_fraction: float = 0.2, scaling: Scaling = "unit", flat: bool = False) -> Dataset:
+def load_digits(*, seed: int = 0, test_fraction: float = 0.2, scaling: str = "unit", flat: bool = False) -> Dataset:
     """The digits of the UCI test set that scikit-learn ships, split into train and test.
 
     Args:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .._errors import FileFormatError
-from .dataset import Dataset, Scaling
+from .dataset import Dataset
 from .idx import load_idx_folder
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -21,7 +21,7 @@ CLASS_NAMES = (
 )
 
 
-def load_fashion_mnist(folder: str | Path | None = None, *, scaling: Scaling = "unit", flat: bool = False) -> Dataset:
+def load_fashion_mnist(folder: str | Path | None = None, *, scaling: str = "unit", flat: bool = False) -> Dataset:
     """Fashion-MNIST from files on this machine; nothing is downloaded.
 
     Args:

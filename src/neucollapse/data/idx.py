@@ -5,9 +5,10 @@ An IDX file is two zero bytes, a type code (8: unsigned bytes), the number of ax
 
 import gzip
 from collections.abc import Sequence
+from io import BufferedIOBase
 from math import prod
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch.utils.data import TensorDataset
 from .._errors import FileFormatError
 from ._archive import MAX_BYTES, check_expansion, readable_file, reading
 from ._npy import fill
-from .dataset import Dataset, Scaling, scale_inputs
+from .dataset import Dataset, scale_inputs
 
 _UNSIGNED_BYTES = 8
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -29,7 +30,7 @@ def load_idx_folder(
     *,
     name: str | None = None,
     class_names: Sequence[str] | None = None,
-    scaling: Scaling = "unit",
+    scaling: str = "unit",
     flat: bool = False,
     max_bytes: int = MAX_BYTES,
 ) -> Dataset:
@@ -121,10 +122,10 @@ def read_idx(path: Path, *, axes: int, max_bytes: int = MAX_BYTES) -> Tensor:
         with path.open("rb") as stream:
             zipped = stream.read(2) == _GZIP_MAGIC
         with gzip.open(path) if zipped else path.open("rb") as stream:
-            return _read_stream(cast("IO[bytes]", stream), path, axes, zipped, max_bytes)
+            return _read_stream(stream, path, axes, zipped, max_bytes)
 
 
-def _read_stream(stream: IO[bytes], path: Path, axes: int, zipped: bool, max_bytes: int) -> Tensor:
+def _read_stream(stream: BufferedIOBase, path: Path, axes: int, zipped: bool, max_bytes: int) -> Tensor:
     magic = stream.read(4)
     if magic != bytes((0, 0, _UNSIGNED_BYTES, axes)):
         raise FileFormatError(path, f"not an IDX file of unsigned bytes with {axes} axes: it begins with {magic.hex()}")
