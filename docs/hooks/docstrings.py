@@ -12,11 +12,10 @@ _RULE = re.compile(r"^[ ]*=+(?:[ ]+=+)+[ ]*$")
 def to_markdown(text: str) -> str:
     """Replace the few directives and roles that docstrings here use by their Markdown."""
     text = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)  # the name under which doctests become code
-    text = _BLOCK.sub(_formula, text)
     text = re.sub(r":math:`([^`]*)`", r"`\1`", text)
     text = re.sub(r":(?:class|func|meth|mod|data|attr):`~?([^`]*)`", r"`\1`", text)
     text = re.sub(r"``([^`]+)``", r"`\1`", text)
-    return _tables(text)
+    return _tables(_BLOCK.sub(_formula, text))
 
 
 def _formula(match: re.Match[str]) -> str:

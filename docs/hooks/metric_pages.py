@@ -99,20 +99,18 @@ def _page(name: str, metrics: list[Metric]) -> str:
 
 def _entry(metric: Metric) -> Iterator[str]:
     yield from (f"## `{metric.name}` {{ #{_anchor(metric.name)} }}", "", f"*{metric.title}*", "")
-    yield from ("```text", metric.symbol, "```", "", metric.definition, "")
-    yield from ("| | |", "| --- | --- |")
-    yield f"| range | {_cell(metric.range)} |"
-    yield f"| at collapse | {_cell(_linked(metric.at_collapse))} |"
+    yield from ("```text", metric.symbol, "```", "", _linked(metric.definition), "")
+    facts = {"range": _cell(metric.range), "at collapse": _cell(_linked(metric.at_collapse))}
     if metric.optimum is not None:
-        yield "| optimum | looked up for K and d, and shown beside the value |"
+        facts["optimum"] = "shown beside the value"
     if f"{metric.name}@weight" in REGISTRY:
-        yield f"| on the classifier | `{metric.name}@weight` |"
+        facts["on the classifier"] = f"`{metric.name}@weight`"
     using = [key for key, names in PRESETS.items() if {metric.name, f"{metric.name}@weight"} & set(names)]
     if using:
-        yield f"| presets | {', '.join(f'[`{key}`](presets.md#{key})' for key in using)} |"
+        facts["presets"] = ", ".join(f"[`{key}`](presets.md#{key})" for key in using)
     if metric.citation:
-        yield f"| paper | [{metric.citation}](references.md#{metric.citation}) |"
-    yield ""
+        facts["paper"] = f"[{metric.citation}](references.md#{metric.citation})"
+    yield from (f"| {' | '.join(facts)} |", f"|{' --- |' * len(facts)}", f"| {' | '.join(facts.values())} |", "")
 
 
 def _linked(text: str) -> str:
