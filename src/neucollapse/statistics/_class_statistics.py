@@ -21,12 +21,11 @@ _SEEDS = 8  # samples whose mean is a new class's provisional centre
 
 
 class _Part(NamedTuple):
-    """A batch summed up: its m distinct classes, their counts, the centres used and the sums about them."""
+    """A batch summed up: its m distinct classes, their counts and the sums about their centres."""
 
     classes: Tensor
     counts: Tensor
-    new: Tensor  # which of the classes had no samples before
-    centres: Tensor
+    new: Tensor  # (m,), which of them had no samples before
     sums: Sums
 
 
@@ -125,13 +124,13 @@ class ClassStatistics(DerivedStatistics):
         part = self._sum(batch)
         finite = batch
         if self.nan != "propagate" and not part.sums.in_range(batch.features):
+            self._moments.centres[part.classes[part.new]] = 0
             finite = finite_rows(batch, self.nan)
             part = self._sum(finite._replace(features=finite.features.double()))
         self._coarsest = max(self._coarsest, _DTYPES.index(features.dtype))
         self.left_out["ignored"] += ignored
         self.left_out["non_finite"] += len(batch.labels) - len(finite.labels)
         self.left_out["zero_norm"] += part.sums.zero_rows
-        self._moments.centres[part.classes[part.new]] = part.centres[part.new]
         self._moments.add(part.classes, part.counts, part.sums)
         self._moments.tend_centres(part.classes, narrow=features.dtype != torch.float64 and not self.normalize)
 
@@ -147,14 +146,18 @@ class ClassStatistics(DerivedStatistics):
         if batch.features.dtype != torch.float64 and not self.normalize:
             self._moments.narrow_centres(classes)
         new = self._moments.counts[classes] == 0
-        centres = self._moments.centres.index_select(0, classes)
-        if bool(new.any()):
-            centres[new] = self._seed(batch.features, members, new.nonzero()[:, 0])
-        class_counts = self._moments.class_counts
-        weights = None if class_counts is None else 1 / class_counts[classes].clamp(min=1).double()
-        full = self.scatter == "full"
-        sums = residual_sums(batch.features, members, centres, scatter=full, weights=weights, normalize=self.normalize)
-        return _Part(classes, counts, new, centres, sums)
+        if bool(new.any()):  # the centre of a class without samples means nothing yet
+            self._moments.centres[classes[new]] = self._seed(batch.features, members, new.nonzero()[:, 0])
+        sums = residual_sums(
+            batch.features,
+            members,
+            classes,
+            self._moments.centres,
+            scatter=self.scatter == "full",
+            class_counts=self._moments.class_counts,
+            normalize=self.normalize,
+        )
+        return _Part(classes, counts, new, sums)
 
     def _seed(self, features: Tensor, members: Tensor, new: Tensor) -> Tensor:
         # The mean of a class's first few rows, in float32 where the features are, so that residuals are exact there.

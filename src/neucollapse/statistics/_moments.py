@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ._sums import Sums
 
+_PATIENCE = 8  # samples of a class before its centre is first checked
 _MAX_SHARE = 0.5  # a centre moves once its offset makes up more than this share of its class's squares
 
 
@@ -90,7 +91,8 @@ class Moments:
         """Move the centres of ``classes`` that lie too far off their means. ``narrow`` keeps them exact in float32."""
         self.narrow &= narrow
         counts = self.counts[classes]
-        due = counts >= 2 * self.checked_at[classes].clamp(min=1)  # seldom enough to cost next to nothing
+        # Seldom enough to cost next to nothing; up to _PATIENCE samples even an outlier as centre costs no digit.
+        due = counts >= (2 * self.checked_at[classes]).clamp(min=_PATIENCE)
         classes, counts = classes[due], counts[due]
         if not len(classes):
             return

@@ -9,12 +9,14 @@ from torch import Tensor
 _REORDER = {"reassoc", "contract", "nsz", "arcp"}
 
 
-def class_sums(features: Tensor, members: Tensor, centres: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def class_sums(features: Tensor, members: Tensor, classes: Tensor, centres: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Sums of residuals (m, d), of their squares (m,) and of row norms (m,), all in float64."""
-    m, d = centres.shape
+    m, d = len(classes), centres.shape[1]
     residuals, squares, norms = np.zeros((m, d)), np.zeros(m), np.zeros(m)
     order, starts = _group(members.numpy(), m)
-    _sum_sorted(features.contiguous().numpy(), order, starts, centres.numpy(), residuals, squares, norms)
+    _sum_sorted(
+        features.contiguous().numpy(), order, starts, classes.numpy(), centres.numpy(), residuals, squares, norms
+    )
     return torch.from_numpy(residuals), torch.from_numpy(squares), torch.from_numpy(norms)
 
 
@@ -35,11 +37,11 @@ def _group(members, m):
 
 
 @numba.njit(cache=True, fastmath=_REORDER)
-def _sum_sorted(X, order, starts, centres, residuals, squares, norms):
+def _sum_sorted(X, order, starts, classes, centres, residuals, squares, norms):
     d = X.shape[1]
     centre, total = np.empty(d), np.empty(d)
     for c in range(len(starts) - 1):
-        centre[:] = centres[c]
+        centre[:] = centres[classes[c]]
         total[:] = 0.0
         i, end = starts[c], starts[c + 1]
         while i + 4 <= end:  # four rows at a time keep four streams of memory busy

@@ -36,18 +36,28 @@ class Sums(NamedTuple):
 
 
 def residual_sums(
-    features: Tensor, members: Tensor, centres: Tensor, *, scatter: bool, weights: Tensor | None, normalize: bool
+    features: Tensor,
+    members: Tensor,
+    classes: Tensor,
+    centres: Tensor,
+    *,
+    scatter: bool,
+    class_counts: Tensor | None,
+    normalize: bool,
 ) -> Sums:
-    """Sums of the rows of ``features`` (n, d) about ``centres[members]``.
+    """Sums of the rows of ``features`` (n, d) about the centres of their classes, ``centres[classes[members]]``.
 
-    ``members`` (n,) numbers the class of a row among the m classes of this batch, ``centres`` is (m, d) float64.
+    ``classes`` (m,) are the distinct classes of the batch, ``members`` (n,) the place of a row's class among them,
+    ``centres`` (K, d) float64.
     """
     plain = not scatter and not normalize
     if plain and features.device.type == "cpu" and features.numel() >= _FAST_FROM and numba_available():
         from ._numba import class_sums
 
-        return Sums(*class_sums(features, members, centres), None, None)
-    return _torch_sums(features, members, centres, scatter=scatter, weights=weights, normalize=normalize)
+        return Sums(*class_sums(features, members, classes, centres), None, None)
+    weights = None if class_counts is None else 1 / class_counts[classes].clamp(min=1).double()
+    near = centres.index_select(0, classes)
+    return _torch_sums(features, members, near, scatter=scatter, weights=weights, normalize=normalize)
 
 
 def unit_rows(rows: Tensor, norms: Tensor | None = None) -> Tensor:
