@@ -72,7 +72,7 @@ def as_classifier(name: str, module: nn.Module) -> Classifier | None:
     bias = getattr(module, "bias", None)
     bias = bias.detach() if isinstance(bias, Tensor) and bias.shape == (K,) else None
     # A subclass may normalise inside, so only torch's own forward is known to be affine.
-    known = any(type(module).forward is kind.forward for kind in (nn.Linear, *_CONVOLUTIONS))
+    known = any(getattr(type(module), "forward", None) is kind.forward for kind in (nn.Linear, *_CONVOLUTIONS))
     return Classifier(name, module, weight, bias, K, d, is_affine=True if known else None)
 
 
