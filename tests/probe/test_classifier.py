@@ -327,3 +327,10 @@ def test_own_forward():
     model = Net(lambda m, h: m.fc(h), fc=head())
     found = find_classifier(model, {"image": x()}, forward=lambda model, inputs: model(inputs["image"]))
     assert found.name == "fc"
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_scripted_models_are_refused():
+    model = torch.jit.script(nn.Sequential(nn.Linear(8, K)))
+    with pytest.raises(InputError, match="give the model before scripting"):
+        find_classifier(model)

@@ -42,8 +42,6 @@ def find_classifier(
         >>> find_classifier(model, torch.zeros(2, 8))
         Classifier('2' (Linear, K=3, d=4, bias))
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"expected the model to be a torch.nn.Module, got {type(model).__name__}")
     model = unwrap(model)
     _refuse_uninitialised(model)
     with RandomState().active(), undisturbed(model):

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._errors import InputError
+
 
 @contextmanager
 def undisturbed(model: nn.Module, *, mode: str = "eval") -> Iterator[None]:
@@ -108,12 +110,19 @@ def unwrap(model: nn.Module) -> nn.Module:
 
     Parallel wrappers would exchange buffers between ranks whose shards may differ in length, and compiled code does
     not see hooks added later.
+
+    Raises:
+        InputError: if the model is no module, or a scripted one.
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"expected the model to be a torch.nn.Module, got {type(model).__name__}")
     parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while True:
         if isinstance(model, parallel):
             model = model.module
         elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
             model = inner
+        elif isinstance(model, torch.jit.ScriptModule):
+            raise InputError("the model is a ScriptModule, whose layers take no hooks: give the model before scripting")
         else:
             return model

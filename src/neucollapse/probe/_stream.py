@@ -67,8 +67,6 @@ class FeatureBatches(Iterable[FeatureBatch]):
         allow_empty: bool,
         device: torch.device | str | None,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise InputError(f"expected the model to be a torch.nn.Module, got {type(model).__name__}")
         if mode not in ("eval", "keep"):
             raise InputError(f'expected mode to be "eval" or "keep", got {mode!r}')
         self._model = unwrap(model)
