@@ -161,8 +161,10 @@ def test_history_and_random_states_survive_a_resume(tmp_path):
 def test_zero_error_epoch():
     callback = CollapseCallback(accuracy="acc")
     assert callback.zero_error_epoch is None
-    callback.history = [(1, "acc", 0.9), (2, "other", 1.0), (3, "acc", 1.0), (4, "acc", 0.99)]
-    assert callback.zero_error_epoch == 3
+    callback.history = [(1, "acc", 1.0), (2, "other", 0.5), (3, "acc", 0.99), (4, "acc", 1.0), (6, "acc", 1.0)]
+    assert callback.zero_error_epoch == 4
+    callback.history.append((8, "acc", 0.999))  # an error again: that was not the terminal phase
+    assert callback.zero_error_epoch is None
     other = CollapseCallback()
     other.load_state_dict(callback.state_dict())
     assert other.history == callback.history

@@ -55,8 +55,8 @@ def test_the_history(run):
     assert epochs["train/loss"] == epochs["train/accuracy"] == [1, 2, 3, 4, 5]
     assert epochs["train/nc1/pinv"] == epochs["test/nc1/pinv"] == [0, 2, 4, 5]
     assert epochs["train/terminal_phase"] == [0, 1, 2, 3, 4, 5]
-    accuracy = {epoch: value for epoch, name, value in rows if name == "train/accuracy"}
-    first = next((epoch for epoch, value in accuracy.items() if value == 1), 99)
+    accuracy = {epoch: value for epoch, name, value in rows if name == "train/accuracy/linear"}
+    first = next((epoch for epoch in accuracy if all(accuracy[later] == 1 for later in accuracy if later >= epoch)), 99)
     assert {epoch: value for epoch, name, value in rows if name == "train/terminal_phase"} == {
         epoch: float(epoch >= first) for epoch in range(6)
     }

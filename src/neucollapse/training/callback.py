@@ -12,7 +12,7 @@ from .._errors import InputError
 from ..metrics import CollapseResult
 from ._lightning import Callback, pl
 
-ZERO_ERROR_KEY = "train/accuracy"
+ZERO_ERROR_KEY = "train/accuracy/linear"
 
 
 class CollapseCallback(Callback):
@@ -28,7 +28,8 @@ class CollapseCallback(Callback):
         every: epochs between two measurements; the last epoch of ``max_epochs`` is always measured.
         at_start: whether to measure the model before training, as epoch 0.
         logged: epoch metrics that the module logs itself and that the history shall keep, at every epoch.
-        accuracy: the key, logged or measured, by whose first value of 1 the zero-error epoch is found.
+        accuracy: the key by which the zero-error epoch is found; by default the accuracy as measured, in evaluation mode
+            (that of training batches, which batch norm and augmentation change, may be 1 long before).
         options: further keywords for ``neucollapse.measure``.
 
     Attributes:
@@ -68,8 +69,10 @@ class CollapseCallback(Callback):
 
     @property
     def zero_error_epoch(self) -> int | None:
-        """The first epoch with no training error: the terminal phase begins there. None before it."""
-        return next((epoch for epoch, key, value in self.history if key == self.accuracy and value == 1), None)
+        """The first measured epoch from which on there is no training error: the terminal phase. None before it."""
+        accuracies = [(epoch, value) for epoch, key, value in self.history if key == self.accuracy]
+        after_last_error = 1 + max((place for place, (_, value) in enumerate(accuracies) if value < 1), default=-1)
+        return accuracies[after_last_error][0] if after_last_error < len(accuracies) else None
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         """Measure the model as it is before training."""
@@ -91,12 +94,13 @@ class CollapseCallback(Callback):
             logger.log_metrics(numbers, step=step)
         trainer.callback_metrics.update({key: torch.tensor(value) for key, value in numbers.items()})
 
-    def measure(self, module: nn.Module, loaders: Mapping[str, Any] | None = None) -> CollapseResult:
+    def measure(self, module: nn.Module, loaders: Mapping[str, Any] | None = None, **options: Any) -> CollapseResult:
         """Measure a module as this callback does; nothing is kept.
 
         Args:
             module: inputs to logits.
             loaders: splits; this callback's own by default.
+            options: keywords for ``neucollapse.measure`` that override this callback's.
 
         Returns:
             The measurement.
@@ -104,7 +108,7 @@ class CollapseCallback(Callback):
         from .. import _measure  # on first use: it belongs to the whole library
 
         with evaluating(module):
-            return _measure.measure(module, loaders or self.loaders, **self.options)
+            return _measure.measure(module, loaders or self.loaders, **{**self.options, **options})
 
     def _measure(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", epoch: int) -> dict[str, float]:
         self.last_result = self.measure(pl_module, self.loaders or _own_loaders(trainer))

@@ -39,6 +39,8 @@ class TrainConfig:
         batch_size: samples a step; the last batch of an epoch may be smaller.
         seed: of the split, the initialisation and the order of samples.
         measure_every: epochs between two measurements of collapse; the last epoch is always measured.
+        optimum: for the final result, ``lookup`` the best known code, or ``solve`` for its coordinates, which the report
+            draws, where none are known.
         checkpoint_seconds: least time between two checkpoints, written at the end of an epoch; 0 for every epoch.
         threads: torch threads during the run; None leaves them.
         accelerator: ``cpu``, ``gpu`` or ``auto``; one device.
@@ -73,6 +75,7 @@ class TrainConfig:
     batch_size: int = 128
     seed: int = 0
     measure_every: int = 10
+    optimum: Literal["lookup", "solve"] = "lookup"
     checkpoint_seconds: float = 10.0
     threads: int | None = None
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"

@@ -31,5 +31,6 @@ PRESETS = {
         weight_decay=5e-3,
         epochs=120,
         batch_size=256,
+        optimum="solve",
     ),
 }

@@ -82,8 +82,8 @@ def _run(config: TrainConfig, run_dir: Path, progress: bool) -> CollapseResult:
     if stop.signum is not None and not finished:
         raise SystemExit(128 + stop.signum)
     # A run killed after its last checkpoint comes here without having measured.
-    result = collapse.last_result if collapse.last_epoch == config.epochs else None
-    result = result or collapse.measure(module)
+    result = collapse.last_result if collapse.last_epoch == config.epochs and config.optimum == "lookup" else None
+    result = result or collapse.measure(module, optimum=config.optimum)
     _describe(result, config, dataset, collapse.zero_error_epoch)
     result.save(run_dir)
     return result
