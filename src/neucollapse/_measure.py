@@ -102,11 +102,11 @@ def measure(
     settings = {"ignore_index": ignore_index, "nan": nan}
     collected = {name: Collected(K, source.dim, scatter, settings) for name, source in sources.items()}
     for name, source in sources.items():
-        collected[name].read(track(source.stream(logits=False), source.batches(), f"statistics {name}", show=progress))
+        collected[name].read(track(source.stream(), source.batches(), f"statistics {name}", show=progress))
     reference = collected["train" if "train" in collected else next(iter(collected))]
     for name, source in sources.items():
         if second_pass and source.repeatable:
-            batches = track(source.stream(logits=True), source.batches(), f"decisions {name}", show=progress)
+            batches = track(source.stream(), source.batches(), f"decisions {name}", show=progress)
             collected[name].decide(batches, reference, W, b)
     outside = None if ood is None else _outside(model, ood, first.dim, settings, probe_options)
     solved = _solve(reference, seed) if optimum == "solve" else None
@@ -183,9 +183,7 @@ def _outside(
     data = (model, ood) if isinstance(model, torch.nn.Module) else (ood, None)
     (source,) = open_sources(*data, **probe_options).values()
     collected = Collected(1, dim, "trace", {**settings, "ignore_index": -100})
-    collected.read(
-        rows._replace(labels=torch.zeros_like(rows.labels), layers={}) for rows in source.stream(logits=False)
-    )
+    collected.read(rows._replace(labels=torch.zeros_like(rows.labels), layers={}) for rows in source.stream())
     return collected.statistics("")[0]
 
 

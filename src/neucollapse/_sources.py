@@ -40,48 +40,48 @@ class Source(Protocol):
     @property
     def dim(self) -> int: ...
 
-    def stream(self, *, logits: bool) -> Iterator[Rows]: ...
+    def stream(self) -> Iterator[Rows]: ...
 
     def batches(self) -> int | None: ...
 
 
 @dataclass
 class ModelSource:
-    """A model over a loader; ``logits=True`` needs a stream of its own, opened when a second pass begins."""
+    """A model over a loader. Both passes are one object's, which warns if the second differs from the first."""
 
-    passes: "tuple[FeatureBatches, FeatureBatches]"  # without and with logits
+    features: "FeatureBatches"
     class_names: list[str] | None = None
 
     @property
     def repeatable(self) -> bool:
-        return self.passes[0].repeatable
+        return self.features.repeatable
 
     @property
     def classifier(self) -> str | None:
-        return self.passes[0].classifier.name
+        return self.features.classifier.name
 
     @property
     def weight(self) -> Tensor | None:
-        return self.passes[0].classifier.weight
+        return self.features.classifier.weight
 
     @property
     def bias(self) -> Tensor | None:
-        return self.passes[0].classifier.bias
+        return self.features.classifier.bias
 
     @property
     def num_classes(self) -> int:
-        return self.passes[0].classifier.num_classes
+        return self.features.classifier.num_classes
 
     @property
     def dim(self) -> int:
-        return self.passes[0].classifier.dim
+        return self.features.classifier.dim
 
-    def stream(self, *, logits: bool) -> Iterator[Rows]:
-        for batch in self.passes[logits]:
+    def stream(self) -> Iterator[Rows]:
+        for batch in self.features:
             yield Rows(batch.features, batch.labels, batch.logits, batch.layers)
 
     def batches(self) -> int | None:
-        return _length(self.passes[0])
+        return _length(self.features)
 
 
 @dataclass
@@ -103,7 +103,7 @@ class FileSource:
     def dim(self) -> int:
         return self.file.dim
 
-    def stream(self, *, logits: bool) -> Iterator[Rows]:  # noqa: ARG002 - files hold no logits
+    def stream(self) -> Iterator[Rows]:
         rank, ranks = ranks_now()
         for features, labels in self.file.shard(rank, ranks) if ranks > 1 else self.file:
             yield Rows(features, labels)
@@ -132,7 +132,7 @@ class TensorSource:
     def dim(self) -> int:
         return self.features.shape[-1]
 
-    def stream(self, *, logits: bool) -> Iterator[Rows]:  # noqa: ARG002 - tensors hold no logits
+    def stream(self) -> Iterator[Rows]:
         yield Rows(self.features, self.labels)
 
     def batches(self) -> int | None:
@@ -204,9 +204,7 @@ def _model_source(model: nn.Module, loader: Any, **options: Any) -> ModelSource:
     from .probe import feature_batches
 
     options["allow_empty"] = ranks_now()[1] > 1
-    first = feature_batches(model, loader, **options)
-    second = feature_batches(model, loader, logits=True, **options)
-    return ModelSource((first, second))
+    return ModelSource(feature_batches(model, loader, logits=True, **options))
 
 
 def _length(stream: Any) -> int | None:

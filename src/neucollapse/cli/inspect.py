@@ -1,6 +1,7 @@
 """``neucollapse inspect``: a classifier's weights alone, or a dry run on a model."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,8 @@ class Inspect:
 
         given = call(self.head)
         model, loader = given if isinstance(given, tuple) else (given, None)
+        if isinstance(loader, Mapping):  # splits: the first one tells
+            loader = next(iter(loader.values()))
         sys.stdout.write(f"{inspect(model, loader)}\n")
         return 0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from .._errors import InputError
+from .._errors import FileFormatError, InputError, NonFiniteError
 
 if TYPE_CHECKING:
     from ..metrics import CollapseResult
@@ -100,7 +100,10 @@ class Measure:
             return measure(*call(self.model), layers=self.layers, **options)
         if not self.features:
             raise InputError("expected a file of features, or --model module:function; see neucollapse measure --help")
-        return measure(self._open(), **self._classifier(), **options)
+        try:
+            return measure(self._open(), **self._classifier(), **options)
+        except NonFiniteError as error:  # here the file is at fault
+            raise FileFormatError(self.features, str(error).replace("nan='drop'", "--drop-nan")) from None
 
     def _open(self) -> Any:
         from ..data import feature_splits, open_features

@@ -70,12 +70,12 @@ def _geometry(part: CollapseResult) -> Sentence | None:
         )
     for suffix, what in (("", "means"), ("@weight", "classifier rows")):
         key = f"gnc2/margin_ratio{suffix}"
-        if key in numbers:
+        if key in numbers and f"gnc2/margin{suffix}" in part.optima:
             value = numbers[key]
             tone = _TONES[(value < _MARGIN[0]) + (value < _MARGIN[1])]
             text = (
                 f"Between classes: the least one-vs-rest margin of the {what} is {numbers[f'gnc2/margin{suffix}']:.4g}, "
-                f"{value:.1%} of {_best(part)} {numbers['gnc2/margin_optimum']:.4g} ({key})."
+                f"{value:.1%} of {_best(part)} {part.optima[f'gnc2/margin{suffix}']:.4g} ({key})."
             )
             return Sentence(tone, text)
     return None

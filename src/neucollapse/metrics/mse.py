@@ -51,16 +51,17 @@ def mse_decomposition(
     Reference:
         Han, Papyan, Donoho 2022 (arXiv 2106.02073), without weight decay.
     """
-    K, d = class_means.shape
-    means = torch.cat([class_means, torch.ones(K, 1, dtype=class_means.dtype)], dim=1)
-    S = (class_weights[:, None] * means).T @ means
-    S[:d, :d] += within_scatter
-    targets = (class_weights[:, None] * means).T  # sum_i h~_i e_{y_i}^T / N
-    least_squares = (torch.linalg.pinv(finite(S, "second moments"), hermitian=True, rtol=(d + 1) * EPS) @ targets).T
-    fit = least_squares @ means.T - torch.eye(K, dtype=means.dtype)
-    within = _quadratic(least_squares[:, :d], within_scatter)
+    # About the mean of the features, where the bias is a problem of its own: a common offset then costs no digits.
+    d, mean = class_means.shape[1], class_weights @ class_means
+    M = class_means - mean
+    targets = class_weights[:, None] * M  # sum_i e_{y_i} (h_i - mean)^T / N
+    S = within_scatter + targets.T @ M
+    W_LS = targets @ torch.linalg.pinv(finite(S, "second moments"), hermitian=True, rtol=d * EPS)
+    fit = W_LS @ M.T + class_weights[:, None] - torch.eye(len(M), dtype=M.dtype)
+    within = _quadratic(W_LS, within_scatter)
     position = float((class_weights * fit.square().sum(0)).sum()) / 2
-    off_path = _quadratic(torch.cat([weight, bias[:, None]], dim=1) - least_squares, S)
+    offset = weight @ mean + bias - class_weights  # at the mean, the best classifier says how frequent a class is
+    off_path = _quadratic(weight - W_LS, S) + float(offset.square().sum()) / 2
     return Decomposition(within + position + off_path, within, position, off_path)
 
 
