@@ -245,6 +245,31 @@ def test_parquet_columns_of_the_wrong_kind(tmp_path, features, reason):
         consume(tmp_path / "a.parquet")
 
 
+def test_parquet_lists_that_change_their_length_midway(tmp_path):
+    features = [[1.0, 2.0]] * 4 + [[1.0, 2.0, 3.0]] * 4
+    pq.write_table(pa.table({"features": features, "labels": [0, 1] * 4}), tmp_path / "a.parquet", row_group_size=4)
+    with pytest.raises(FileFormatError, match="length 2 of the first"):
+        consume(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_shrinks_after_it_was_opened(tmp_path, name):
+    if name.endswith(".pt"):
+        pytest.skip("read when opened")
+    path = small(tmp_path / name)
+    file = open_features(path)
+    if path.suffix == ".safetensors":
+        save_file({"features": torch.zeros(2, 3), "labels": torch.zeros(2, dtype=torch.int64)}, path)
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.table({"features": [[1.0, 2.0, 3.0]] * 2, "labels": [0, 1]}), path)
+    elif path.suffix == ".npz":
+        np.savez(path, features=ROWS[:2], labels=CLASSES[:2])
+    else:
+        np.save(path, ROWS[:2])
+    with pytest.raises(FileFormatError):
+        list(file)
+
+
 def test_null_labels_in_parquet(tmp_path):
     pq.write_table(pa.table({"features": [[1.0], [2.0]], "labels": [0, None]}), tmp_path / "a.parquet")
     with pytest.raises(FileFormatError, match="null"):
