@@ -16,6 +16,7 @@ import torch
 
 from neucollapse.metrics import CollapseResult
 from neucollapse.training import TrainConfig, load_checkpoint
+from neucollapse.training._stop import StopOnSignal
 from neucollapse.training.run import train
 
 KILLS = int(os.environ.get("NEUCOLLAPSE_KILLS", "6"))
@@ -107,15 +108,18 @@ def test_a_signal_saves_the_epoch_and_exits(tmp_path, processes, whole, signum, 
     assert_same_bits(tmp_path, whole)
 
 
-def test_a_second_signal_exits_at_once(tmp_path, processes):
-    endless = TrainConfig(**{**CONFIG.to_dict(), "width": 2048, "depth": 4, "batch_size": 4, "epochs": 1})
-    process = processes(tmp_path, endless)
-    while not (tmp_path / "config.json").exists():
-        time.sleep(0.01)
-    time.sleep(3)
-    started = time.monotonic()
-    while process.is_alive():  # the first may come before training has begun, where it ends the process as usual
-        os.kill(process.pid, signal.SIGTERM)
-        process.join(0.5)
-    assert process.exitcode in (143, -signal.SIGTERM)
-    assert time.monotonic() - started < 60
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_second_signal_exits_at_once(signum, code, capfd):
+    before = signal.getsignal(signum)
+    stop = StopOnSignal()
+    stop.on_train_start(None, None)
+    try:
+        signal.raise_signal(signum)
+        assert stop.signum == signum
+        assert "stopping after this epoch" in capfd.readouterr().err
+        with pytest.raises(SystemExit) as exit_:
+            signal.raise_signal(signum)
+    finally:
+        stop.teardown(None, None, "fit")
+    assert exit_.value.code == code
+    assert signal.getsignal(signum) is before
