@@ -104,7 +104,7 @@ def write_run(folder, content, arrays=None):
     least = {"num_classes": 4, "dim": 8, "splits": [], "metrics": [], "definitions": {}, "verdict": [], "flags": []}
     write_json(folder / "result.json", {**least, **content}, schema="neucollapse/result/1")
     if arrays:
-        tensors = {key: torch.as_tensor(np.asarray(array)) for key, array in arrays.items()}
+        tensors = {key: torch.tensor(np.asarray(array)) for key, array in arrays.items()}
         save_tensors(folder / "arrays.safetensors", tensors, schema="neucollapse/arrays/1", metadata={})
     return folder
 

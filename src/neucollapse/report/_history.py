@@ -43,10 +43,10 @@ def read_history(path: Path) -> dict[str, Curve]:
 def _curves(epochs: np.ndarray, keys: list[str], values: np.ndarray) -> dict[str, Curve]:
     rows: dict[str, list[int]] = {}
     for index, key in enumerate(keys):
-        rows.setdefault(clean(key), []).append(index)
+        rows.setdefault(key, []).append(index)
     curves = {}
     for key, indices in rows.items():
         order = np.array(indices)[np.argsort(epochs[indices], kind="stable")]
         finite = np.where(np.isfinite(values[order]), values[order], np.nan)
-        curves[key] = Curve(epochs[order], finite)
+        curves[clean(key)] = Curve(epochs[order], finite)
     return curves

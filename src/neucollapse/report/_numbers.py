@@ -15,6 +15,7 @@ class Card:
     name: str
     values: list[tuple[str, str]]
     optimum: str
+    at_collapse: str
     meaning: str
 
 
@@ -29,11 +30,12 @@ def _card(run: Run, name: str) -> Card | None:
     if not rows:
         return None
     definition = run.definition(name)
-    optimum = next((row.optimum for row in rows if row.optimum is not None), None)
+    optimum = next((best for row in rows if (best := run.best(row)) is not None), None)
     return Card(
         title=capital(definition.title),
         name=name,
         values=[(row.split, number(row.value)) for row in rows],
         optimum="" if optimum is None else number(optimum),
+        at_collapse=definition.at_collapse,
         meaning=definition.definition.partition(". ")[0].removesuffix(".") + "." if definition.definition else "",
     )

@@ -1,6 +1,7 @@
 """Read a run folder: every field checked, every string made safe to print, every array checked for shape."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -83,6 +84,19 @@ class Run:
         """The row of a metric, if there is one."""
         return self._index.get((name, split, layer))
 
+    def best(self, row: Metric) -> float | None:
+        """The best value possible: the optimum of this (K, d), or the value at collapse where that is one number.
+
+        The value at collapse may name another metric, such as a floor, which is then looked up in the same place.
+        """
+        if row.optimum is not None:
+            return row.optimum
+        text = self.definition(row.name).at_collapse
+        other = self.find(text, row.split, row.layer)
+        if other is not None:
+            return other.value
+        return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
+
     @cached_property
     def _index(self) -> dict[tuple[str, str, str], Metric]:
         return {(row.name, row.split, row.layer): row for row in self.metrics}
@@ -156,6 +170,12 @@ def _rows(path: Path, info: dict[str, Any], key: str) -> Iterator[tuple[dict[str
     return ((row, f"{key}[{index}]") for index, row in enumerate(_field(path, info, key, list, default=[])))
 
 
+_OPTIONAL = {
+    "title": str, "created": str, "command": str, "classifier": str, "seed": int, "environment": dict, "training": dict,
+    "citations": list, "verdict": list,
+}  # fmt: skip
+
+
 def _checked(path: Path, info: dict[str, Any]) -> Run:
     K, d = _field(path, info, "num_classes", int), _field(path, info, "dim", int)
     if K < 1 or d < 1:
@@ -166,8 +186,10 @@ def _checked(path: Path, info: dict[str, Any]) -> Run:
     for row, where in _rows(path, info, "verdict"):
         for key in ("tone", "text"):
             _field(path, row, key, str, where)
-    for key, kind in {"environment": dict, "training": dict, "seed": int, "classifier": str, "title": str}.items():
-        _field(path, info, key, kind, default=None)
+    for key, kind in _OPTIONAL.items():
+        info[key] = _field(path, info, key, kind, default=None)
+    for key in ("zero_error_epoch", "epochs"):
+        _field(path, info.get("training") or {}, key, int, "training", default=None)
     definitions = _field(path, info, "definitions", dict, default={})
     return Run(
         num_classes=K,

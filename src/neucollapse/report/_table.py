@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from ._run import Definition, Flag, Metric, Run
 from ._text import number
 
+_LAYER = "Layer: "
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -33,10 +35,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows under one heading: a family of metrics, or an inner layer."""
+    """Rows under one heading: a family of metrics, or an inner layer, which starts folded."""
 
     heading: str
     rows: list[Row]
+    folded: bool
 
 
 def table(run: Run) -> list[Group]:
@@ -44,14 +47,15 @@ def table(run: Run) -> list[Group]:
     groups: dict[str, list[Row]] = {}
     pairs = list(dict.fromkeys((row.layer, row.name) for row in run.metrics))
     for layer, name in sorted(pairs, key=lambda pair: pair[0] != ""):  # stable: keeps the order of the result
-        heading = f"Layer {layer}" if layer else run.definition(name).family or name.partition("/")[0]
+        heading = f"{_LAYER}{layer}" if layer else run.definition(name).family or name.partition("/")[0]
         groups.setdefault(heading, []).append(_row(run, name, layer))
-    return [Group(heading, rows) for heading, rows in groups.items()]
+    return [Group(heading, rows, heading.startswith(_LAYER)) for heading, rows in groups.items()]
 
 
 def _row(run: Run, name: str, layer: str) -> Row:
     found = [run.find(name, split, layer) for split in run.splits]
-    optima = dict.fromkeys(number(row.optimum) for row in found if row is not None and row.optimum is not None)
+    bests = [run.best(row) for row in found if row is not None and row.value is not None]
+    optima = dict.fromkeys(number(best) for best in bests if best is not None)
     reasons = dict.fromkeys(row.absent for row in found if row is not None and row.value is None and row.absent)
     return Row(
         name=name,

@@ -16,7 +16,11 @@ def clean(content: Any) -> Any:
     character could rearrange the page around it.
     """
     if isinstance(content, str):
-        return "".join(_printable(character) for character in content)
+        return (
+            content
+            if content.isascii() and content.isprintable()
+            else "".join(_printable(character) for character in content)
+        )
     if isinstance(content, list):
         return [clean(item) for item in content]
     if isinstance(content, dict):

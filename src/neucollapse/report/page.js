@@ -65,7 +65,7 @@
     waiting = setTimeout(() => picture(place), 700);
   }
 
-  const visible = (place) => place.offsetParent !== null;
+  const visible = (place) => !place.closest("details:not([open])");
   const drawn = (place) => place.classList.contains("js-plotly-plot");
 
   async function drawAll(part) {
@@ -113,7 +113,7 @@
   let screen = null;
   addEventListener("beforeprint", () => {
     if (screen) return;
-    const closed = [...document.querySelectorAll("details:not([open]):not(.screen-only)")];
+    const closed = [...document.querySelectorAll("details:not([open]):not(.screen-only):not(tr.metric details)")];
     screen = { theme: root.dataset.theme, closed };
     root.dataset.theme = "light";
     root.classList.add("paper");
@@ -134,6 +134,7 @@
     const measured = document.getElementById("measured").checked;
     let shown = 0;
     const rows = [...document.querySelectorAll("tr.metric")];
+    document.querySelector("table").classList.toggle("searching", words.length > 0); // a search looks into folded layers
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word)) || (measured && row.classList.contains("absent"));
@@ -141,6 +142,12 @@
     }
     for (const body of document.querySelectorAll("tbody")) body.hidden = !body.querySelector("tr.metric:not([hidden])");
     document.getElementById("count").textContent = `${shown} of ${rows.length} shown`;
+  }
+  for (const button of document.querySelectorAll(".fold")) {
+    button.addEventListener("click", () => {
+      const folded = button.closest("tbody").classList.toggle("folded");
+      button.setAttribute("aria-expanded", String(!folded));
+    });
   }
   if (document.getElementById("filter")) {
     document.getElementById("filter").addEventListener("input", filterTable);

@@ -108,11 +108,13 @@ def axis(title: str = "", **changes: Any) -> Json:
 
 
 def log_axis(values: Iterable[np.ndarray], **changes: Any) -> Json:
-    """A logarithmic axis whose ticks are powers of ten where the data span two decades or more."""
+    """A logarithmic axis whose ticks suit the decades that the data span."""
     drawn = np.concatenate([np.ravel(value) for value in values])
     drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
     decades = np.log10(drawn.max() / drawn.min()) if len(drawn) else 0.0
-    ticks: Json = {"dtick": max(1, int(np.ceil(decades / 5)))} if decades >= 1.5 else {"nticks": 5}
+    # Powers of ten over many decades, 1 2 5 over about one, as on a linear axis within less.
+    steps: Json = {"dtick": max(1, int(np.ceil(decades / 5)))} if decades >= 1.5 else {"dtick": "D2"}
+    ticks = steps if decades >= 0.5 else {"nticks": 5}
     return axis(type="log", exponentformat="power", **ticks, **changes)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from .._history import Curve
 from .._run import Run
 from .._story import in_order
-from .._text import capital, number, plot_text
+from .._text import capital, plot_text
 from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, log_axis, packed, split_name, vertical
 
 _SHOWN = 9
@@ -29,7 +29,8 @@ def build(run: Run) -> Figure | str:
         heading="Collapse over epochs",
         short="Epochs",
         caption=f"Each plot follows one quantity through training. {zone}Dashed lines are the optimum, the best value that "
-        "this number of classes and dimension allow; the distance to it is what is left to collapse.",
+        "this number of classes and dimension allow; the distance to it is what is left to collapse. "
+        "An optimum of 0 lies below every logarithmic axis.",
         panels=panels[:_SHOWN],
         more=panels[_SHOWN:],
         legend=_legend(run, groups),
@@ -68,8 +69,7 @@ def _panel(run: Run, name: str, curves: dict[str, Curve]) -> Panel:
             notes.append(f"{split_name(split)}: values of 0 or below cannot stand on a log axis")
     for value, splits in _optima(run, name, list(curves)).items():
         if log and value <= 0:
-            notes.append(f"optimum {number(value)}, below this log axis")
-            continue
+            continue  # the caption says so
         line_colour = "soft" if len(splits) == len(curves) else _colour(run, splits[0])
         data.append(_optimum_line(value, line_colour, curves))
     span = (min(c.epochs[0] for c in curves.values()), max(c.epochs[-1] for c in curves.values()))
@@ -117,8 +117,8 @@ def _optima(run: Run, name: str, splits: list[str]) -> dict[float, list[str]]:
     found: dict[float, list[str]] = {}
     for split in splits:
         row = run.find(name, split)
-        if row is not None and row.optimum is not None:
-            found.setdefault(row.optimum, []).append(split)
+        if row is not None and (best := run.best(row)) is not None:
+            found.setdefault(best, []).append(split)
     return found
 
 

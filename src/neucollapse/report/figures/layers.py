@@ -4,7 +4,7 @@ import numpy as np
 
 from .._run import Run
 from .._story import in_order
-from .._text import capital, number, plot_text, shorten
+from .._text import capital, plot_text, shorten
 from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, log_axis, packed, split_name
 
 _SHOWN = 6
@@ -25,7 +25,8 @@ def build(run: Run) -> Figure | str:
         heading="Collapse through the layers",
         short="Layers",
         caption="The same metrics on the features of inner layers, from the first layer measured to the input of the "
-        "classifier. Dashed lines are the optimum where it is known and the same for all layers.",
+        "classifier. Dashed lines are the optimum where it is known and the same for all layers; "
+        "an optimum of 0 lies below every logarithmic axis.",
         panels=panels[:_SHOWN],
         more=panels[_SHOWN:],
         legend=[
@@ -49,10 +50,8 @@ def _panel(run: Run, name: str, layers: list[str]) -> Panel | None:
         return None
     log = definition.log and all(np.all(row[np.isfinite(row)] > 0) for row in values.values())
     data = [_line(run, split, row) for split, row in values.items() if np.isfinite(row).any()]
-    optimum, note = _optimum(run, name), ""
-    if optimum is not None and log and optimum <= 0:
-        note = f"optimum {number(optimum)}, below this log axis"
-    elif optimum is not None:
+    optimum = _optimum(run, name)
+    if optimum is not None and not (log and optimum <= 0):
         data.append(_optimum_line(optimum, len(layers)))
     y = log_axis(list(values.values())) if log else axis(nticks=6)
     ticks = [plot_text(_short_layer(layer)) for layer in layers]
@@ -60,7 +59,6 @@ def _panel(run: Run, name: str, layers: list[str]) -> Panel | None:
     return Panel(
         title=capital(definition.title),
         code="" if definition.title == name else name,
-        note=note,
         data=data,
         layout=layout(xaxis=x, yaxis=y, hovermode="x unified", margin={"l": 52, "r": 12, "t": 10, "b": 28}),
     )
@@ -93,7 +91,7 @@ def _line(run: Run, split: str, values: np.ndarray) -> Json:
 
 
 def _optimum(run: Run, name: str) -> float | None:
-    found = {row.optimum for row in run.metrics if row.name == name and row.optimum is not None}
+    found = {best for row in run.metrics if row.name == name and (best := run.best(row)) is not None}
     return found.pop() if len(found) == 1 else None
 
 

@@ -16,7 +16,7 @@ def build(run: Run) -> Figure | str:
     known = ""
     if best is not None:
         known = (
-            f" The dashed line at {number(best)} is the largest margin that all {run.num_classes} classes can have at once in "
+            f" The dashed line at {number(best)} is the {_kind(run)} for all {run.num_classes} classes at once in "
             f"{run.dim} dimensions; single samples may lie beyond it."
         )
     return Figure(
@@ -41,6 +41,11 @@ def _histogram(run: Run, split: str) -> tuple[np.ndarray, np.ndarray] | None:
     return edges.astype(np.float64), counts.astype(np.float64)
 
 
+def _kind(run: Run) -> str:
+    bound = any(flag.code == "optimum_is_a_bound" for flag in run.flags)
+    return "upper bound of the margin" if bound else "largest margin known"
+
+
 def _largest(run: Run) -> float | None:
     """The largest margin that all K classes can have at once in d dimensions, as far as it is known."""
     for split in run.splits:
@@ -59,7 +64,7 @@ def _panel(run: Run, found: dict[str, tuple[np.ndarray, np.ndarray]], best: floa
         marks.append(
             vertical(
                 best,
-                f"best for all classes at once, {number(best)}",
+                f"{_kind(run)} of all classes, {number(best)}",
                 anchor="right" if best > (low + high) / 2 else "left",
             )
         )
