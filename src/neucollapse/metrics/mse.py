@@ -79,8 +79,14 @@ def _part(terms: Terms, name: str) -> float:
     return getattr(terms.mse, name)
 
 
-def _metric(name: str, part: str, title: str, symbol: str, definition: str) -> Metric:
-    return Metric(name, title, symbol, definition, "[0, ∞)", "0", lambda terms: _part(terms, part), "han2022", log=True)
+_ZERO_FOR_FEW = "0 for K ≤ d+1 only"  # more one-hot targets are not an affine image of the class means
+
+
+def _metric(name: str, part: str, title: str, symbol: str, definition: str, at_collapse: str = "0") -> Metric:
+    def compute(terms: Terms) -> float:
+        return _part(terms, part)
+
+    return Metric(name, title, symbol, definition, "[0, ∞)", at_collapse, compute, "han2022", log=True)
 
 
 METRICS = (
@@ -90,6 +96,7 @@ METRICS = (
         "squared loss",
         "½ mean‖Wh + b - e_y‖²",
         "Mean squared loss of the classifier on one-hot targets.",
+        _ZERO_FOR_FEW,
     ),
     _metric(
         "mse/within",
@@ -104,6 +111,7 @@ METRICS = (
         "its part from class means",
         "½ Σ_c (n_c/N) ‖W_LS μ_c + b_LS - e_c‖²",
         "What the position of class means costs the least-squares classifier (L_NC2/3).",
+        _ZERO_FOR_FEW,
     ),
     _metric(
         "mse/off_path",

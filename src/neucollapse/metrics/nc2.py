@@ -160,12 +160,12 @@ _MEASURED = (
     _metric(
         "nc2/equiangular", "distance from equal, widest angles", "mean |cos(μ_i - μ_G, μ_j - μ_G) + 1/(K-1)|",
         "Mean absolute difference of the cosines of centred rows from that of a simplex, -1/(K-1). Zero needs K <= d+1.",
-        range="[0, 2]",
+        range="[0, 2]", at_collapse="0 for K ≤ d+1 only",
     ),
     _metric(
         "nc2/equiangular_std", "spread of angles", "std cos(μ_i - μ_G, μ_j - μ_G)",
         "Standard deviation over pairs of the cosines of centred rows.",
-        range="[0, 1]",
+        range="[0, 1]", at_collapse="0 for K ≤ d+1 only",
     ),
     _metric(
         "nc2/etf_distance", "distance to a simplex", "‖MMᵀ/‖MMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
