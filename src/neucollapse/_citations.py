@@ -10,7 +10,7 @@ from ._errors import InputError
 
 @cache
 def _entries() -> dict[str, str]:
-    text = files(__package__).joinpath("references.bib").read_text(encoding="utf-8")
+    text = files("neucollapse").joinpath("references.bib").read_text(encoding="utf-8")
     found = re.findall(r"^@\w+\{([^,]+),.*?^\}", text, flags=re.MULTILINE | re.DOTALL)
     blocks = re.findall(r"^@\w+\{.*?^\}", text, flags=re.MULTILINE | re.DOTALL)
     return dict(zip(found, blocks, strict=True))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -28,11 +27,20 @@ class Rows(NamedTuple):
 class Source(Protocol):
     """A set of samples that can be streamed; ``repeatable`` says whether more than once."""
 
-    repeatable: bool
-    classifier: str | None
-    weight: Tensor | None
-    bias: Tensor | None
-    class_names: list[str] | None
+    @property
+    def repeatable(self) -> bool: ...
+
+    @property
+    def classifier(self) -> str | None: ...
+
+    @property
+    def weight(self) -> Tensor | None: ...
+
+    @property
+    def bias(self) -> Tensor | None: ...
+
+    @property
+    def class_names(self) -> list[str] | None: ...
 
     @property
     def num_classes(self) -> int: ...
@@ -92,10 +100,19 @@ class FileSource:
     repeatable: bool = True
     classifier: str | None = None
 
-    def __post_init__(self) -> None:
-        self.weight, self.bias, self.class_names = self.file.weight, self.file.bias, self.file.class_names
+    @property
+    def weight(self) -> Tensor | None:
+        return self.file.weight
 
-    @cached_property
+    @property
+    def bias(self) -> Tensor | None:
+        return self.file.bias
+
+    @property
+    def class_names(self) -> list[str] | None:
+        return self.file.class_names
+
+    @property
     def num_classes(self) -> int:
         return self.file.num_classes if self.weight is None else len(self.weight)
 

@@ -61,8 +61,8 @@ def print_table(title: str, rows: Iterable[tuple[str, str, str, str]]) -> None:
     from rich.table import Table
 
     table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE)
-    for name, justify in (("metric", "left"), ("measured", "right"), ("optimum", "right"), ("meaning", "left")):
-        table.add_column(name, justify=justify, overflow="fold")
+    for name in ("metric", "measured", "optimum", "meaning"):
+        table.add_column(name, justify="right" if name in ("measured", "optimum") else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     Console(highlight=False).print(table)

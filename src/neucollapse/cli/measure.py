@@ -63,23 +63,24 @@ class Measure:
 
         conditions = [Condition.parse(text) for text in self.fail_if]
         result = self._measure()
-        if self.out is not None:
-            from ..report import write_report
-
-            result.save(self.out)
-            page = write_report(self.out)
+        page = None if self.out is None else self._write(result, self.out)
         if self.json:
             print_json(as_json(result))
         else:
             K, d = result.info["num_classes"], result.info["dim"]
             print_table(f"{self.features or self.model}: K = {K}, d = {d}", result_rows(result, result.numbers))
             print_verdict(result)
-            if self.out is not None:
+            if page is not None:
                 sys.stdout.write(f"\nReport: {page}\n")
         found = [condition for condition in conditions if condition.holds(result)]
         for condition in found:
             sys.stderr.write(f"finding: {condition.text}\n")
         return 1 if found else 0
+
+    def _write(self, result: "CollapseResult", folder: Path) -> Path:
+        from ..report import write_report
+
+        return write_report(result.save(folder))
 
     def _measure(self) -> "CollapseResult":
         from .._measure import measure
@@ -108,7 +109,7 @@ class Measure:
     def _open(self) -> Any:
         from ..data import feature_splits, open_features
 
-        keys = {"features": self.features_key, "labels": self.labels_key}
+        keys: dict[str, Any] = {"features": self.features_key, "labels": self.labels_key}
         splits = [self.split] if self.split else feature_splits(self.features, features=self.features_key)
         if not splits:
             return open_features(self.features, **keys)

@@ -99,8 +99,8 @@ class CollapseResult(Mapping[str, float]):
             for flag in self.flags
             if (not flag.where.startswith(others) and flag.where not in self.splits) or flag.where == name
         ]
-        parts = (_part(items, name) for items in (self.numbers, self.optima, self.absent))
-        return CollapseResult(*parts, flags, _part(self.arrays, name), self.info)
+        numbers, optima, absent, arrays = (_part(items, name) for items in self.tables())
+        return CollapseResult(numbers, optima, absent, flags, arrays, self.info)
 
     @classmethod
     def join(cls, parts: Mapping[str, "CollapseResult"], info: Mapping[str, Any]) -> "CollapseResult":

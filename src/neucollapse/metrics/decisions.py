@@ -42,8 +42,12 @@ class Decisions:
         device = self._means.device
         self._weight = None if weight is None else weight.detach().to(device, torch.float64)
         self._bias = None if bias is None else bias.detach().to(device, torch.float64)
-        self.counts = dict.fromkeys(("samples", "linear", "nearest", "differ", "differ_without_bias"), 0)
-        self.sums = dict.fromkeys(("to_own_mean", "to_nearest_mean", "squared_norm", "cosine_margin"), 0.0)
+        self.counts: dict[str, int] = dict.fromkeys(
+            ("samples", "linear", "nearest", "differ", "differ_without_bias"), 0
+        )
+        self.sums: dict[str, float] = dict.fromkeys(
+            ("to_own_mean", "to_nearest_mean", "squared_norm", "cosine_margin"), 0.0
+        )
         self.least = {"margin": torch.inf, "cosine_margin": torch.inf}
         self.histogram = torch.zeros(_BINS, dtype=torch.float64, device=device)
 

@@ -48,11 +48,15 @@ def _positive(s: Tensor) -> Tensor:
 
 def _features(terms: Terms) -> Tensor:
     if terms.feature_spectrum is None:
-        # H^T H / N = S_W + sum_c (n_c / N) mu_c mu_c^T, from the statistics alone.
-        means, weights = terms.means.raw, terms.class_weights("sample")
-        moment = terms.within_scatter("sample") + (weights[:, None] * means).T @ means
-        terms.feature_spectrum = torch.linalg.eigvalsh(finite(moment, "second moments")).clamp(min=0).sqrt()
+        terms.feature_spectrum = _moment_spectrum(terms)
     return terms.feature_spectrum
+
+
+def _moment_spectrum(terms: Terms) -> Tensor:
+    # H^T H / N = S_W + sum_c (n_c / N) mu_c mu_c^T, from the statistics alone.
+    means, weights = terms.means.raw, terms.class_weights("sample")
+    moment = terms.within_scatter("sample") + (weights[:, None] * means).T @ means
+    return torch.linalg.eigvalsh(finite(moment, "second moments")).clamp(min=0).sqrt()
 
 
 def _weight(terms: Terms) -> Tensor:
