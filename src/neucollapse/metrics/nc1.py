@@ -38,7 +38,7 @@ def pinv(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d
 
     Example:
         >>> means = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
-        >>> pinv(0.02 * torch.eye(2, dtype=torch.float64), means)
+        >>> round(pinv(0.02 * torch.eye(2, dtype=torch.float64), means), 12)
         0.01
     """
     s, V = spectrum(finite(centred_means, "class means"))
