@@ -53,6 +53,10 @@ class Batch:
                 setattr(self, name, _widen(value, width))
             getattr(self, name)[rows] = _widen(getattr(other, name), width) if value.ndim == 2 else getattr(other, name)
 
+    def narrow(self, width: int) -> "Batch":
+        """The batch with the first ``width`` columns of its supports alone."""
+        return Batch(self.k, self.index[:, :width], self.live[:, :width], self.weight[:, :width], self.upper, self.gap)
+
     def pack(self) -> None:
         """Bring the live entries of each row to the left and cut what no row needs."""
         columns = _packing(self.live)
@@ -68,19 +72,9 @@ def _packing(live: Bool[Tensor, "B m"]) -> Int[Tensor, "B n"]:
     return live.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :width]
 
 
-def begin(k: Int[Tensor, " B"], weights: Float[Tensor, "B K"], most: int) -> Batch:
-    """A batch whose supports are the (at most ``most``) largest positive weights of each row."""
-    width = min(most, int((weights > 0).sum(dim=1).max()))
-    weight, index = weights.topk(max(1, width), dim=1)
-    unknown = torch.full((len(k),), torch.inf, dtype=weights.dtype)
-    return Batch(k, index, weight > 0, weight.clamp(min=0), unknown, unknown.clone())
-
-
 def _solve(P: Float[Tensor, "B m d"], live: Bool[Tensor, "B m"]) -> tuple[Float[Tensor, "B m"], Float[Tensor, "B d"]]:
-    """Minimise over the span of each support: weights u of any sign, and the direction ``y = P^T u``.
-
-    Both are refined against residuals formed in d dimensions; y on its own once more, so that it is orthogonal to the
-    differences of the support relative to its own length, however small that is (points almost inside the hull).
+    """Minimise over the span of each support: weights u of any sign, refined twice against residuals formed in d
+    dimensions, and the direction ``y = P^T u``.
     """
     one = live.to(P.dtype)
     H = torch.baddbmm(one[:, :, None] * one[:, None, :], P, P.mT)
@@ -94,18 +88,17 @@ def _solve(P: Float[Tensor, "B m d"], live: Bool[Tensor, "B m"]) -> tuple[Float[
     for _ in range(2):
         residual = 1 - u.sum(dim=1, keepdim=True) - _levels(P, _combine(u, P))
         u = u + inverse(one * residual)
-    y = _combine(u, P)
-    correction = inverse(_deviations(_levels(P, y), one))
-    correction = (
-        correction - u * (correction.sum(dim=1) / u.sum(dim=1))[:, None]
-    )  # of zero sum: moves in the affine hull
-    return u, y - _combine(correction, P)
+    return u, _combine(u, P)
 
 
 def _solve_orthogonal(
     P: Float[Tensor, "B m d"], live: Bool[Tensor, "B m"]
 ) -> tuple[Float[Tensor, "B m"], Float[Tensor, "B d"]]:
-    """The same minimum by singular values of P itself: slower, without squaring its condition number."""
+    """The same minimum by singular values of P itself: slower, without squaring its condition number.
+
+    y is made orthogonal to the differences of the support relative to its own length, however small that is: points
+    almost inside the hull keep their certificate.
+    """
     one = live.to(P.dtype)
     system = torch.cat([P, one[..., None]], dim=2).mT
     target = torch.zeros_like(system[..., :1])
@@ -125,10 +118,6 @@ def _combine(u: Tensor, P: Tensor) -> Tensor:
 
 def _levels(P: Tensor, y: Tensor) -> Tensor:
     return torch.bmm(P, y[..., None])[..., 0]
-
-
-def _deviations(values: Tensor, one: Tensor) -> Tensor:
-    return one * (values - (values * one).sum(dim=1, keepdim=True) / one.sum(dim=1, keepdim=True))
 
 
 def settle(W: Float[Tensor, "K d"], batch: Batch, level: Int[Tensor, " B"]) -> Float[Tensor, "B d"]:
@@ -158,17 +147,35 @@ def settle(W: Float[Tensor, "K d"], batch: Batch, level: Int[Tensor, " B"]) -> F
     return direction
 
 
+def separations(W: Float[Tensor, "K d"], k: Int[Tensor, " B"], direction: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
+    """How far beyond w_k each other class lies along a direction; the smallest is a lower bound on the distance."""
+    length = direction.norm(dim=1, keepdim=True)
+    normal = direction / torch.where(length > 0, length, 1.0)
+    separation = normal @ W.T - (normal * W[k]).sum(dim=1, keepdim=True)
+    separation[torch.arange(len(k)), k] = torch.inf
+    return separation
+
+
+def _gap(upper: Float[Tensor, " B"], separation: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+    return (upper - separation.amin(dim=1).clamp(min=0)).clamp(min=0)
+
+
+def begin(W: Float[Tensor, "K d"], k: Int[Tensor, " B"], weights: Float[Tensor, "B K"]) -> Batch:
+    """A batch at the points with the given weights, the largest first: where its bounds are tight nothing is left to do."""
+    weight, index = weights.topk(max(1, int((weights > 0).sum(dim=1).max())), dim=1)
+    direction = weights @ W / weights.sum(dim=1, keepdim=True) - W[k]
+    upper = direction.norm(dim=1)
+    return Batch(k, index, weight > 0, weight.clamp(min=0), upper, _gap(upper, separations(W, k, direction)))
+
+
 def price(W: Float[Tensor, "K d"], batch: Batch, direction: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
     """Set the bounds (in place) and return how far above the lower bound each class would allow it (negative: violated)."""
     batch.pack()
     share = batch.weight / batch.weight.sum(dim=1, keepdim=True)
     batch.upper = _combine(share, W[batch.index].sub_(W[batch.k][:, None])).norm(dim=1)
-    length = direction.norm(dim=1, keepdim=True)
-    normal = direction / torch.where(length > 0, length, 1.0)
-    scores = normal @ W.T - (normal * W[batch.k]).sum(dim=1, keepdim=True)
-    scores[torch.arange(len(batch.k)), batch.k] = torch.inf
-    batch.gap = (batch.upper - scores.amin(dim=1).clamp(min=0)).clamp(min=0)
-    return scores - batch.upper[:, None]
+    separation = separations(W, batch.k, direction)
+    batch.gap = _gap(batch.upper, separation)
+    return separation - batch.upper[:, None]
 
 
 def _join(batch: Batch, violation: Float[Tensor, "B K"], count: int, allowed: Bool[Tensor, " B"], least: float) -> None:
@@ -185,21 +192,18 @@ def nearest(W: Float[Tensor, "K d"], now: Batch, tolerance: float, *, block: int
     ``gap`` of what is returned says how far each one got.
     """
     best = now[torch.arange(len(now.k))]
+    best.upper.fill_(torch.inf)
     active = torch.arange(len(now.k))
     level = torch.full_like(active, _BOLD)
     stalls = torch.zeros_like(active)
-    share = now.weight / now.weight.sum(dim=1, keepdim=True)
-    direction = _combine(share, W[now.index] - W[now.k][:, None])  # so that a start that is the answer costs no system
-    for rounds in range(200 + 4 * W.shape[1]):  # every level is finite; this bounds what rounding might do to that
-        violation = price(W, now, direction)
+    for _ in range(200 + 4 * W.shape[1]):  # every level is finite; this bounds what rounding might do to that
+        violation = price(W, now, settle(W, now, level))
         finished = now.gap <= tolerance
         better = (now.upper < best.upper[active]) | ((level > _BOLD) & (now.gap < best.gap[active]))
         keep = better | finished
         best.put(active[keep], now[keep])
         held = violation.gather(1, now.index).masked_fill(~now.live, 0.0).amin(dim=1)
-        blurred = (
-            (held < -tolerance) & (level < _EXACT) & (rounds > 0)
-        )  # not optimal on its own support: ill-conditioned
+        blurred = (held < -tolerance) & (level < _EXACT)  # not optimal on its own support: ill-conditioned
         stalls = torch.where(better, 0, stalls + 1)
         climb = blurred | ~better & ((level == _BOLD) | (stalls > _STALLS))
         go_on = ~finished & ~(climb & (level == _EXACT))
@@ -208,6 +212,5 @@ def nearest(W: Float[Tensor, "K d"], now: Batch, tolerance: float, *, block: int
         level = torch.where(blurred, _EXACT, level + climb.to(level.dtype))[go_on]
         active, climb, stalls, now = active[go_on], climb[go_on], torch.where(climb, 0, stalls)[go_on], now[go_on]
         now.put(climb.nonzero()[:, 0], best[active[climb]])
-        _join(now, violation[go_on], min(block, len(W) - 1), ~climb & (rounds > 0), 0.5 * tolerance)
-        direction = settle(W, now, level)
+        _join(now, violation[go_on], min(block, len(W) - 1), ~climb, 0.5 * tolerance)
     return best

@@ -117,9 +117,13 @@ def _batches(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) ->
             weights = full[part]
             guess = ~(weights >= 0).all(dim=1)
             weights[guess] = simplex_weights(W, part[guess], lipschitz, _STEPS)
-        width = min(d + 1, int((weights > 0).sum(dim=1).max()))
-        for some in torch.arange(len(part)).split(max(1, _CHUNK // (2 * width * (width + d) + 4 * K))):
-            yield nearest(W, begin(part[some], weights[some], d + 1), tolerance, block=block)
+        batch = begin(W, part, weights)
+        unsolved = (batch.gap > tolerance).nonzero()[:, 0]
+        width = min(d + 1, batch.index.shape[1])
+        step = max(1, _CHUNK // (2 * width * (width + d) + 4 * K))
+        for some in unsolved.split(step) if len(unsolved) else ():
+            batch.put(some, nearest(W, batch[some].narrow(width), tolerance, block=block))
+        yield batch
 
 
 def _classes(classes: Any, K: int) -> Int[Tensor, " n"]:
@@ -135,8 +139,7 @@ def _collect(rows: Tensor, k: Tensor, batches: list[Batch], scale: float, tolera
     supports, points = [], []
     for batch in batches:
         share = batch.weight / batch.weight.sum(dim=1, keepdim=True)
-        own = rows[batch.k]
-        points.append(own + torch.bmm(share[:, None], rows[batch.index] - own[:, None])[:, 0])
+        points.append(rows.new_zeros(len(share), len(rows)).scatter_add_(1, batch.index, share) @ rows)
         counts = batch.live.sum(dim=1).tolist()
         pieces = zip(batch.index[batch.live].split(counts), share[batch.live].split(counts), strict=True)
         supports.extend(Support(classes, weights) for classes, weights in pieces)

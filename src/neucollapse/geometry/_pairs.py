@@ -10,9 +10,7 @@ from .._errors import InputError
 from .._types import Bool, Float
 
 _TILE = 512  # rows: a tile of 2 MB, which stays in cache through the few passes made over it
-_DIGITS = (
-    1e-6  # below this share of |x|^2 + |y|^2, a squared distance from the Gram matrix has lost over 6 of 16 digits
-)
+_LOST = 0.4  # share of its digits that a squared distance from the Gram matrix may lose: 6 of 16 in float64
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Tile:
         x, y = self.points[self.rows], self.points[self.columns]
         total = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1)
         distances = torch.add(total, self.gram, alpha=-2)
-        i, j = (distances < _DIGITS * total).nonzero(as_tuple=True)
+        i, j = (distances < torch.finfo(x.dtype).eps ** _LOST * total).nonzero(as_tuple=True)
         step = max(1, _TILE * _TILE // x.shape[1])
         for some in torch.arange(len(i)).split(step):
             distances[i[some], j[some]] = (x[i[some]] - y[j[some]]).square().sum(dim=1)
