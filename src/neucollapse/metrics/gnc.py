@@ -47,7 +47,10 @@ def _optimum(terms: Terms) -> float:
 
 
 def _ratio(terms: Terms, side: str) -> float:
-    return _margin(terms, side) / _optimum(terms)
+    best = _optimum(terms)
+    if not best:
+        raise Absent("the largest possible margin is zero: on a line only two directions differ")
+    return _margin(terms, side) / best
 
 
 def _max_cosine(terms: Terms, side: str) -> float:
