@@ -52,7 +52,8 @@ def collapse_metrics(
         exact_margins: whether ``gnc2/margin`` is exact; by default up to K = 2,000 classes, beyond which its lower
             bound 1 - max cosine is reported and flagged.
         optimum: look up the best possible values for this K and d.
-        solved: a code that counts as the optimum where it beats the best known one.
+        solved: a code that counts as the optimum where it beats the best known one. One of another size (there are
+            classes without samples here, or it was made for another layer) is not compared with.
 
     Returns:
         A ``CollapseResult``: a mapping from keys to numbers.
@@ -88,7 +89,7 @@ def collapse_metrics(
         ood=ood,
         exact_margins=present <= EXACT_MARGINS_UP_TO if exact_margins is None else exact_margins,
         find_optimum=optimum,
-        solved=solved,
+        solved=solved if solved is not None and (solved.K, solved.d) == (present, d) else None,
     )
     result = CollapseResult(info={"num_classes": K, "dim": d})
     for name in _chosen(preset, keys):

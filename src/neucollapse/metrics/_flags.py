@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from ._linear_algebra import singular_values
 from ._metric import Absent
 from ._result import CollapseResult, Flag
 from ._terms import Terms
@@ -54,8 +53,7 @@ def _regime(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
 def _rank(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
     if "nc1/pinv" not in result.numbers:
         return
-    means = terms.means.centred
-    full, rank = min(terms.K - 1, terms.d), between_rank(singular_values(means), *means.shape)
+    full, rank = min(terms.K - 1, terms.d), between_rank(terms.mean_spectrum()[0], terms.K, terms.d)
     if rank < full:
         sentence = (
             f"The centred class means span {rank} of min(K-1, d) = {full} dimensions; scatter within classes along the "
@@ -95,7 +93,7 @@ def _precision(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
     # Rounding to nearest moves an entry x by at most eps |x| / 2, uniformly: variance (eps x)^2 / 12.
     eps = torch.finfo(dtype).eps
     means = terms.means.raw
-    floor = eps**2 / 12 * float((terms.class_weights("sample") @ means.square()).sum()) / terms.stats.between_trace()
+    floor = eps**2 / 12 * float((terms.class_weights("sample") @ means.square()).sum()) / terms.between_trace()
     if result.numbers["nc1/trace_ratio"] < 10 * floor:
         name = str(dtype).removeprefix("torch.")
         sentence = (

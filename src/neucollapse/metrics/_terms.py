@@ -1,8 +1,9 @@
 """The terms metrics are computed from: class statistics and classifier, checked and reduced to the classes present."""
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from .._errors import InputError
 from ..geometry import Optimum, best_known
 from ..statistics import ClassStatistics
-from ._linear_algebra import finite
+from ._linear_algebra import finite, spectrum
 from ._metric import Absent
 from ._pairs import PairSums, pair_sums
 from .decisions import Decisions
@@ -18,6 +19,8 @@ from .decisions import Decisions
 if TYPE_CHECKING:
     from .cdnv import CDNV
     from .mse import Decomposition
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -49,8 +52,7 @@ class Terms:
     margins: dict[str, Tensor] = field(default_factory=dict)
     cdnv: "CDNV | None" = None
     mse: "Decomposition | None" = None
-    feature_spectrum: Tensor | None = None
-    weight_spectrum: Tensor | None = None
+    _made: dict[Hashable, Any] = field(default_factory=dict)
 
     @cached_property
     def present(self) -> Tensor:
@@ -75,26 +77,64 @@ class Terms:
     def need_distinct_means(self) -> None:
         """Raise ``Absent`` where all class means coincide."""
         self.need_pairs()
-        if not self.stats.between_trace():
+        if not self.between_trace():
             raise Absent("all class means coincide, so the scatter between classes is zero")
 
     # ---- features --------------------------------------------------------------------------------------------------
 
     def within_scatter(self, weighting: str = "sample", *, normalized: bool = False) -> Tensor:
         """S_W (d, d); raises ``Absent`` where it was not kept."""
-        stats = self.need_normalized() if normalized else self.stats
+        stats = self._side(normalized)
         reason = stats.why_no_scatter(weighting)
         if reason:
             raise Absent(reason)
-        return stats.within_scatter(weighting).cpu()
+        return self.once(("within", weighting, normalized), lambda: stats.within_scatter(weighting).cpu())
+
+    def within_trace(self, weighting: str = "sample", *, normalized: bool = False) -> float:
+        """tr S_W."""
+        return self.once(
+            ("within trace", weighting, normalized), lambda: self._side(normalized).within_trace(weighting)
+        )
+
+    def between_trace(self, weighting: str = "class", *, normalized: bool = False) -> float:
+        """tr S_B."""
+        return self.once(
+            ("between trace", weighting, normalized), lambda: self._side(normalized).between_trace(weighting)
+        )
+
+    @cached_property
+    def is_balanced(self) -> bool:
+        """Whether all classes present have equally many samples: class and sample weighting then agree."""
+        counts = self.stats.counts.cpu()[self.present]
+        return bool((counts == counts[0]).all())
 
     def class_weights(self, weighting: str) -> Tensor:
         """Weights of the classes present in an average, (K',)."""
         return self.stats.weights(weighting).cpu()[self.present]
 
-    def centred_means(self, weighting: str = "class") -> Tensor:
+    def centred_means(self, weighting: str = "class", *, normalized: bool = False) -> Tensor:
         """Class means less the global mean, (K', d)."""
-        return self.means.centred if weighting == "class" else self.stats.centred_means(weighting).cpu()[self.present]
+        if weighting == "class" or self.is_balanced:
+            return (self.normalized_means if normalized else self.means).centred
+        return self._side(normalized).centred_means(weighting).cpu()[self.present]
+
+    def mean_spectrum(self, weighting: str = "class", *, normalized: bool = False) -> tuple[Tensor, Tensor]:
+        """Singular values and right singular vectors of the centred class means."""
+        weighting = "class" if self.is_balanced else weighting
+
+        def make() -> tuple[Tensor, Tensor]:
+            return spectrum(finite(self.centred_means(weighting, normalized=normalized), "class means"))
+
+        return self.once(("spectrum", weighting, normalized), make)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` gives, made by the first metric that needs it."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _side(self, normalized: bool) -> ClassStatistics:
+        return self.need_normalized() if normalized else self.stats
 
     @cached_property
     def means(self) -> "Rows":

@@ -11,7 +11,7 @@ from ..geometry import one_vs_rest
 from ._linear_algebra import finite
 from ._metric import Absent, Metric
 from ._terms import Terms
-from .nc1 import pinv
+from .nc1 import along_means, between_rank
 from .nc3 import cosine_deviations
 
 EXACT_MARGINS_UP_TO = 2000
@@ -19,14 +19,13 @@ EXACT_MARGINS_UP_TO = 2000
 
 def _gnc1(terms: Terms, *, ratio: bool) -> float:
     terms.need_pairs()
-    stats = terms.need_normalized()
-    if not stats.between_trace():
+    if not terms.between_trace(normalized=True):
         raise Absent("all class means of the unit-norm features coincide")
     if ratio:
-        return stats.within_trace("sample") / stats.between_trace("class")
-    # The paper's global mean is over samples.
-    means = stats.centred_means("sample").cpu()[terms.present]
-    return pinv(terms.within_scatter(normalized=True), means)
+        return terms.within_trace(normalized=True) / terms.between_trace(normalized=True)
+    s, along = along_means(terms, "sample", "sample", normalized=True)  # the paper's global mean is over samples
+    r = between_rank(s, terms.K, terms.d)
+    return float((along[:r] / s[:r] ** 2).sum())
 
 
 def _margin(terms: Terms, side: str) -> float:
@@ -70,7 +69,7 @@ def _gnc3(terms: Terms) -> float:
 
 def _jiang(terms: Terms) -> float:
     terms.need_pairs()
-    means = terms.need_normalized().centred_means("sample").cpu()[terms.present]
+    means = terms.centred_means("sample", normalized=True)
     norms = torch.linalg.vector_norm(means, dim=1, keepdim=True)
     if bool((norms == 0).any()):
         raise Absent("a class mean equals the global mean and has no direction")

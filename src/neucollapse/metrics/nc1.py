@@ -4,6 +4,8 @@ The literature agrees on the idea and not on the number: with or without 1/K, th
 the global mean over classes or over samples. Every variant has its own name here.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -43,8 +45,12 @@ def pinv(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d
     """
     s, V = spectrum(finite(centred_means, "class means"))
     r = between_rank(s, *centred_means.shape) if rank is None else rank
-    V, s = V[:, :r], s[:r]
-    return float((torch.einsum("dr,de,er->r", V, finite(within_scatter, "within-class scatter"), V) / s**2).sum())
+    return float((_along(finite(within_scatter, "within-class scatter"), V)[:r] / s[:r] ** 2).sum())
+
+
+def _along(S: Float[Tensor, "d d"], V: Float[Tensor, "d r"]) -> Float[Tensor, "r"]:
+    """v^T S v for each column v."""
+    return ((S @ V) * V).sum(dim=0)
 
 
 def between_rank(s: Tensor, K: int, d: int) -> int:
@@ -74,8 +80,11 @@ def variability_collapse_index(within_scatter: Float[Tensor, "d d"], weighted_me
         >>> round(variability_collapse_index(torch.eye(2, dtype=torch.float64), means), 12)
         0.5
     """
-    K, d = weighted_means.shape
-    s, V = spectrum(finite(weighted_means, "class means"))
+    return _vci_from(*spectrum(finite(weighted_means, "class means")), within_scatter, len(weighted_means))
+
+
+def _vci_from(s: Tensor, V: Tensor, within_scatter: Tensor, K: int) -> float:
+    d = len(V)
     r = between_rank(s, K, d)
     inside, W = V[:, :r], finite(within_scatter, "within-class scatter")
     C = inside.T @ W @ inside
@@ -95,17 +104,33 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 def _pinv(terms: Terms, weighting: str = "sample", about: str = "class") -> float:
     terms.need_distinct_means()
-    return pinv(terms.within_scatter(weighting), terms.centred_means(about))
+    s, along = along_means(terms, weighting, about)
+    r = between_rank(s, terms.K, terms.d)
+    return float((along[:r] / s[:r] ** 2).sum())
 
 
 def _svd(terms: Terms) -> float:
     terms.need_distinct_means()
-    means = terms.centred_means("class")
-    return pinv(terms.within_scatter(), means, rank=min(len(means) - 1, means.shape[1]))
+    s, along = along_means(terms, "sample", "class")
+    r = min(terms.K - 1, terms.d)
+    return float((along[:r] / s[:r] ** 2).sum())
+
+
+def along_means(terms: Terms, weighting: str, about: str, *, normalized: bool = False) -> tuple[Tensor, Tensor]:
+    """Singular values of the centred class means, and S_W along their right singular vectors."""
+    S_W = terms.within_scatter(weighting, normalized=normalized)
+    s, V = terms.mean_spectrum(about, normalized=normalized)
+    about = "class" if terms.is_balanced else about
+    return s, terms.once(
+        ("along", weighting, about, normalized), lambda: _along(finite(S_W, "within-class scatter"), V)
+    )
 
 
 def _vci(terms: Terms) -> float:
     terms.need_distinct_means()
+    if terms.is_balanced:  # every weight is 1/K
+        s, V = terms.mean_spectrum()
+        return _vci_from(s / math.sqrt(terms.K), V, terms.within_scatter(), terms.K)
     weights = terms.class_weights("sample").sqrt()
     return variability_collapse_index(terms.within_scatter(), weights[:, None] * terms.centred_means("sample"))
 
@@ -163,7 +188,7 @@ METRICS = (
         "Mean squared distance of a sample to its class mean, over that of a class mean to the mean of class means.",
         _NONNEGATIVE,
         _ZERO,
-        lambda terms: _ratio(terms.stats.within_trace("sample"), terms.stats.between_trace("class")),
+        lambda terms: _ratio(terms.within_trace("sample"), terms.between_trace("class")),
         "tirer2022",
         log=True,
     ),
@@ -174,7 +199,7 @@ METRICS = (
         "nc1/trace_ratio with each class alike in tr S_W. Equal for balanced classes.",
         _NONNEGATIVE,
         _ZERO,
-        lambda terms: _ratio(terms.stats.within_trace("class"), terms.stats.between_trace("class")),
+        lambda terms: _ratio(terms.within_trace("class"), terms.between_trace("class")),
         "tirer2022",
         log=True,
     ),
@@ -185,7 +210,7 @@ METRICS = (
         "nc1/trace_ratio with S_B averaged over samples about the sample mean. Equal for balanced classes.",
         _NONNEGATIVE,
         _ZERO,
-        lambda terms: _ratio(terms.stats.within_trace("sample"), terms.stats.between_trace("sample")),
+        lambda terms: _ratio(terms.within_trace("sample"), terms.between_trace("sample")),
         "tirer2022",
         log=True,
     ),
@@ -196,7 +221,7 @@ METRICS = (
         "Part of the total variance that is within classes.",
         "[0, 1]",
         _ZERO,
-        lambda terms: _ratio(terms.stats.within_trace(), terms.stats.within_trace() + terms.stats.between_trace()),
+        lambda terms: _ratio(terms.within_trace(), terms.within_trace() + terms.between_trace()),
         "rangamani2023",
         log=True,
     ),
@@ -207,7 +232,7 @@ METRICS = (
         "Part of the total variance that is between classes; one less nc1/within_fraction.",
         "[0, 1]",
         "1",
-        lambda terms: _ratio(terms.stats.between_trace(), terms.stats.within_trace() + terms.stats.between_trace()),
+        lambda terms: _ratio(terms.between_trace(), terms.within_trace() + terms.between_trace()),
         "rangamani2023",
     ),
     Metric(

@@ -47,9 +47,7 @@ def _positive(s: Tensor) -> Tensor:
 
 
 def _features(terms: Terms) -> Tensor:
-    if terms.feature_spectrum is None:
-        terms.feature_spectrum = _moment_spectrum(terms)
-    return terms.feature_spectrum
+    return terms.once("feature spectrum", lambda: _moment_spectrum(terms))
 
 
 def _moment_spectrum(terms: Terms) -> Tensor:
@@ -60,9 +58,7 @@ def _moment_spectrum(terms: Terms) -> Tensor:
 
 
 def _weight(terms: Terms) -> Tensor:
-    if terms.weight_spectrum is None:
-        terms.weight_spectrum = singular_values(terms.weight.raw)
-    return terms.weight_spectrum
+    return terms.once("weight spectrum", lambda: singular_values(terms.weight.raw))
 
 
 _KINDS = (

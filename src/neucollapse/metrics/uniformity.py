@@ -111,7 +111,7 @@ def _weight_energy(metric: Metric) -> Callable[[Terms], float]:
 def _determinant(read: Callable[[Terms], Rows], *, deficit: bool) -> Callable[[Terms], float]:
     def compute(terms: Terms) -> float:
         terms.need_pairs()
-        value = log_gram_determinant(read(terms).need_nonzero(centred=True))
+        value = terms.once(("logdet", read), lambda: log_gram_determinant(read(terms).need_nonzero(centred=True)))
         return _most(terms) - value if deficit else value
 
     return compute
