@@ -94,6 +94,9 @@ def measure(
         raise InputError(f'expected optimum to be "lookup", "solve" or None, got {optimum!r}')
     sources = open_sources(model, loader, classifier=classifier, layers=layers, **probe_options)
     first = next(iter(sources.values()))
+    dims = {name: source.dim for name, source in sources.items()}
+    if len(set(dims.values())) > 1:
+        raise InputError(f"expected splits of one feature dimension, got {dims}")
     W = first.weight if weight is None else torch.as_tensor(weight)
     b = (first.bias if weight is None else None) if bias is None else torch.as_tensor(bias)
     if W is not None and W.ndim != 2:

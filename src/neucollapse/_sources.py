@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -221,6 +222,10 @@ def _model_source(model: nn.Module, loader: Any, **options: Any) -> ModelSource:
     from .probe import feature_batches
 
     options["allow_empty"] = ranks_now()[1] > 1
+    if isinstance(loader, Iterator):  # the classifier must be known before the only pass: its first batch tells
+        first = list(islice(loader, 1))
+        options["classifier"] = feature_batches(model, first, **options).classifier
+        loader = chain(first, loader)
     return ModelSource(feature_batches(model, loader, logits=True, **options))
 
 
