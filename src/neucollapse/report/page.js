@@ -31,12 +31,15 @@
     return Object.fromEntries(Object.entries(item).map(([key, part]) => [key, resolve(part)]));
   }
 
+  // As the reader has turned each scene. Plotly tells by event; in its layout it is lost after the first redrawing.
+  const cameras = new Map();
+
   function figureOf(place, theme) {
     probe.style.colorScheme = theme;
     const figure = resolve(plots[Number(place.dataset.plot)]);
     figure.layout.font.family = getComputedStyle(document.body).fontFamily;
     const { scene } = figure.layout;
-    if (scene && place.layout) scene.camera = place.layout.scene.camera; // as the reader has turned it
+    if (cameras.has(place)) scene.camera = cameras.get(place);
     else if (scene && place.clientWidth < 500) for (const axis of "xyz") scene.camera.eye[axis] *= 1.15; // room for names
     return figure;
   }
@@ -65,7 +68,7 @@
     waiting = setTimeout(() => picture(place), 700);
   }
 
-  const visible = (place) => !place.closest("details:not([open])");
+  const visible = (place) => place.clientWidth > 0 && !place.closest("details:not([open])");
   const drawn = (place) => place.classList.contains("js-plotly-plot");
 
   async function drawAll(part) {
@@ -80,7 +83,10 @@
     root.dataset.drawn = String(places.filter(drawn).length);
     for (const place of places.filter((item) => item.layout && item.layout.scene)) {
       await picture(place);
-      place.on("plotly_relayout", () => pictureSoon(place));
+      place.on("plotly_relayout", (change) => {
+        if (change["scene.camera"]) cameras.set(place, change["scene.camera"]);
+        pictureSoon(place);
+      });
     }
     root.dataset.ready = "true";
   }
