@@ -19,12 +19,13 @@ def seconds(*command):
 
 def main():
     python, program = sys.executable, str(Path(sys.executable).parent / "neucollapse")
-    torch_alone, both, helps = [], [], {}
+    torch_alone, both, alone, helps = [], [], [], {}
     for _ in range(RUNS):
         torch_alone.append(seconds(python, "-c", "import torch"))
+        alone.append(seconds(python, "-c", "import neucollapse"))
         both.append(seconds(python, "-c", "import torch, neucollapse"))
     for command in ("", "demo", "train", "measure", "inspect", "report", "cite"):
-        helps[command or "neucollapse"] = statistics.median(
+        helps[f"neucollapse {command}".strip() if command else "neucollapse"] = statistics.median(
             seconds(program, *([command] if command else []), "--help") for _ in range(RUNS)
         )
     save(
@@ -32,12 +33,12 @@ def main():
         "import neucollapse at most 0.15 s beyond import torch; --help at most 0.5 s",
         {
             "runs": RUNS,
-            "seconds": {
-                "import torch": statistics.median(torch_alone),
-                "import torch, neucollapse": statistics.median(both),
-            },
-            "seconds_beyond_torch": statistics.median(b - a for a, b in zip(torch_alone, both, strict=True)),
-            "seconds_help": helps,
+            "rows": [
+                {"what": "import torch", "seconds": statistics.median(torch_alone)},
+                {"what": "import torch, neucollapse", "seconds": statistics.median(both)},
+                {"what": "import neucollapse", "seconds": statistics.median(alone)},
+                *({"what": f"{name} --help", "seconds": value} for name, value in helps.items()),
+            ],
         },
     )
 

@@ -40,11 +40,17 @@ def pair_sums(unit: Float[Tensor, "K d"]) -> PairSums:
         if float(squares[i, j]) < nearest:
             nearest, closest = float(squares[i, j]), (tile.rows.start + i, tile.columns.start + j)
         square = tile.select(squares)
-        cosine = 1 - square / 2
-        distance, log = square.sqrt(), -square.log() / 2
-        off, far, deep = cosine + simplex, distance - typical_distance, log - typical_log
-        parts = (off.abs(), off, off.square(), far, far.square(), deep, deep.square(), 1 / distance, 1 / square)
-        sums += torch.stack([part.sum() for part in parts])
+        off = 1 + simplex - square / 2
+        far = square.sqrt()
+        riesz1 = far.reciprocal()
+        deep = riesz1.log() - typical_log
+        far -= typical_distance
+        sums += torch.stack(
+            [
+                torch.linalg.vector_norm(off, 1), off.sum(), off @ off, far.sum(), far @ far, deep.sum(), deep @ deep,
+                riesz1.sum(), riesz1 @ riesz1,
+            ]
+        )  # fmt: skip
     absolute, off, off2, far, far2, deep, deep2, riesz1, riesz2 = (sums / (K * (K - 1) / 2)).tolist()
     return PairSums(
         max_cosine=1 - nearest / 2,  # from the distance: exact also where two rows nearly coincide

@@ -208,6 +208,22 @@ class Rows:
         return rows / norms[:, None]
 
     @cached_property
+    def _inner(self) -> dict[int, Tensor]:
+        return {}
+
+    def inner(self, rows: Tensor) -> Tensor:
+        """Inner products of the columns (d, d) of ``raw`` or ``centred``, formed once."""
+        if id(rows) not in self._inner:
+            self._inner[id(rows)] = rows.T @ rows
+        return self._inner[id(rows)]
+
+    def eigenvalues(self, *, centred: bool) -> Tensor:
+        """Eigenvalues of the Gram matrix that are not zero for want of dimensions, ascending."""
+        rows = self.centred if centred else self.raw
+        K, d = rows.shape
+        return torch.linalg.eigvalsh(rows @ rows.T if K <= d else self.inner(rows)).clamp(min=0)
+
+    @cached_property
     def pairs(self) -> PairSums:
         """Sums over pairs of the directions of the rows."""
         return pair_sums(self.need_nonzero(centred=False))

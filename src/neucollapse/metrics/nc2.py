@@ -55,9 +55,7 @@ def etf_distance(rows: Float[Tensor, "K d"]) -> float:
         >>> etf_distance(simplex(4)) < 1e-12
         True
     """
-    K = len(rows)
-    eigenvalues = gram_eigenvalues(rows)
-    return _spectral_distance(eigenvalues, K - 1)
+    return _spectral_distance(gram_eigenvalues(rows), len(rows) - 1)
 
 
 def orthogonal_frame_distance(rows: Float[Tensor, "K d"]) -> float:
@@ -86,15 +84,20 @@ def gram_distance(left: Float[Tensor, "K d"], right: Float[Tensor, "K d"]) -> fl
         >>> gram_distance(simplex(3), 5 * simplex(3)) < 1e-12
         True
     """
+    return shared_gram_distance(left, right, lambda rows: rows.T @ rows)
+
+
+def shared_gram_distance(left: Tensor, right: Tensor, inner: Callable[[Tensor], Tensor]) -> float:
+    """``gram_distance``, with the (d, d) inner products of columns from ``inner``, which may remember them."""
     K, d = left.shape
-    if d + 1 >= K:
+    if K <= d + 1:
         A = left @ right.T
         norm = torch.linalg.matrix_norm(A)
         target = (torch.eye(K, dtype=A.dtype) - 1 / K) / math.sqrt(K - 1)
         return float(torch.linalg.matrix_norm(A / _nonzero(norm) - target))
-    norm = ((left.T @ left) * (right.T @ right)).sum().sqrt()
-    inner = ((left * right).sum() - left.sum(0) @ right.sum(0) / K) / math.sqrt(K - 1)
-    return float((2 - 2 * inner / _nonzero(norm)).sqrt())
+    norm = (inner(left) * inner(right)).sum().sqrt()
+    aligned = ((left * right).sum() - left.sum(0) @ right.sum(0) / K) / math.sqrt(K - 1)
+    return float((2 - 2 * aligned / _nonzero(norm)).sqrt())
 
 
 def _nonzero(norm: Tensor) -> Tensor:
@@ -137,9 +140,9 @@ _READ: dict[str, Callable[[Rows], float]] = {
     "nc2/equinorm_uncentred": _rows(equinorm, centred=False),
     "nc2/equiangular": _equiangular,
     "nc2/equiangular_std": _equiangular_std,
-    "nc2/etf_distance": _rows(etf_distance, centred=True),
-    "nc2/etf_distance_uncentred": _rows(lambda rows: gram_distance(rows, rows), centred=False),
-    "nc2/orthogonal_frame_distance": _rows(orthogonal_frame_distance, centred=False),
+    "nc2/etf_distance": lambda rows: _spectral_distance(rows.eigenvalues(centred=True), len(rows.raw) - 1),
+    "nc2/etf_distance_uncentred": lambda rows: shared_gram_distance(rows.raw, rows.raw, rows.inner),
+    "nc2/orthogonal_frame_distance": lambda rows: _spectral_distance(rows.eigenvalues(centred=False), len(rows.raw)),
 }
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from .._types import Float
 from ._metric import Absent, Metric
 from ._terms import Terms
-from .nc2 import gram_distance
+from .nc2 import shared_gram_distance
 
 
 def frobenius(weight: Float[Tensor, "K d"], means: Float[Tensor, "K d"]) -> float:
@@ -42,6 +42,13 @@ def cosine_deviations(weight: Float[Tensor, "K d"], means: Float[Tensor, "K d"])
 
 def _directions(terms: Terms) -> tuple[Tensor, Tensor]:
     return terms.weight.need_nonzero(centred=True), terms.means.need_nonzero(centred=True)
+
+
+def _product(terms: Terms, weight: Tensor) -> float:
+    means = terms.means.centred
+    return shared_gram_distance(
+        weight, means, lambda rows: terms.means.inner(rows) if rows is means else terms.weight.inner(rows)
+    )
 
 
 def _mean_length(terms: Terms) -> float:
@@ -100,7 +107,7 @@ METRICS = (
         "‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
         "Distance of the K x K product of centred rows and means to a simplex Gram matrix. It does not measure alignment "
         "alone: with perfect alignment it equals nc2/etf_distance of either.",
-        lambda terms: gram_distance(terms.weight.centred, terms.means.centred),
+        lambda terms: _product(terms, terms.weight.centred),
         "kothapalli2023",
         at_collapse="nc2/etf_floor",
     ),
@@ -109,7 +116,7 @@ METRICS = (
         "the same, classifier uncentred",
         "‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖, W as it is",
         "nc3/product with classifier rows as they are.",
-        lambda terms: gram_distance(terms.weight.raw, terms.means.centred),
+        lambda terms: _product(terms, terms.weight.raw),
         "zhu2021",
         at_collapse="nc2/etf_floor",
     ),
