@@ -1,13 +1,9 @@
 """Checks shared by the losses: labels that fit the logits, and how losses of samples become one number."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from .._errors import InputError
-
-Reduction = Literal["mean", "sum", "none"]
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
@@ -30,7 +26,7 @@ def check_labels(labels: Tensor, shape: torch.Size, num_classes: int, ignore_ind
     return counted
 
 
-def reduce(losses: Tensor, counted: Tensor, reduction: Reduction) -> Tensor:
+def reduce(losses: Tensor, counted: Tensor, reduction: str) -> Tensor:
     """Mean over the samples that count, sum, or all losses; an ignored sample has loss 0."""
     if reduction == "none":
         return losses

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .._errors import InputError
 from .._types import Float, Int
-from ._labels import Reduction, check_labels, reduce
+from ._labels import check_labels, reduce
 
 if TYPE_CHECKING:
     from ..heads import Head
@@ -28,7 +28,7 @@ def negatives_logsumexp(logits: Float[Tensor, "n K"], labels: Int[Tensor, " n"])
     return logits.scatter(1, labels[:, None], -torch.inf).logsumexp(dim=1)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, reduction: Reduction = "mean", ignore_index: int = -100) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, reduction: str = "mean", ignore_index: int = -100) -> Tensor:
     r"""Softmax cross-entropy, exact in the terminal phase.
 
     .. math:: \ell = -\log \frac{e^{z_y}}{\sum_j e^{z_j}} = \log(1 + e^m), \qquad m = \log\sum_{j \ne y} e^{z_j} - z_y

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float
-from ._labels import Reduction
 from .cross_entropy import cross_entropy
 
 
@@ -57,7 +56,7 @@ def spherical_cross_entropy(
     weight: Tensor,
     labels: Tensor,
     scale: float | Tensor,
-    reduction: Reduction = "mean",
+    reduction: str = "mean",
     ignore_index: int = -100,
 ) -> Tensor:
     r"""Cross-entropy of cosine logits (NormFace), exact in the terminal phase.
