@@ -63,9 +63,8 @@ class Problem:
 
     def cdnv(self):
         pairs = combinations(range(self.K), 2)
-        values = [
-            (self.variance(i) + self.variance(j)) / (2 * np.sum((self.mu[i] - self.mu[j]) ** 2)) for i, j in pairs
-        ]
+        spread = [self.variance(c) for c in range(self.K)]
+        values = [(spread[i] + spread[j]) / (2 * np.sum((self.mu[i] - self.mu[j]) ** 2)) for i, j in pairs]
         return np.sort(values)
 
     def nearest(self):
@@ -346,6 +345,34 @@ def test_optima_beside_the_numbers(name, measured):
     expected |= {f"{key}@weight": value for key, value in expected.items()}
     expected["margins/cosine_min"] = 1 - np.max(pair_cosines(code))
     assert {key: optima[key] for key in expected} == pytest.approx(expected, rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_what_is_kept_class_by_class(name, measured):
+    p = Problem(*PROBLEMS[name], 0)
+    arrays = measured(p.H, p.y, p.W, p.b).arrays
+    worst = np.zeros(p.K)
+    for i, j in combinations(range(p.K), 2):
+        value = (p.variance(i) + p.variance(j)) / (2 * np.sum((p.mu[i] - p.mu[j]) ** 2))
+        worst[i], worst[j] = max(worst[i], value), max(worst[j], value)
+    np.testing.assert_allclose(arrays["cdnv_worst"], worst, rtol=1e-9)
+    for side, A in (("normalized_means", p.unit.mu), ("weight", p.W)):
+        U = rows(A)
+        distances = [hull_distance(U[k], np.delete(U, k, axis=0)) for k in range(p.K)]
+        np.testing.assert_allclose(arrays[f"one_vs_rest_{side}"], distances, rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(arrays["class_means"], p.mu, rtol=1e-12)
+    np.testing.assert_allclose(arrays["normalized_means"], p.unit.mu, rtol=1e-12)
+    histogram = np.histogram(p.cosine_margins(), arrays["margin_edges"])[0]
+    np.testing.assert_array_equal(arrays["margin_counts"], histogram)
+
+
+def test_pairs_that_fill_several_tiles(measured):
+    p = Problem(520, 3, [2] * 520, 0)
+    keys = ["nc1/cdnv", "gnc2/max_cosine@weight", "gnc2/energy@weight"]
+    keys += ["nc2/equiangular@weight", "nc2/etf_distance", "nc3/product"]
+    result = measured(p.H, p.y, p.W, p.b, keys=keys)
+    for key in keys:
+        assert result[key] == pytest.approx(TWINS[key](p), **COARSE.get(key, {"rel": 1e-9})), key
 
 
 # ---- exact codes ----------------------------------------------------------------------------------------------------
