@@ -59,6 +59,18 @@ def class_of(run: Run, label: int) -> str:
     return run.classes[label] if 0 <= label < run.num_classes else f"label {label}"
 
 
+def explained(run: Run, mean: str) -> str:
+    """The caption: what each kind of mark is (``mean``: how class means look), and what collapse looks like."""
+    known = run.array("target") is not None
+    code = ", rings the optimal code, turned to fit the means" if known else ""
+    ring = " and the ring" if known else ""
+    return (
+        f"Every vector scaled to unit length: small dots are samples, {mean} the means of the classes, diamonds the "
+        f"classifier's weights{code}; one colour a class. At collapse the dots of a class shrink to its mean, with the "
+        f"diamond{ring} on it."
+    )
+
+
 def described(run: Run, item: Points, *, hidden: bool) -> Json:
     """What every trace of points shares: its name in the legend and, in the hover, the class of each point."""
     names = [plot_text(shorten(class_of(run, int(label)), 60)) for label in item.labels]

@@ -26,11 +26,19 @@ def build(run: Run) -> Figure | str:
         heading="Angles between classes",
         short="Angles",
         caption=f"Cosine between every two class vectors, taken {about}: blue points apart, red points together. At collapse "
-        "means and weights show the same pattern as the optimal code"
-        + (", where every two classes are at the same angle." if has_simplex(run) else "."),
+        f"means and weights show the same pattern{_pattern(run)}.",
         panels=[_panel(run, title, units) for title, units in found.items()],
         colour_bar=True,
     )
+
+
+def _pattern(run: Run) -> str:
+    target = (
+        ", that of the optimal code"
+        if run.array("target") is not None
+        else " (the run holds no optimal code to compare)"
+    )
+    return target + (": every two classes at one angle" if has_simplex(run) else "")
 
 
 def _panel(run: Run, title: str, units: np.ndarray) -> Panel:

@@ -4,7 +4,7 @@ import numpy as np
 
 from .._run import Run
 from ._plot import Figure, Json, Panel, axis, colour, layout, packed
-from ._sphere import LEGEND, Points, described, named, point_colours, points, second_splits
+from ._sphere import LEGEND, Points, described, explained, named, point_colours, points, second_splits
 
 _MARKERS: dict[str, Json] = {
     "features": {"size": 4, "opacity": 0.5, "symbol": "circle"},
@@ -26,9 +26,7 @@ def build(run: Run) -> Figure | str:
         id="sphere",
         heading="The circle of features",
         short="Circle",
-        caption="Every vector scaled to unit length: small dots are samples, large dots the means of the classes, diamonds "
-        "the classifier's weights and rings the optimal code, turned to fit the means; one colour a class. At collapse the dots "
-        "of a class shrink to its mean, with the diamond and the ring on it.",
+        caption=explained(run, "large dots"),
         panels=[_panel(run, found)],
     )
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .._run import Run
 from ._plot import Figure, Json, Panel, colour, layout, packed
-from ._sphere import LEGEND, Points, described, named, point_colours, points, second_splits
+from ._sphere import LEGEND, Points, described, explained, named, point_colours, points, second_splits
 
 _MARKERS: dict[str, Json] = {
     "features": {"size": 2.6, "opacity": 0.75, "symbol": "circle"},
@@ -30,10 +30,8 @@ def build(run: Run) -> Figure | str:
         id="sphere",
         heading="The sphere of features",
         short="Sphere",
-        caption="Every vector scaled to unit length: small dots are samples, large balls the means of the classes, diamonds "
-        "the classifier's weights and rings the optimal code, turned to fit the means; one colour a class. At collapse the dots "
-        "of a class shrink to its ball, with the diamond and the ring on it. Drag to turn, scroll or pinch to zoom, choose in "
-        "the legend what is shown.",
+        caption=explained(run, "large balls")
+        + " Drag to turn, scroll or pinch to zoom, choose in the legend what is shown.",
         panels=[_panel(run, found)],
     )
 
