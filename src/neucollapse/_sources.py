@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,35 +23,6 @@ class Rows(NamedTuple):
     labels: Tensor
     logits: Tensor | None = None
     layers: Mapping[str, Tensor] = {}
-
-
-class Source(Protocol):
-    """A set of samples that can be streamed; ``repeatable`` says whether more than once."""
-
-    @property
-    def repeatable(self) -> bool: ...
-
-    @property
-    def classifier(self) -> str | None: ...
-
-    @property
-    def weight(self) -> Tensor | None: ...
-
-    @property
-    def bias(self) -> Tensor | None: ...
-
-    @property
-    def class_names(self) -> list[str] | None: ...
-
-    @property
-    def num_classes(self) -> int: ...
-
-    @property
-    def dim(self) -> int: ...
-
-    def stream(self) -> Iterator[Rows]: ...
-
-    def batches(self) -> int | None: ...
 
 
 @dataclass
@@ -155,6 +126,10 @@ class TensorSource:
 
     def batches(self) -> int | None:
         return 1
+
+
+Source = ModelSource | FileSource | TensorSource
+"""A set of samples that can be streamed; ``repeatable`` says whether more than once."""
 
 
 def ranks_now() -> tuple[int, int]:

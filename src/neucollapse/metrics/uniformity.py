@@ -90,14 +90,14 @@ def _pair(stem: str, s: float, what: str, symbol: str, words: str) -> tuple[Metr
 
 
 _ENERGIES = (
-    *_pair("gnc2/energy", 0, "log_mean", "mean log(1/‖u_i - u_j‖)", "logarithmic"),
-    *_pair("gnc2/energy_riesz1", 1, "riesz1", "mean 1/‖u_i - u_j‖", "Riesz s=1"),
-    *_pair("gnc2/energy_riesz2", 2, "riesz2", "mean 1/‖u_i - u_j‖²", "Riesz s=2"),
+    *_pair("gnc2/energy", 0.0, "log_mean", "mean log(1/‖u_i - u_j‖)", "logarithmic"),
+    *_pair("gnc2/energy_riesz1", 1.0, "riesz1", "mean 1/‖u_i - u_j‖", "Riesz s=1"),
+    *_pair("gnc2/energy_riesz2", 2.0, "riesz2", "mean 1/‖u_i - u_j‖²", "Riesz s=2"),
 )
 _OF_WEIGHT = {
     metric.name: (metric.name.removesuffix("_excess"), metric.name.endswith("_excess")) for metric in _ENERGIES
 }
-_WHAT = {"gnc2/energy": (0, "log_mean"), "gnc2/energy_riesz1": (1, "riesz1"), "gnc2/energy_riesz2": (2, "riesz2")}
+_WHAT = {"gnc2/energy": (0.0, "log_mean"), "gnc2/energy_riesz1": (1.0, "riesz1"), "gnc2/energy_riesz2": (2.0, "riesz2")}
 
 
 def _weight_energy(metric: Metric) -> Callable[[Terms], float]:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -222,7 +222,7 @@ class ClassStatistics(DerivedStatistics):
 
     # ---- keeping -----------------------------------------------------------------------------------------------
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "ClassStatistics":
         """Move the sums to a device, and future batches with them. The sums stay float64."""
         self._device = torch.device(device)
         self._moments = self._moments.to(self._device)
@@ -252,7 +252,7 @@ class ClassStatistics(DerivedStatistics):
         save_tensors(path, dict(self._moments.tensors()), schema=SCHEMA, metadata=self._counters())
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> "ClassStatistics":
         """Read a file written by ``save``; raises ``FileFormatError`` if it is damaged or of another kind."""
         tensors, rest = load_tensors(path, schema=SCHEMA)
         try:
