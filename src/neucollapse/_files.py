@@ -108,7 +108,7 @@ def save_tensors(
     """Write tensors and JSON metadata to a safetensors file, atomically, with a SHA-256 of the tensors."""
     from safetensors.torch import save_file
 
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     header = {"schema": schema, "sha256": _digest(stored), "metadata": json.dumps(dict(metadata))}
     with atomic_path(path) as temporary:
         save_file(stored, temporary, metadata=header)

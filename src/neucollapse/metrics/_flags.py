@@ -82,7 +82,9 @@ def _optimum(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
         yield Flag("optimum_is_a_bound", sentence, "gnc2/margin_optimum", "warning")
     elif terms.optimum.status != "proved":
         yield Flag(
-            "optimum_is_best_known", f"The optimum is the best known: {terms.optimum.source}.", "gnc2/margin_optimum"
+            "optimum_is_best_known",
+            f"The optimum is the best known, not proved. {terms.optimum.source.rstrip('.')}.",
+            "gnc2/margin_optimum",
         )
 
 

@@ -44,7 +44,8 @@ class Metric:
     def family(self) -> str:
         """The part of the name before the slash, as a heading: NC1, NC2, GNC2, ..."""
         family = self.name.split("/")[0]
-        return family.upper() if family[:2] == "nc" or family[:3] == "gnc" else family.replace("_", " ").capitalize()
+        is_acronym = family == "mse" or family[:2] == "nc" or family[:3] == "gnc"
+        return family.upper() if is_acronym else family.replace("_", " ").capitalize()
 
 
 def on_weight(metrics: Iterable[Metric], read: Callable[[Metric], Callable[["Terms"], float]]) -> tuple[Metric, ...]:
