@@ -17,7 +17,7 @@ from ._sums import Sums, residual_sums, unit_rows
 
 SCHEMA = "neucollapse/statistics/1"
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # from fine to coarse
-_SEEDS = 8  # samples whose mean is a new class's provisional centre
+_SEEDS = 4  # samples whose mean is a new class's provisional centre
 
 
 class _Part(NamedTuple):

@@ -20,6 +20,41 @@ def class_sums(features: Tensor, members: Tensor, classes: Tensor, centres: Tens
     return torch.from_numpy(residuals), torch.from_numpy(squares), torch.from_numpy(norms)
 
 
+def residual_blocks(
+    features: Tensor, members: Tensor, classes: Tensor, centres: Tensor, rows: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same sums, and the pooled scatter (d, d): residuals are written block by block for a matrix product."""
+    m, d = len(classes), centres.shape[1]
+    residuals, squares, norms = np.zeros((m, d)), np.zeros(m), np.zeros(m)
+    scatter = torch.zeros(d, d, dtype=torch.float64)
+    block = torch.empty(rows, d, dtype=features.dtype)
+    X, own, of, near = features.contiguous().numpy(), members.numpy(), classes.numpy(), centres.numpy()
+    for start in range(0, len(X), rows):
+        part = own[start : start + rows]
+        _sum_block(X[start : start + rows], part, of, near, residuals, squares, norms, block.numpy())
+        filled = block[: len(part)]
+        scatter += filled.T @ filled
+    return torch.from_numpy(residuals), torch.from_numpy(squares), torch.from_numpy(norms), scatter
+
+
+@numba.njit(cache=True, fastmath=_REORDER)
+def _sum_block(X, members, classes, centres, residuals, squares, norms, block):
+    d = X.shape[1]
+    for i in range(len(members)):
+        m = members[i]
+        row, out, centre, total = X[i], block[i], centres[classes[m]], residuals[m]
+        square = norm = 0.0
+        for j in range(d):
+            v = np.float64(row[j])
+            r = v - centre[j]
+            out[j] = r
+            total[j] += r
+            square += r * r
+            norm += v * v
+        squares[m] += square
+        norms[m] += np.sqrt(norm)
+
+
 @numba.njit(cache=True)
 def _group(members, m):
     # A counting sort: row numbers class by class, so that a class's centre and sums stay in the first-level cache.

@@ -50,10 +50,12 @@ def residual_sums(
     ``classes`` (m,) are the distinct classes of the batch, ``members`` (n,) the place of a row's class among them,
     ``centres`` (K, d) float64.
     """
-    plain = not scatter and not normalize
-    if plain and features.device.type == "cpu" and features.numel() >= _FAST_FROM and numba_available():
-        from ._numba import class_sums
+    plain = class_counts is None and not normalize and features.device.type == "cpu"
+    if plain and features.numel() >= _FAST_FROM and numba_available():
+        from ._numba import class_sums, residual_blocks
 
+        if scatter:
+            return Sums(*residual_blocks(features, members, classes, centres, _SCATTER_ROWS), None)
         return Sums(*class_sums(features, members, classes, centres), None, None)
     weights = None if class_counts is None else 1 / class_counts[classes].clamp(min=1).double()
     near = centres.index_select(0, classes)
