@@ -1,6 +1,5 @@
 """Promise P14: whatever is wrong with a file ends in one FileFormatError, soon, in bounded memory."""
 
-import importlib.util
 import subprocess
 import sys
 import time
@@ -437,7 +436,6 @@ def test_a_large_file_streams_in_bounded_memory(tmp_path, suffix):
     assert grown < 100  # of the 160 MB on disk, two batches of 32 MiB
 
 
-@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="needs scikit-learn")
 def test_data_sets_refuse_bad_files_too(tmp_path):
     for name in NAMES:
         whole = small(tmp_path / name).read_bytes()

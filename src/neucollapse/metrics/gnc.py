@@ -2,7 +2,7 @@
 
 GNC2 asks how far the directions of the classes are apart, against the best possible: the distance of each to the convex
 hull of all others, at least (one-vs-rest margin), and the largest cosine between two. Directions are those of the
-uncentred means of unit-norm features: centring the best ten points on the sphere costs 7 % of their margin.
+uncentred means of unit-norm features: the sum of an optimal code need not be zero, and centring one lowers its margin.
 """
 
 import torch
