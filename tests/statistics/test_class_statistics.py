@@ -114,7 +114,8 @@ def test_narrow_features_against_the_float64_truth_of_the_same_numbers(dtype, sc
     truth = twin(features.double(), labels, K)["within"]
     stats = collect(features, labels, scatter=scatter)
     if scatter == "full":
-        assert relative(stats.within_scatter(), truth) <= 1e-6
+        # Half of what is promised: on the grid of such features, products without OFF_GRID round one way (up to 1.4e-6).
+        assert relative(stats.within_scatter(), truth) <= 5e-7
     assert relative(stats.within_trace(), np.trace(truth)) <= 1e-6
 
 

@@ -13,7 +13,7 @@ from .._files import load_tensors, save_tensors
 from ._batch import Batch, check_batch, finite_rows
 from ._derived import DerivedStatistics, check_choice
 from ._moments import Moments
-from ._sums import Sums, residual_sums, unit_rows
+from ._sums import Sums, residual_sums
 
 SCHEMA = "neucollapse/statistics/1"
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # from fine to coarse
@@ -145,37 +145,18 @@ class ClassStatistics(DerivedStatistics):
         classes, members, counts = _distinct(batch.labels, self.num_classes)
         if batch.features.dtype != torch.float64 and not self.normalize:
             self._moments.narrow_centres(classes)
-        new = self._moments.counts[classes] == 0
-        if bool(new.any()):  # the centre of a class without samples means nothing yet
-            self._moments.centres[classes[new]] = self._seed(batch.features, members, new.nonzero()[:, 0])
+        new = self._moments.counts[classes] == 0  # the centre of a class without samples means nothing yet
         sums = residual_sums(
             batch.features,
             members,
             classes,
             self._moments.centres,
+            counts.clamp(max=_SEEDS) * new,
             scatter=self.scatter == "full",
             class_counts=self._moments.class_counts,
             normalize=self.normalize,
         )
         return _Part(classes, counts, new, sums)
-
-    def _seed(self, features: Tensor, members: Tensor, new: Tensor) -> Tensor:
-        # The mean of a class's first few rows, in float32 where the features are, so that residuals are exact there.
-        order = torch.argsort(members, stable=True)
-        starts = torch.searchsorted(members[order], new)
-        sizes = (torch.searchsorted(members[order], new, right=True) - starts).clamp(max=_SEEDS)
-
-        def row(places: Tensor) -> Tensor:
-            rows = features.index_select(0, order[places]).double()
-            return unit_rows(rows) if self.normalize else rows
-
-        centres = row(starts)
-        several = (sizes > 1).nonzero()[:, 0]
-        first, starts, sizes = centres[several], starts[several], sizes[several]
-        for place in range(1, int(sizes.max()) if len(several) else 0):
-            more = place < sizes
-            centres[several[more]] += (row(starts[more] + place) - first[more]) / sizes[more, None]
-        return centres if self.normalize else centres.to(features.dtype).double()
 
     def merge(self, other: "ClassStatistics") -> None:
         """Add what another object has seen, exactly as if this one had seen it. ``other`` is not changed."""

@@ -11,8 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+# Residuals enter matrix products times this: collapsed features lie on a grid, on which all rounding would be ties.
+OFF_GRID = 1.1
 _ROWS = 512  # rows a block of the torch path: residuals of usual widths stay in the second-level cache
-_SCATTER_ROWS = 2048  # with a matrix product a block, larger blocks pay
+_SCATTER_ROWS = 4096  # with a matrix product a block, larger blocks pay
 _TINY = 1e-12  # below this size of an entry float32 squares lose digits; they are then taken in float64
 _FAST_FROM = 1 << 18  # entries from which the numba loop is worth its call
 
@@ -40,6 +42,7 @@ def residual_sums(
     members: Tensor,
     classes: Tensor,
     centres: Tensor,
+    seeds: Tensor,
     *,
     scatter: bool,
     class_counts: Tensor | None,
@@ -48,15 +51,16 @@ def residual_sums(
     """Sums of the rows of ``features`` (n, d) about the centres of their classes, ``centres[classes[members]]``.
 
     ``classes`` (m,) are the distinct classes of the batch, ``members`` (n,) the place of a row's class among them,
-    ``centres`` (K, d) float64.
+    ``centres`` (K, d) float64. A class with ``seeds`` (m,) above 0 has no centre yet: it gets the mean of that many of
+    its rows, in the type of the features (residuals are exact there), written to ``centres``.
     """
     plain = class_counts is None and not normalize and features.device.type == "cpu"
     if plain and features.numel() >= _FAST_FROM and numba_available():
-        from ._numba import class_sums, residual_blocks
+        from ._numba import class_sums
 
-        if scatter:
-            return Sums(*residual_blocks(features, members, classes, centres, _SCATTER_ROWS), None)
-        return Sums(*class_sums(features, members, classes, centres), None, None)
+        rows = _SCATTER_ROWS if scatter else 0
+        return Sums(*class_sums(features, members, classes, centres, seeds, scatter_rows=rows), None)
+    _seed(features, members, classes, centres, seeds, normalize=normalize)
     weights = None if class_counts is None else 1 / class_counts[classes].clamp(min=1).double()
     near = centres.index_select(0, classes)
     return _torch_sums(features, members, near, scatter=scatter, weights=weights, normalize=normalize)
@@ -74,6 +78,27 @@ def numba_available() -> bool:
     from importlib.util import find_spec
 
     return find_spec("numba") is not None
+
+
+def _seed(
+    features: Tensor, members: Tensor, classes: Tensor, centres: Tensor, seeds: Tensor, *, normalize: bool
+) -> None:
+    new = seeds.nonzero()[:, 0]
+    if not len(new):
+        return
+    order = torch.argsort(members, stable=True)
+    starts, seeds = torch.searchsorted(members[order], new), seeds[new]
+
+    def row(places: Tensor) -> Tensor:
+        rows = features.index_select(0, order[places]).double()
+        return unit_rows(rows) if normalize else rows
+
+    first = row(starts)
+    means = first.clone()
+    for place in range(1, int(seeds.max())):
+        more = place < seeds
+        means[more] += (row(starts[more] + place) - first[more]) / seeds[more, None]
+    centres[classes[new]] = means if normalize else means.to(features.dtype).double()
 
 
 def _torch_sums(
@@ -102,10 +127,14 @@ def _torch_sums(
         squares.index_add_(0, own, torch.linalg.vector_norm(residual, dim=1).double().square_())
         partial.index_add_(0, own, residual)
         if pooled is not None:
+            residual *= OFF_GRID
             pooled += residual.T @ residual
         if weighted is not None and weights is not None:
             weighted += (residual * weights[own, None].to(residual.dtype)).T @ residual
         if (start // step) % 128 == 127:  # float32 sums must stay short
             total += partial
             partial.zero_()
+    for product in (pooled, weighted):
+        if product is not None:
+            product /= OFF_GRID**2
     return Sums(total.add_(partial), squares, norms, pooled, weighted, zero_rows)
