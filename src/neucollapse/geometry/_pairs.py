@@ -23,6 +23,7 @@ class Tile:
         gram: inner products (r, c).
         pairs: on the diagonal, where ``rows == columns``, the mask of the pairs i < j; None elsewhere (all are pairs).
         points: all the points (K, d).
+        squares: their squared norms (K,).
     """
 
     rows: slice
@@ -30,10 +31,11 @@ class Tile:
     gram: Float[Tensor, "r c"]
     pairs: Bool[Tensor, "r c"] | None
     points: Float[Tensor, "K d"]
+    squares: Float[Tensor, " K"]
 
     def select(self, values: Float[Tensor, "r c"]) -> Float[Tensor, " n"]:
         """The values of the pairs i < j of this tile, in one row: each pair of points comes up in one tile alone."""
-        return values.flatten() if self.pairs is None else values[self.pairs]
+        return values.flatten() if self.pairs is None else values.masked_select(self.pairs)
 
     def fill(self, values: Float[Tensor, "r c"], value: float | int) -> Float[Tensor, "r c"]:
         """The values with everything that is not a pair i < j replaced: by 0 before a sum, by -inf before a maximum."""
@@ -42,9 +44,15 @@ class Tile:
     def squared_distances(self) -> Float[Tensor, "r c"]:
         """``|x_i - x_j|^2`` (r, c), near-coincident pairs from their differences, which lose nothing."""
         x, y = self.points[self.rows], self.points[self.columns]
-        total = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1)
-        distances = torch.add(total, self.gram, alpha=-2)
-        i, j = (distances < torch.finfo(x.dtype).eps ** _LOST * total).nonzero(as_tuple=True)
+        size_x, size_y = self.squares[self.rows], self.squares[self.columns]
+        distances = self.gram.mul(-2).add_(size_x[:, None]).add_(size_y)
+        lossy = torch.finfo(x.dtype).eps ** _LOST
+        bound = lossy * (size_x.max() + size_y.max())
+        if not bool(distances.min() < bound):
+            return distances
+        i, j = (distances < bound).nonzero(as_tuple=True)
+        near = distances[i, j] < lossy * (size_x[i] + size_y[j])
+        i, j = i[near], j[near]
         step = max(1, _TILE * _TILE // x.shape[1])
         for some in torch.arange(len(i)).split(step):
             distances[i[some], j[some]] = (x[i[some]] - y[j[some]]).square().sum(dim=1)
@@ -71,11 +79,11 @@ def pair_tiles(points: Float[Tensor, "K d"], *, tile: int = _TILE) -> Iterator[T
     """
     if tile < 1:
         raise InputError(f"expected a tile of at least one row, got {tile}")
-    K = len(points)
+    K, squares = len(points), torch.linalg.vecdot(points, points)
     for first in range(0, K, tile):
         rows = slice(first, min(first + tile, K))
         for second in range(first, K, tile):
             columns = slice(second, min(second + tile, K))
             gram = points[rows] @ points[columns].T
             pairs = torch.ones_like(gram, dtype=torch.bool).triu(diagonal=1) if first == second else None
-            yield Tile(rows, columns, gram, pairs, points)
+            yield Tile(rows, columns, gram, pairs, points, squares)

@@ -40,11 +40,10 @@ def pair_sums(unit: Float[Tensor, "K d"]) -> PairSums:
         if float(squares[i, j]) < nearest:
             nearest, closest = float(squares[i, j]), (tile.rows.start + i, tile.columns.start + j)
         square = tile.select(squares)
-        off = 1 + simplex - square / 2
-        far = square.sqrt()
-        riesz1 = far.reciprocal()
-        deep = riesz1.log() - typical_log
-        far -= typical_distance
+        riesz1 = square.rsqrt()
+        deep = riesz1.log().sub_(typical_log)
+        far = square.sqrt().sub_(typical_distance)
+        off = square.mul_(-0.5).add_(1 + simplex)
         sums += torch.stack(
             [
                 torch.linalg.vector_norm(off, 1), off.sum(), off @ off, far.sum(), far @ far, deep.sum(), deep @ deep,

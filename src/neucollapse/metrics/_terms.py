@@ -98,9 +98,8 @@ class Terms:
 
     def between_trace(self, weighting: str = "class", *, normalized: bool = False) -> float:
         """tr S_B."""
-        return self.once(
-            ("between trace", weighting, normalized), lambda: self._side(normalized).between_trace(weighting)
-        )
+        means = self.centred_means(weighting, normalized=normalized)
+        return float(self.class_weights(weighting) @ torch.linalg.vecdot(means, means))
 
     @cached_property
     def is_balanced(self) -> bool:
@@ -126,6 +125,10 @@ class Terms:
             return spectrum(finite(self.centred_means(weighting, normalized=normalized), "class means"))
 
         return self.once(("spectrum", weighting, normalized), make)
+
+    def columns_inner(self, rows: Tensor) -> Tensor:
+        """Inner products (d, d) of the columns of one of the sets of rows kept here, formed once."""
+        return self.once(("inner", id(rows)), lambda: rows.T @ rows)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` gives, made by the first metric that needs it."""
@@ -206,22 +209,6 @@ class Rows:
             which = "equals the global mean" if centred else "is zero"
             raise Absent(f"the row of class {int((norms == 0).nonzero()[0])} {which} and has no direction")
         return rows / norms[:, None]
-
-    @cached_property
-    def _inner(self) -> dict[int, Tensor]:
-        return {}
-
-    def inner(self, rows: Tensor) -> Tensor:
-        """Inner products of the columns (d, d) of ``raw`` or ``centred``, formed once."""
-        if id(rows) not in self._inner:
-            self._inner[id(rows)] = rows.T @ rows
-        return self._inner[id(rows)]
-
-    def eigenvalues(self, *, centred: bool) -> Tensor:
-        """Eigenvalues of the Gram matrix that are not zero for want of dimensions, ascending."""
-        rows = self.centred if centred else self.raw
-        K, d = rows.shape
-        return torch.linalg.eigvalsh(rows @ rows.T if K <= d else self.inner(rows)).clamp(min=0)
 
     @cached_property
     def pairs(self) -> PairSums:

@@ -58,8 +58,7 @@ def class_distance_normalized_variance(class_variances: Float[Tensor, "K"], clas
         values = (class_variances[rows, None] + class_variances[None, columns]) / (2 * tile.squared_distances())
         chosen = tile.select(values)
         total += float(chosen.sum())
-        place = (chosen.log10() - low) * _BINS_A_DECADE
-        place = place.nan_to_num(0, len(histogram) - 1, 0).clamp(0, len(histogram) - 1)
+        place = chosen.log10().sub_(low).mul_(_BINS_A_DECADE).clamp_(0, len(histogram) - 1).nan_to_num_(0)
         histogram += torch.bincount(place.long(), minlength=len(histogram))
         values = tile.fill(values, -1.0)
         for side, own, others in ((1, rows, columns), (0, columns, rows)):

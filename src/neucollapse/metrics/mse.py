@@ -55,11 +55,17 @@ def mse_decomposition(
     d, mean = class_means.shape[1], class_weights @ class_means
     M = class_means - mean
     targets = class_weights[:, None] * M  # sum_i e_{y_i} (h_i - mean)^T / N
-    S = within_scatter + targets.T @ M
+    between = targets.T @ M
+    S = within_scatter + between
     W_LS = targets @ torch.linalg.pinv(finite(S, "second moments"), hermitian=True, rtol=d * EPS)
-    fit = W_LS @ M.T + class_weights[:, None] - torch.eye(len(M), dtype=M.dtype)
-    within = _quadratic(W_LS, within_scatter)
-    position = float((class_weights * fit.square().sum(0)).sum()) / 2
+    products = W_LS.T @ W_LS
+    within = max(0.0, float((products * within_scatter).sum())) / 2
+    if len(M) <= d + 1:  # the misfit of class means can be tiny: from the misfits themselves
+        misfit = W_LS @ M.T + class_weights[:, None] - torch.eye(len(M), dtype=M.dtype)
+        position = float(class_weights @ misfit.square().sum(0)) / 2
+    else:  # more targets than dimensions leave the smallest class weight or so: nothing of size K x K is needed
+        hits = class_weights @ (torch.linalg.vecdot(W_LS, M) + class_weights)
+        position = float((products * between).sum() + class_weights @ class_weights - 2 * hits + 1) / 2
     offset = weight @ mean + bias - class_weights  # at the mean, the best classifier says how frequent a class is
     off_path = _quadratic(weight - W_LS, S) + float(offset.square().sum()) / 2
     return Decomposition(within + position + off_path, within, position, off_path)

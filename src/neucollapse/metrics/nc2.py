@@ -12,7 +12,6 @@ from torch import Tensor
 
 from .._types import Float
 from ..geometry import etf_floor, orthogonal_frame_floor
-from ._linear_algebra import gram_eigenvalues
 from ._metric import Absent, Metric, on_weight
 from ._terms import Rows, Terms
 
@@ -38,8 +37,7 @@ def etf_distance(rows: Float[Tensor, "K d"]) -> float:
 
     .. math:: \Big\lVert \frac{M M^\top}{\lVert M M^\top \rVert_F} - \frac{I - 11^\top / K}{\sqrt{K - 1}} \Big\rVert_F
 
-    Both matrices vanish on the vector of ones and the second is a multiple of the identity elsewhere, so the distance
-    is that of the eigenvalues: no K x K matrix is formed, and nothing is subtracted from two.
+    It is ``gram_distance(M, M)``, read as the distance of a frame.
 
     Args:
         rows: M (K, d) with zero sum over classes.
@@ -55,7 +53,7 @@ def etf_distance(rows: Float[Tensor, "K d"]) -> float:
         >>> etf_distance(simplex(4)) < 1e-12
         True
     """
-    return _spectral_distance(gram_eigenvalues(rows), len(rows) - 1)
+    return gram_distance(rows, rows)
 
 
 def orthogonal_frame_distance(rows: Float[Tensor, "K d"]) -> float:
@@ -71,33 +69,43 @@ def orthogonal_frame_distance(rows: Float[Tensor, "K d"]) -> float:
         >>> orthogonal_frame_distance(3 * torch.eye(4, dtype=torch.float64)) < 1e-12
         True
     """
-    return _spectral_distance(gram_eigenvalues(rows), len(rows))
+    return _distance(rows, rows, _columns_inner, simplex=False)
 
 
 def gram_distance(left: Float[Tensor, "K d"], right: Float[Tensor, "K d"]) -> float:
     r"""|| A / ||A||_F - (I - 11^T/K)/sqrt(K-1) ||_F for A = left right^T: the form NC2 and NC3 papers share.
 
-    For K <= d + 1 the K x K matrix is formed. Beyond, the distance is far above zero, and 2 - 2 cos is exact enough.
+    For K <= d + 1, where it can be zero, the K x K matrix is formed. Beyond, it is far above zero: 2 - 2 cos loses no
+    digits, and only (d, d) matrices are formed.
 
     Example:
         >>> from neucollapse.geometry import simplex
         >>> gram_distance(simplex(3), 5 * simplex(3)) < 1e-12
         True
     """
-    return shared_gram_distance(left, right, lambda rows: rows.T @ rows)
+    return _distance(left, right, _columns_inner, simplex=True)
 
 
-def shared_gram_distance(left: Tensor, right: Tensor, inner: Callable[[Tensor], Tensor]) -> float:
-    """``gram_distance``, with the (d, d) inner products of columns from ``inner``, which may remember them."""
+def terms_distance(terms: Terms, left: Tensor, right: Tensor, *, simplex: bool = True) -> float:
+    """``gram_distance`` of two sets of rows of ``terms``; what several metrics need of a set is formed once."""
+    return _distance(left, right, terms.columns_inner, simplex=simplex)
+
+
+def _columns_inner(rows: Tensor) -> Tensor:
+    return rows.T @ rows
+
+
+def _distance(left: Tensor, right: Tensor, columns_inner: Callable[[Tensor], Tensor], *, simplex: bool) -> float:
+    """|| A / ||A|| - T / ||T|| || for A = left right^T, and T the identity on all of R^K or on what is centred."""
     K, d = left.shape
-    if K <= d + 1:
+    size = math.sqrt(K - 1 if simplex else K)  # ||T||
+    if K <= (d + 1 if simplex else d):
         A = left @ right.T
-        norm = torch.linalg.matrix_norm(A)
-        target = (torch.eye(K, dtype=A.dtype) - 1 / K) / math.sqrt(K - 1)
-        return float(torch.linalg.matrix_norm(A / _nonzero(norm) - target))
-    norm = (inner(left) * inner(right)).sum().sqrt()
-    aligned = ((left * right).sum() - left.sum(0) @ right.sum(0) / K) / math.sqrt(K - 1)
-    return float((2 - 2 * aligned / _nonzero(norm)).sqrt())
+        target = (torch.eye(K, dtype=A.dtype) - (1 / K if simplex else 0)) / size
+        return float(torch.linalg.matrix_norm(A / _nonzero(torch.linalg.matrix_norm(A)) - target))
+    norm = _nonzero((columns_inner(left) * columns_inner(right)).sum().sqrt())
+    along = (left * right).sum() - (left.sum(0) @ right.sum(0) / K if simplex else 0)
+    return float((2 - 2 * along / (size * norm)).sqrt())
 
 
 def _nonzero(norm: Tensor) -> Tensor:
@@ -106,43 +114,42 @@ def _nonzero(norm: Tensor) -> Tensor:
     return norm
 
 
-def _spectral_distance(eigenvalues: Tensor, dimension: int) -> float:
-    """Distance of a positive semidefinite matrix at unit norm to I / sqrt(dimension) on a space of that dimension."""
-    largest = eigenvalues[-min(dimension, len(eigenvalues)) :]
-    target = 1 / math.sqrt(dimension)
-    scaled = largest / _nonzero(torch.linalg.vector_norm(eigenvalues))
-    missing = (dimension - len(largest)) * target**2  # eigenvalues that the dimension d leaves at zero
-    return math.sqrt(float((scaled - target).square().sum()) + missing)
+def _norms(*, centred: bool) -> Callable[[Terms, Rows], float]:
+    return lambda _, rows: equinorm(rows.centred if centred else rows.raw)
 
 
-def _rows(metric: Callable[[Tensor], float], *, centred: bool) -> Callable[[Rows], float]:
-    return lambda rows: metric(rows.centred if centred else rows.raw)
-
-
-def _equiangular(rows: Rows) -> float:
+def _equiangular(_: Terms, rows: Rows) -> float:
     return rows.centred_pairs.mean_absolute_off
 
 
-def _equiangular_std(rows: Rows) -> float:
+def _equiangular_std(_: Terms, rows: Rows) -> float:
     return math.sqrt(rows.centred_pairs.cosine_variance)
 
 
-def _on(side: str, read: Callable[[Rows], float]) -> Callable[[Terms], float]:
+def _frame(*, centred: bool, simplex: bool = True) -> Callable[[Terms, Rows], float]:
+    def read(terms: Terms, rows: Rows) -> float:
+        M = rows.centred if centred else rows.raw
+        return terms_distance(terms, M, M, simplex=simplex)
+
+    return read
+
+
+def _on(side: str, read: Callable[[Terms, Rows], float]) -> Callable[[Terms], float]:
     def compute(terms: Terms) -> float:
         terms.need_pairs()
-        return read(getattr(terms, side))
+        return read(terms, getattr(terms, side))
 
     return compute
 
 
-_READ: dict[str, Callable[[Rows], float]] = {
-    "nc2/equinorm": _rows(equinorm, centred=True),
-    "nc2/equinorm_uncentred": _rows(equinorm, centred=False),
+_READ: dict[str, Callable[[Terms, Rows], float]] = {
+    "nc2/equinorm": _norms(centred=True),
+    "nc2/equinorm_uncentred": _norms(centred=False),
     "nc2/equiangular": _equiangular,
     "nc2/equiangular_std": _equiangular_std,
-    "nc2/etf_distance": lambda rows: _spectral_distance(rows.eigenvalues(centred=True), len(rows.raw) - 1),
-    "nc2/etf_distance_uncentred": lambda rows: shared_gram_distance(rows.raw, rows.raw, rows.inner),
-    "nc2/orthogonal_frame_distance": lambda rows: _spectral_distance(rows.eigenvalues(centred=False), len(rows.raw)),
+    "nc2/etf_distance": _frame(centred=True),
+    "nc2/etf_distance_uncentred": _frame(centred=False),
+    "nc2/orthogonal_frame_distance": _frame(centred=False, simplex=False),
 }
 
 
@@ -199,7 +206,7 @@ _FLOOR = Metric(
     "The smallest nc2/etf_distance that K rows in d dimensions can have.",
     "[0, √2)",
     "itself",
-    _on("means", lambda rows: etf_floor(*rows.raw.shape)),
+    _on("means", lambda _, rows: etf_floor(*rows.raw.shape)),
 )
 
 METRICS = (

@@ -9,7 +9,7 @@ from torch import Tensor
 from .._types import Float
 from ._metric import Absent, Metric
 from ._terms import Terms
-from .nc2 import shared_gram_distance
+from .nc2 import terms_distance
 
 
 def frobenius(weight: Float[Tensor, "K d"], means: Float[Tensor, "K d"]) -> float:
@@ -44,21 +44,16 @@ def _directions(terms: Terms) -> tuple[Tensor, Tensor]:
     return terms.weight.need_nonzero(centred=True), terms.means.need_nonzero(centred=True)
 
 
-def _product(terms: Terms, weight: Tensor) -> float:
-    means = terms.means.centred
-    return shared_gram_distance(
-        weight, means, lambda rows: terms.means.inner(rows) if rows is means else terms.weight.inner(rows)
-    )
+def _cosine_deviations(terms: Terms) -> Tensor:
+    return terms.once("nc3/cosine", lambda: cosine_deviations(*_directions(terms)))
 
 
 def _mean_length(terms: Terms) -> float:
-    W, M = _directions(terms)
-    return float(torch.linalg.vector_norm(W - M, dim=1).mean())
+    return float((2 * _cosine_deviations(terms)).sqrt().mean())
 
 
 def _uniform(terms: Terms) -> float:
-    deviations = cosine_deviations(*_directions(terms))
-    return math.sqrt(float(deviations.var(correction=0)))
+    return math.sqrt(float(_cosine_deviations(terms).var(correction=0)))
 
 
 def _metric(
@@ -107,7 +102,7 @@ METRICS = (
         "‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
         "Distance of the K x K product of centred rows and means to a simplex Gram matrix. It does not measure alignment "
         "alone: with perfect alignment it equals nc2/etf_distance of either.",
-        lambda terms: _product(terms, terms.weight.centred),
+        lambda terms: terms_distance(terms, terms.weight.centred, terms.means.centred),
         "kothapalli2023",
         at_collapse="nc2/etf_floor",
     ),
@@ -116,7 +111,7 @@ METRICS = (
         "the same, classifier uncentred",
         "‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖, W as it is",
         "nc3/product with classifier rows as they are.",
-        lambda terms: _product(terms, terms.weight.raw),
+        lambda terms: terms_distance(terms, terms.weight.raw, terms.means.centred),
         "zhu2021",
         at_collapse="nc2/etf_floor",
     ),
@@ -125,14 +120,14 @@ METRICS = (
         "misalignment of classifier and means",
         "mean_k 1 - cos(w_k, μ_k - μ_G)",
         "One less the cosine of each classifier row with its class mean, both centred; mean over classes.",
-        lambda terms: float(cosine_deviations(*_directions(terms)).mean()),
+        lambda terms: float(_cosine_deviations(terms).mean()),
     ),
     _metric(
         "nc3/cosine_max",
         "misalignment of the worst class",
         "max_k 1 - cos(w_k, μ_k - μ_G)",
         "nc3/cosine of the class where it is largest.",
-        lambda terms: float(cosine_deviations(*_directions(terms)).max()),
+        lambda terms: float(_cosine_deviations(terms).max()),
     ),
     _metric(
         "nc3/length",

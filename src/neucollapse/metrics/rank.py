@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .._types import Float
-from ._linear_algebra import finite, singular_values
+from ._linear_algebra import finite, spectrum
 from ._metric import Absent, Metric
 from ._terms import Terms
 
@@ -58,7 +58,7 @@ def _moment_spectrum(terms: Terms) -> Tensor:
 
 
 def _weight(terms: Terms) -> Tensor:
-    return terms.once("weight spectrum", lambda: singular_values(terms.weight.raw))
+    return terms.once("weight spectrum", lambda: spectrum(terms.weight.raw)[0])
 
 
 _KINDS = (

@@ -6,11 +6,11 @@ An energy is not zero at the optimum, so beside each stands its excess over the 
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from .._types import Float
 from ..geometry import best_known_energy
-from ._linear_algebra import gram_eigenvalues
 from ._metric import Absent, Metric, on_weight
 from ._terms import Rows, Terms
 
@@ -27,10 +27,14 @@ def log_gram_determinant(unit: Float[Tensor, "K d"]) -> float:
         True
     """
     K, d = unit.shape
-    largest = gram_eigenvalues(unit)[-min(K - 1, d) :]
-    if not bool(largest[0] > 0):
+    if K > d:  # no eigenvalue is left out
+        sign, total = torch.linalg.slogdet(unit.T @ unit)
+        total = total if sign > 0 else -total.new_tensor(math.inf)
+    else:
+        total = torch.linalg.eigvalsh(unit @ unit.T)[1:].clamp(min=0).log().sum()
+    if not bool(torch.isfinite(total)):
         raise Absent("the directions span less than min(K-1, d) dimensions: the determinant is zero")
-    return float(largest.log().mean())
+    return float(total) / min(K - 1, d)
 
 
 _SIDES = {"": "normalized_means", "@weight": "weight"}
