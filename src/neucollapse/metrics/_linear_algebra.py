@@ -28,8 +28,7 @@ def spectrum(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "r"], Float[Tens
     rest, V = core.T, None  # rest = rows V, the columns not yet resolved; V None for the identity
     values, vectors = [], []
     while rest.shape[1]:
-        scale = rest.abs().max().clamp(min=torch.finfo(rows.dtype).tiny)  # squares of tiny rows would underflow
-        squares, U = torch.linalg.eigh((rest.T / scale) @ (rest / scale))
+        squares, U = torch.linalg.eigh(rest.T @ rest)
         first = int((squares < _RESOLVED**2 * squares[-1]).sum())  # they ascend
         rest, V = rest @ U, U if V is None else V @ U
         values.append(torch.linalg.vector_norm(rest[:, first:], dim=0))
