@@ -3,9 +3,10 @@
 Names load when first used (PEP 562), so ``import neucollapse`` costs next to nothing.
 """
 
-from importlib import import_module
 from importlib.metadata import version as _version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from . import data, geometry, heads, losses, metrics, probe, statistics, training
@@ -24,22 +25,6 @@ if TYPE_CHECKING:
     from .statistics import ClassStatistics
 
 __version__ = _version("neucollapse")
-
-_HOME = {
-    "ClassStatistics": "statistics",
-    "CollapseResult": "metrics",
-    "FileFormatError": "_errors",
-    "InputError": "_errors",
-    "MissingExtraError": "_errors",
-    "NeucollapseError": "_errors",
-    "NonFiniteError": "_errors",
-    "SolverError": "_errors",
-    "collapse_metrics": "metrics",
-    "inspect": "probe",
-    "measure": "_measure",
-    "write_report": "report",
-}
-_ROOMS = ("data", "geometry", "heads", "losses", "metrics", "probe", "statistics", "training")
 
 __all__ = [
     "ClassStatistics",
@@ -64,17 +49,22 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    elif name in _ROOMS:
-        value = import_module(f".{name}", __name__)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submodules=("data", "geometry", "heads", "losses", "metrics", "probe", "statistics", "training"),
+    submod_attrs={
+        "_errors": [
+            "FileFormatError",
+            "InputError",
+            "MissingExtraError",
+            "NeucollapseError",
+            "NonFiniteError",
+            "SolverError",
+        ],
+        "_measure": ["measure"],
+        "metrics": ["CollapseResult", "collapse_metrics"],
+        "probe": ["inspect"],
+        "report": ["write_report"],
+        "statistics": ["ClassStatistics"],
+    },
+)

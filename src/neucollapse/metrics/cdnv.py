@@ -100,7 +100,7 @@ def _metric(name: str, title: str, what: str, words: str) -> Metric:
 
 METRICS = (
     _metric("nc1/cdnv", "class-distance normalised variance", "mean", "mean"),
-    _metric("nc1/cdnv_max", "of the worst pair", "maximum", "maximum"),
-    _metric("nc1/cdnv_median", "of the median pair", "median", "median"),
-    _metric("nc1/cdnv_p95", "of the pair at 95 %", "p95", "95 % quantile"),
+    _metric("nc1/cdnv_max", "class-distance normalised variance of the worst pair", "maximum", "maximum"),
+    _metric("nc1/cdnv_median", "class-distance normalised variance of the median pair", "median", "median"),
+    _metric("nc1/cdnv_p95", "class-distance normalised variance of the pair at 95 %", "p95", "95 % quantile"),
 )

@@ -198,7 +198,7 @@ METRICS = (
     ),
     Metric(
         "gnc3/jiang",
-        "the same about the global mean",
+        "misalignment about the global mean",
         "mean_k 1 - cos(w_k, μ_k - μ_G)",
         "The paper's form: class means of the unit-norm features are centred, classifier rows are not. For a code whose "
         "sum is not zero it stays above zero at perfect alignment; see gnc3/jiang_floor.",

@@ -107,14 +107,14 @@ METRICS = (
     _metric(
         "mse/within",
         "within",
-        "its part from variability",
+        "squared loss, part from variability",
         "½ tr(W_LS S_W W_LSᵀ)",
         "What scatter within classes costs the least-squares classifier (L_NC1).",
     ),
     _metric(
         "mse/means",
         "means",
-        "its part from class means",
+        "squared loss, part from class means",
         "½ Σ_c (n_c/N) ‖W_LS μ_c + b_LS - e_c‖²",
         "What the position of class means costs the least-squares classifier (L_NC2/3).",
         _ZERO_FOR_FEW,
@@ -122,7 +122,7 @@ METRICS = (
     _metric(
         "mse/off_path",
         "off_path",
-        "its part from the classifier",
+        "squared loss, part from the classifier",
         "½ tr((W-W_LS) S (W-W_LS)ᵀ)",
         "What this classifier loses against the least-squares one: distance from the central path (L_perp).",
     ),

@@ -138,6 +138,14 @@ def _vci(terms: Terms) -> float:
 _NONNEGATIVE, _ZERO = "[0, ∞)", "0"
 _PINV = {"range": _NONNEGATIVE, "at_collapse": _ZERO, "citation": "papyan2020", "log": True}
 
+
+def _trace_ratio(name: str, within: str, between: str, title: str, symbol: str, definition: str) -> Metric:
+    def compute(terms: Terms) -> float:
+        return _ratio(terms.within_trace(within), terms.between_trace(between))
+
+    return Metric(name, title, symbol, definition, _NONNEGATIVE, _ZERO, compute, "tirer2022", log=True)
+
+
 METRICS = (
     Metric(
         "nc1/pinv",
@@ -150,7 +158,7 @@ METRICS = (
     ),
     Metric(
         "nc1/pinv_unscaled",
-        "the same without 1/K",
+        "within against between scatter, without 1/K",
         "tr(S_W S_B⁺)",
         "nc1/pinv times the number of classes, as in the notebook of Papyan and Han.",
         compute=lambda terms: _pinv(terms) * terms.K,
@@ -158,7 +166,7 @@ METRICS = (
     ),
     Metric(
         "nc1/svd",
-        "the same with the rank fixed",
+        "within against between scatter, rank fixed",
         "tr(S_W S_B⁺) / K at rank min(K-1, d)",
         "nc1/pinv inverting exactly min(K-1, d) directions of S_B, with no cut-off. It differs from nc1/pinv only where "
         "class means are numerically dependent, and is then dominated by rounding.",
@@ -167,7 +175,7 @@ METRICS = (
     ),
     Metric(
         "nc1/pinv_sample_mean",
-        "the same about the sample mean",
+        "within against between scatter, about the sample mean",
         "tr(S_W S_B⁺) / K, μ_G = Σ n_c μ_c / N",
         "nc1/pinv with the global mean over samples instead of over classes. Equal for balanced classes.",
         compute=lambda terms: _pinv(terms, about="sample"),
@@ -175,44 +183,23 @@ METRICS = (
     ),
     Metric(
         "nc1/pinv_class_scatter",
-        "the same with S_W averaged over classes",
+        "within against between scatter, S_W over classes",
         "tr(S̄_W S_B⁺) / K, S̄_W = Σ_c S_c / (K n_c)",
         "nc1/pinv with each class alike in S_W. Needs class_counts before the pass. Equal for balanced classes.",
         compute=lambda terms: _pinv(terms, weighting="class"),
         **_PINV,
     ),
-    Metric(
-        "nc1/trace_ratio",
-        "ratio of traces",
-        "tr S_W / tr S_B",
+    _trace_ratio(
+        "nc1/trace_ratio", "sample", "class", "ratio of traces", "tr S_W / tr S_B",
         "Mean squared distance of a sample to its class mean, over that of a class mean to the mean of class means.",
-        _NONNEGATIVE,
-        _ZERO,
-        lambda terms: _ratio(terms.within_trace("sample"), terms.between_trace("class")),
-        "tirer2022",
-        log=True,
     ),
-    Metric(
-        "nc1/trace_ratio_class_scatter",
-        "ratio of traces, S_W averaged over classes",
-        "tr S̄_W / tr S_B",
+    _trace_ratio(
+        "nc1/trace_ratio_class_scatter", "class", "class", "ratio of traces, S_W averaged over classes", "tr S̄_W / tr S_B",
         "nc1/trace_ratio with each class alike in tr S_W. Equal for balanced classes.",
-        _NONNEGATIVE,
-        _ZERO,
-        lambda terms: _ratio(terms.within_trace("class"), terms.between_trace("class")),
-        "tirer2022",
-        log=True,
     ),
-    Metric(
-        "nc1/trace_ratio_sample",
-        "ratio of traces, over samples",
-        "tr S_W / tr S_B, both over samples",
+    _trace_ratio(
+        "nc1/trace_ratio_sample", "sample", "sample", "ratio of traces, over samples", "tr S_W / tr S_B, both over samples",
         "nc1/trace_ratio with S_B averaged over samples about the sample mean. Equal for balanced classes.",
-        _NONNEGATIVE,
-        _ZERO,
-        lambda terms: _ratio(terms.within_trace("sample"), terms.between_trace("sample")),
-        "tirer2022",
-        log=True,
     ),
     Metric(
         "nc1/within_fraction",
@@ -247,4 +234,4 @@ METRICS = (
         "xu2023",
         log=True,
     ),
-)
+)  # fmt: skip

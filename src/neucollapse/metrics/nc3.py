@@ -83,14 +83,14 @@ METRICS = (
     ),
     _metric(
         "nc3/frobenius_uncentred_weight",
-        "the same, classifier uncentred",
+        "distance of classifier and means, classifier uncentred",
         "‖W/‖W‖ - M/‖M‖‖, W as it is",
         "nc3/frobenius with classifier rows as they are, as in Papyan et al.",
         lambda terms: frobenius(terms.weight.raw, terms.means.centred),
     ),
     _metric(
         "nc3/frobenius_squared",
-        "its square",
+        "distance of classifier and means, squared",
         "‖W/‖W‖ - M/‖M‖‖²",
         "The square of nc3/frobenius, as the notebook of Papyan and Han prints it.",
         lambda terms: frobenius(terms.weight.centred, terms.means.centred) ** 2,
@@ -108,7 +108,7 @@ METRICS = (
     ),
     _metric(
         "nc3/product_uncentred_weight",
-        "the same, classifier uncentred",
+        "distance of the product to a simplex, classifier uncentred",
         "‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖, W as it is",
         "nc3/product with classifier rows as they are.",
         lambda terms: terms_distance(terms, terms.weight.raw, terms.means.centred),

@@ -69,7 +69,7 @@ METRICS = (
     ),
     Metric(
         "nc4/mismatch_without_bias",
-        "the same, bias left out",
+        "classifier against nearest class mean, bias left out",
         "share of h: argmax(Wh) ≠ argmin_k ‖h - μ_k‖",
         "nc4/mismatch with the bias of the classifier left out.",
         "[0, 1]",

@@ -45,7 +45,7 @@ METRICS = (
     ),
     Metric(
         "nc5/cosine_centred",
-        "the same, centred",
+        "alignment of out-of-distribution features, centred",
         "mean_k |cos(μ_k - μ_G, μ_OOD - μ_G)|",
         "nc5/cosine with the mean of class means taken off both.",
         "[0, 1]",

@@ -11,8 +11,9 @@ Example:
     100
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 from .config import TrainConfig as TrainConfig
 from .presets import PRESETS as PRESETS
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
     from .checkpoint import SafeCheckpointIO, latest_checkpoint, load_checkpoint
     from .module import CollapseModule, build_model
     from .run import train
-
-_HOME = {
-    "CollapseCallback": "callback",
-    "CollapseModule": "module",
-    "SafeCheckpointIO": "checkpoint",
-    "build_model": "module",
-    "latest_checkpoint": "checkpoint",
-    "load_checkpoint": "checkpoint",
-    "train": "run",
-}
 
 __all__ = [
     "PRESETS",
@@ -47,17 +38,13 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    elif name == "backbones":
-        value = import_module(".backbones", __name__)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submodules=("backbones",),
+    submod_attrs={
+        "callback": ["CollapseCallback"],
+        "checkpoint": ["SafeCheckpointIO", "latest_checkpoint", "load_checkpoint"],
+        "module": ["CollapseModule", "build_model"],
+        "run": ["train"],
+    },
+)
