@@ -1,11 +1,13 @@
-"""Exact one-vs-rest margins: ours, the sub-gradient ascent of the GNC study, and SciPy's NNLS class by class.
+"""Exact one-vs-rest margins: ours, the sub-gradient ascent of the GNC study, SciPy's NNLS and daqp class by class.
 
     python benchmarks/exact_margins.py [--large]
 
 One thread, processor time, medians of several runs. The ascent is written here from its description: for each class,
 gradient steps on the sphere for ``max_h min_j <w_k - w_j, h>``, 10,000 of them at rate .01, cut by 10 five times, from a
-random start. Where fewer steps were timed, ``steps_timed`` says how many and the time is extrapolated. ``--large`` adds
-K = 2000.
+random start. Where fewer steps were timed, ``steps_timed`` says how many and the time is extrapolated; NNLS and daqp
+likewise, by classes timed. ``plain`` is ours without numba. ``--large`` adds K = 2000, and K = 10,000 in wall time on
+two threads. The first call, which compiles or loads the compiled code, is not counted; ``first_call_seconds`` says what
+it took here.
 """
 
 import os
@@ -23,7 +25,7 @@ from scipy.optimize import nnls
 
 from neucollapse._environment import environment
 from neucollapse._files import write_json
-from neucollapse.geometry import one_vs_rest, simplex, unit_rows
+from neucollapse.geometry import _compiled, one_vs_rest, simplex, unit_rows
 
 STEPS, RATE = 10_000, 0.01
 RESULT = Path(__file__).parent / "results" / "exact_margins.json"
@@ -45,6 +47,36 @@ def optimised_code(K, d, steps=150):
         loss.backward()
         adam.step()
     return unit_rows(W)
+
+
+def trained_code(K, d, steps=150):
+    """The weights of a softmax regression on Gaussian clusters, as they come: unequal norms."""
+    draw = torch.Generator().manual_seed(0)
+    centres = torch.nn.functional.normalize(torch.randn(K, d, generator=draw), dim=1)
+    labels = torch.arange(4 * K) % K
+    features = centres[labels] + 0.5 / d**0.5 * torch.randn(4 * K, d, generator=draw)
+    W = torch.zeros(K, d, requires_grad=True)
+    adam = torch.optim.AdamW([W], lr=0.05, weight_decay=1e-2)
+    for _ in range(steps):
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(features @ W.T, labels).backward()
+        adam.step()
+    return W.detach().double()
+
+
+def daqp_distances(W, classes):
+    """The hard margin, ``min |h|^2`` with ``<w_k - w_j, h> >= 1``: the distance is 1 / |h|."""
+    import daqp
+
+    W = W.numpy()
+    K, d = W.shape
+    distances = []
+    for k in classes:
+        A = np.ascontiguousarray(W[k] - np.delete(W, k, axis=0))
+        bound, far = np.ones(K - 1), np.full(K - 1, 1e30)
+        h, *_ = daqp.solve(np.eye(d), np.zeros(d), A, far, bound, np.zeros(K - 1, dtype=np.int32))
+        distances.append(1 / np.linalg.norm(h))
+    return np.array(distances)
 
 
 def ascent(W, steps):
@@ -81,13 +113,41 @@ def timed(function, repeats):
     return value, statistics.median(times)
 
 
-def case(name, W, *, repeats, ascent_steps, nnls_classes):
+def by_class(name, function, W, classes, result, seconds):
+    K = len(W)
+    try:
+        distances, taken = timed(lambda: function(W, range(classes)), 1)
+    except ImportError:
+        return {}
+    return {
+        name: {
+            "classes_timed": classes, "cpu_seconds_for_all": taken * K / classes, "extrapolated": classes < K,
+            "largest_difference": float(np.abs(distances - result.distance[:classes].numpy()).max()),
+            "times_slower": taken * K / classes / seconds,
+        }
+    }  # fmt: skip
+
+
+def without_numba(W):
+    available = _compiled.numba_available
+    _compiled.numba_available = lambda: False
+    try:
+        return timed(lambda: one_vs_rest(W), 1)
+    finally:
+        _compiled.numba_available = available
+
+
+def case(name, W, *, repeats, ascent_steps=0, classes=0, plain=False):
     K, d = W.shape
     result, seconds = timed(lambda: one_vs_rest(W), repeats)
     row = {
         "code": name, "K": K, "d": d, "repeats": repeats, "cpu_seconds": seconds, "margin": result.margin,
         "largest_gap": float(result.gap.max()), "mean_support": float(np.mean([len(s.classes) for s in result.support])),
     }  # fmt: skip
+    if plain:
+        slow, taken = without_numba(W)
+        difference = float((slow.distance - result.distance).abs().max())
+        row["plain"] = {"cpu_seconds": taken, "times_slower": taken / seconds, "largest_difference": difference}
     if ascent_steps:
         reached, taken = timed(lambda: ascent(W, ascent_steps), 1)
         row["ascent"] = {
@@ -95,37 +155,54 @@ def case(name, W, *, repeats, ascent_steps, nnls_classes):
             "extrapolated": ascent_steps < STEPS, "margin": reached if ascent_steps == STEPS else None,
             "times_slower": taken * STEPS / ascent_steps / seconds,
         }  # fmt: skip
-    if nnls_classes:
-        some = range(nnls_classes)
-        distances, taken = timed(lambda: nnls_distances(W, some), 1)
-        row["nnls"] = {
-            "classes_timed": nnls_classes, "cpu_seconds_for_all": taken * K / nnls_classes, "extrapolated": nnls_classes < K,
-            "largest_difference": float(np.abs(distances - result.distance[:nnls_classes].numpy()).max()),
-            "times_slower": taken * K / nnls_classes / seconds,
-        }  # fmt: skip
+    if classes:
+        row |= by_class("nnls", nnls_distances, W, classes, result, seconds)
+        row |= by_class("daqp", daqp_distances, W, classes, result, seconds)
+    print(row, file=sys.stderr, flush=True)
+    return row
+
+
+def on_two_threads(name, W):
+    torch.set_num_threads(2)
+    begin, cpu = time.perf_counter(), time.process_time()
+    result = one_vs_rest(W)
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    torch.set_num_threads(1)
+    row = {
+        "code": name, "K": W.shape[0], "d": W.shape[1], "threads": 2, "repeats": 1, "wall_seconds": seconds,
+        "cpu_seconds": cpu, "margin": result.margin, "largest_gap": float(result.gap.max()),
+        "mean_support": float(np.mean([len(s.classes) for s in result.support])),
+    }  # fmt: skip
     print(row, file=sys.stderr, flush=True)
     return row
 
 
 def main():
     torch.set_num_threads(1)
-    one_vs_rest(random_code(20, 5))
+    begin = time.process_time()
+    one_vs_rest(random_code(100, 10))
+    first = time.process_time() - begin
     rows = [
-        case("random", random_code(8, 2), repeats=9, ascent_steps=STEPS, nnls_classes=8),
-        case("random", random_code(100, 10), repeats=9, ascent_steps=STEPS, nnls_classes=100),
-        case("optimised", optimised_code(100, 10), repeats=9, ascent_steps=STEPS, nnls_classes=100),
-        case("random", random_code(100, 512), repeats=9, ascent_steps=1000, nnls_classes=100),
-        case("random", random_code(1000, 64), repeats=5, ascent_steps=200, nnls_classes=50),
-        case("optimised", optimised_code(1000, 64), repeats=3, ascent_steps=200, nnls_classes=50),
-        case("simplex", simplex(1000), repeats=3, ascent_steps=50, nnls_classes=0),
-        case("random", random_code(1000, 512), repeats=3, ascent_steps=50, nnls_classes=10),
+        case("random", random_code(8, 2), repeats=9, ascent_steps=STEPS, classes=8),
+        case("random", random_code(100, 10), repeats=9, ascent_steps=STEPS, classes=100, plain=True),
+        case("optimised", optimised_code(100, 10), repeats=9, ascent_steps=STEPS, classes=100, plain=True),
+        case("random", random_code(100, 512), repeats=9, ascent_steps=1000, classes=100, plain=True),
+        case("random", random_code(1000, 64), repeats=5, ascent_steps=200, classes=50, plain=True),
+        case("optimised", optimised_code(1000, 64), repeats=5, ascent_steps=200, classes=50, plain=True),
+        case("trained", trained_code(1000, 64), repeats=5, ascent_steps=200, classes=50, plain=True),
+        case("simplex", simplex(1000), repeats=3, ascent_steps=50),
+        case("random", random_code(1000, 512), repeats=3, ascent_steps=50, classes=10, plain=True),
+        case("optimised", optimised_code(1000, 512), repeats=3, classes=5, plain=True),
+        case("trained", trained_code(1000, 512), repeats=3, classes=5, plain=True),
     ]
     if "--large" in sys.argv:
         rows += [
-            case("random", random_code(2000, 512), repeats=1, ascent_steps=20, nnls_classes=4),
-            case("optimised", optimised_code(2000, 512), repeats=1, ascent_steps=20, nnls_classes=2),
+            case("random", random_code(2000, 512), repeats=1, ascent_steps=20, classes=4),
+            case("optimised", optimised_code(2000, 512), repeats=1, ascent_steps=20, classes=2, plain=True),
+            on_two_threads("random", random_code(10_000, 512)),
         ]
-    write_json(RESULT, {"environment": environment(), "rows": rows}, schema="neucollapse/benchmark/exact_margins/1")
+    content = {"environment": environment(), "first_call_seconds": first, "rows": rows}
+    write_json(RESULT, content, schema="neucollapse/benchmark/exact_margins/1")
 
 
 if __name__ == "__main__":

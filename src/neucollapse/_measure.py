@@ -195,7 +195,7 @@ def _solve(reference: Collected, seed: int) -> geometry.Optimum | None:
     K, d = int(stats.present.sum()), stats.dim
     if K < 2 or K * d > _SOLVE_UP_TO or geometry.best_known(K, d).status == "proved":
         return None
-    return geometry.solve(K, d, seed=seed)
+    return geometry.solve(geometry.SoftmaxCode(K, d), seed=seed, progress=False).optimum()
 
 
 def _target(reference: Collected, solved: geometry.Optimum | None, optimum: str | None) -> Tensor | None:

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from neucollapse import InputError, NonFiniteError
-from neucollapse.geometry import icosahedron, max_cosine, one_vs_rest, orthoplex, polygon, simplex, unit_rows
+from neucollapse.geometry import (
+    _compiled,
+    _hull,
+    icosahedron,
+    max_cosine,
+    one_vs_rest,
+    orthoplex,
+    polygon,
+    simplex,
+    unit_rows,
+)
 
 
 def gaussian(K, d, seed=0):
@@ -198,7 +208,7 @@ def test_invariances(K, d, seed, factor):
     torch.testing.assert_close(one_vs_rest(W * factor).distance / factor, base, **close)
 
 
-def test_some_classes_only():
+def test_some_classes_only(path):
     W = gaussian(30, 6)
     some = one_vs_rest(W, classes=[7, 3])
     torch.testing.assert_close(some.distance, one_vs_rest(W).distance[[7, 3]], rtol=0, atol=1e-12)
@@ -229,3 +239,116 @@ def test_refuses_bad_arguments():
             one_vs_rest(torch.eye(3), classes=classes)
     with pytest.raises(InputError, match="tolerance"):
         one_vs_rest(torch.eye(3), tolerance=0)
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def path(request, monkeypatch):
+    """The same question through compiled code and through plain torch, whatever its size."""
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+        monkeypatch.setattr(_compiled, "_FAST_FROM", 1)
+    else:
+        monkeypatch.setattr(_compiled, "numba_available", lambda: False)
+    return request.param
+
+
+def without_certificate_from_elsewhere(monkeypatch):
+    """The compiled code must get there alone: no second active set behind it."""
+    monkeypatch.setattr(_hull, "nearest", lambda _W, batch, _tolerance, **_: batch)
+
+
+def contacts(K, d, seed=0):
+    """A code whose closest pairs are pushed apart: supports of about d members, as training leaves them."""
+    W = gaussian(K, d, seed=seed)
+    for _ in range(200):
+        W = unit_rows(W)
+        pull = torch.softmax(40 * (W @ W.T - 2 * torch.eye(K)), dim=1)
+        W = W - 0.1 * pull @ W
+    return unit_rows(W)
+
+
+def trained(K, d):
+    """Class means whose norms differ, some of them inside the hull of the others."""
+    return unit_rows(gaussian(K, d, seed=1)) * torch.linspace(0.05, 1, K, dtype=torch.float64)[:, None]
+
+
+@pytest.mark.parametrize(
+    "W",
+    [
+        unit_rows(gaussian(80, 10)),
+        contacts(90, 12),
+        trained(80, 6),
+        torch.cat([gaussian(40, 8), gaussian(40, 8)[:20], gaussian(40, 8)[:5]]),
+        torch.tensor(list(itertools.product((0.0, 1.0, 2.0), repeat=4))).double(),
+        gaussian(75, 4) @ gaussian(4, 30, seed=2),
+    ],
+    ids=["random", "contacts", "inside", "duplicates", "grid", "dependent"],
+)
+def test_both_paths_agree_with_nnls(W, path):
+    result = one_vs_rest(W)
+    scale = float((W - W.mean(0)).norm(dim=1).max())
+    slow = np.array([slow_distance(W, k) for k in range(len(W))])
+    far = slow > 1e-9 * scale  # inside the hull, SciPy stops at a distance its own rounding leaves
+    np.testing.assert_allclose(result.distance[far], slow[far], rtol=0, atol=1e-12 * scale)
+    assert (result.distance[~far] <= 1e-9 * scale).all()
+    check_certificate(W, result)
+
+
+def cell_24():
+    pairs = itertools.combinations(range(4), 2)
+    corners = [
+        [a if i == p else b if i == q else 0 for i in range(4)] for p, q in pairs for a in (1, -1) for b in (1, -1)
+    ]
+    return torch.tensor(corners, dtype=torch.float64) / 2**0.5
+
+
+@pytest.mark.parametrize(
+    ("W", "expected"),
+    [(simplex(80, 100), 80 / 79), (orthoplex(120, 60), 1.0), (e8_roots(), 0.5), (cell_24(), 0.5), (polygon(75), None)],
+    ids=["simplex", "orthoplex", "E8", "24-cell", "polygon"],
+)
+def test_ties_end_in_compiled_code(W, expected, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(_hull, "affine_weights", lambda W: torch.full((len(W), len(W)), torch.nan, dtype=W.dtype))
+    monkeypatch.setattr(_compiled, "_FAST_FROM", 1)
+    without_certificate_from_elsewhere(monkeypatch)
+    expected = 1 - math.cos(2 * math.pi / len(W)) if expected is None else expected
+    result = one_vs_rest(W)
+    np.testing.assert_allclose(result.distance, expected, rtol=0, atol=1e-12)
+    check_certificate(W, result)
+
+
+@pytest.mark.parametrize("make", [gaussian, contacts], ids=["random", "contacts"])
+@pytest.mark.parametrize("table", [True, False], ids=["one-table", "table-by-class"])
+def test_candidates_that_miss_some_are_found_out(make, table, monkeypatch):
+    """A few candidates at first: later rounds must bring in the rest, on their own."""
+    pytest.importorskip("numba")
+    W = unit_rows(make(150, 16))
+    complete = one_vs_rest(W)
+    monkeypatch.setattr(_compiled, "_FAST_FROM", 1)
+    without_certificate_from_elsewhere(monkeypatch)
+    monkeypatch.setattr(_compiled, "_LOCAL", 24)
+    monkeypatch.setattr(_compiled, "_TABLE", 1 << 27 if table else 0)
+    asked = []
+    choose = _compiled._candidates
+    monkeypatch.setattr(_compiled, "_candidates", lambda b, k, most: asked.append(most) or choose(b, k, most))
+    result = one_vs_rest(W)
+    assert table or asked[:2] == [24, 48]
+    torch.testing.assert_close(result.distance, complete.distance, rtol=0, atol=1e-12)
+    check_certificate(W, result)
+
+
+def test_threads_change_nothing(monkeypatch):
+    W = unit_rows(gaussian(200, 20))
+    one = one_vs_rest(W)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    three = one_vs_rest(W)
+    assert torch.equal(one.distance, three.distance)
+    assert torch.equal(one.nearest, three.nearest)
+
+
+def test_what_compiled_code_leaves_is_taken_up(path, monkeypatch):
+    """A pair nearer than inner products can tell, which only the plain active set brings to the tolerance."""
+    W = unit_rows(gaussian(80, 8))
+    W[1] = W[0] + 1e-9 * gaussian(1, 8, seed=1)[0]
+    check_certificate(W, one_vs_rest(W))

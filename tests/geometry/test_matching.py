@@ -1,12 +1,14 @@
 """A permuted, turned, reflected, scaled code is brought back onto itself."""
 
 import itertools
+import math
 
 import pytest
 import torch
 
 from neucollapse import InputError, NonFiniteError
-from neucollapse.geometry import align, icosahedron, orthoplex, polygon, simplex, solve, unit_rows
+from neucollapse.geometry import SoftmaxCode, icosahedron, orthoplex, polygon, simplex, solve, unit_rows
+from neucollapse.geometry._matching import align, match
 
 
 def gaussian(K, d, seed=0):
@@ -31,7 +33,7 @@ def test_recovers_a_moved_copy(code, reflect):
 
 
 def test_recovers_a_searched_code_under_noise():
-    code = solve(10, 3, starts=2).points
+    code = solve(SoftmaxCode(10, 3), starts=2, workers=1, progress=False).points
     reference = turned(code, seed=1, reflect=True)
     aligned = align(code, reference + 0.02 * gaussian(10, 3))
     assert float((aligned - reference).norm(dim=1).max()) < 0.05
@@ -52,6 +54,50 @@ def test_the_result_is_the_code_moved():
     assert torch.equal(aligned, align(code, reference))
     for rows in ((aligned @ aligned.T).sort().values, (code @ code.T).sort().values):
         torch.testing.assert_close(rows[0], (code @ code.T).sort().values[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("reflections", [True, False])
+def test_match_says_how(reflections):
+    code, reference = unit_rows(gaussian(9, 4)), gaussian(9, 4, seed=1)
+    found = match(code, reference, reflections=reflections, starts=5)
+    torch.testing.assert_close(code[found.permutation] @ found.rotation, found.points, rtol=0, atol=1e-12)
+    assert sorted(found.permutation.tolist()) == list(range(9))
+    torch.testing.assert_close(found.rotation @ found.rotation.T, torch.eye(4, dtype=torch.float64), rtol=0, atol=1e-12)
+    scales = torch.linspace(0, 3, 3001, dtype=torch.float64)[:, None, None]
+    errors = (scales * found.points - reference).norm(dim=(1, 2)) / reference.norm()
+    assert found.error == pytest.approx(float(errors.min()), abs=1e-6)
+    assert torch.equal(found.points, align(code, reference, reflections=reflections, starts=5))
+
+
+def chiral():
+    """Five points in d = 3 that no rotation takes to their mirror image."""
+    return unit_rows(torch.tensor([[1.0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 3], [-2, 1, 0]]))
+
+
+def test_a_mirror_image_is_reached_by_reflections_alone():
+    code = chiral()
+    mirrored = turned(code, seed=3, reflect=True)
+    assert match(code, mirrored).error < 1e-12
+    plain = match(code, mirrored, reflections=False)
+    assert plain.error > 0.05
+    assert float(torch.linalg.det(plain.rotation)) == pytest.approx(1)
+    assert match(code, turned(code, seed=3, reflect=False), reflections=False).error < 1e-12
+
+
+def test_no_permutation_with_a_proper_rotation_is_better():
+    """Against every permutation of five points, each turned by every small angle: rotations of the plane are one number."""
+    code, reference = unit_rows(gaussian(5, 2)), gaussian(5, 2, seed=1)
+    best = -math.inf
+    for order in itertools.permutations(range(5)):
+        (a, b), (c, d) = (code[list(order)].T @ reference).tolist()
+        best = max(best, math.hypot(a + d, b - c))  # of cos t (a + d) + sin t (b - c)
+    aligned = align(code, reference, reflections=False)
+    assert float((aligned * reference).sum()) == pytest.approx(best, abs=1e-12)
+
+
+def test_error_of_nothing():
+    assert match(simplex(3), torch.zeros(3, 2)).error == 0
+    assert match(torch.zeros(3, 2), simplex(3)).error == 1
 
 
 def test_refuses():

@@ -63,12 +63,21 @@ def test_table_values(K, d, margin):
 
 
 def test_elsewhere_only_a_bound():
-    best = best_known(50, 7)
+    best = best_known(5000, 7)
     assert (best.margin, best.max_cosine, best.status, best.points) == (1.0, 0.0, "bound", None)
 
 
+@pytest.mark.parametrize(("K", "d"), [(50, 7), (90, 10), (1000, 256), (30, 9)])
+def test_part_of_a_larger_code_counts(K, d):
+    best = best_known(K, d)
+    assert best.status == "found"
+    assert best.points.shape == (K, d)
+    assert max_cosine(best.points) <= best.max_cosine + 1e-12
+    assert 1 - max_cosine(best.points) >= best.margin - 1e-12
+
+
 def test_every_row_of_the_table_holds_together():
-    text = files("neucollapse.geometry").joinpath("known_codes.csv").read_text(encoding="utf-8")
+    text = files("neucollapse.geometry.atlas").joinpath("known_codes.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
     assert {(int(r["K"]), int(r["d"])) for r in rows} >= {(K, 3) for K in range(7, 41)}
     for row in rows:

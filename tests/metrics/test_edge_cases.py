@@ -132,7 +132,7 @@ def test_more_classes_than_dimensions(measured):
     check(result, truth(H, y), 1e-6)
     assert result["nc2/etf_distance"] > result["nc2/etf_floor"] == result.optima["nc2/etf_distance"] > 0.8
     assert "beyond_simplex" in codes(result)
-    assert "optimum_is_a_bound" in codes(result)
+    assert "optimum_is_best_known" in codes(result)
 
 
 def test_the_octagon_is_optimal_though_its_spread_of_energies_is_not_zero(measured):

@@ -8,9 +8,11 @@ K classes in d dimensions are K rows of a matrix, unit rows for a *code*. Three 
 * its **energy** (``mean_energy``): hyperspherical uniformity (arXiv 2303.06484) minimises it.
 
 All three agree on the simplex for K <= d+1, the home of neural collapse, and on few other sizes. ``best_known(K, d)``
-looks up the best values and says whether they are proved; ``solve(K, d)`` searches for a code where none is at hand;
-``align`` turns and permutes a code onto class means, to draw the two side by side. Signed cosines are meant throughout:
-``coherence``, the absolute kind, is another problem, and its best frames are not those of neural collapse.
+looks up the best values and says whether they are proved, and ``best_code(K, d)`` gives a code: a closed form, one of the
+``constructions``, one of the atlas, or what a search finds; ``required_dim(K, margin)`` asks the other way round.
+``solve(SoftmaxCode(K, d))`` searches alone, ``certify`` says how good any code is, against the ``bounds``. ``align`` turns
+and permutes a code onto class means; ``assign_by_similarity`` chooses which class sits where. Signed cosines are meant
+throughout: ``coherence``, the absolute kind, is another problem, and its best frames are not those of neural collapse.
 
 Every function takes any array-like, of any float type, and returns detached CPU float64. ``pair_tiles`` alone works on
 tensors as they are.
@@ -22,6 +24,15 @@ tensors as they are.
     [1.111111, 1.0, 0.595606]
 """
 
+from . import bounds as bounds
+from . import constructions as constructions
+from ._agreement import Agreement as Agreement
+from ._agreement import targets_agree as targets_agree
+from ._assignment import Assignment as Assignment
+from ._assignment import assign_by_similarity as assign_by_similarity
+from ._blocks import Blocks as Blocks
+from ._blocks import find_blocks as find_blocks
+from ._blocks import orthogonal_blocks as orthogonal_blocks
 from ._cosines import ClosestPair as ClosestPair
 from ._cosines import closest_pair as closest_pair
 from ._cosines import coherence as coherence
@@ -38,11 +49,37 @@ from ._frames import simplex as simplex
 from ._hull import OneVsRest as OneVsRest
 from ._hull import Support as Support
 from ._hull import one_vs_rest as one_vs_rest
+from ._matching import Match as Match
 from ._matching import align as align
+from ._matching import match as match
 from ._optimum import Optimum as Optimum
-from ._optimum import best_known as best_known
 from ._optimum import etf_floor as etf_floor
 from ._optimum import orthogonal_frame_floor as orthogonal_frame_floor
 from ._pairs import Tile as Tile
 from ._pairs import pair_tiles as pair_tiles
+from ._permutations import permutation_of as permutation_of
+from ._permutations import random_permutation as random_permutation
+from ._rotations import procrustes as procrustes
+from ._rotations import random_rotation as random_rotation
+from ._separation import Separation as Separation
+from ._separation import separation as separation
+from ._solution import Outcome as Outcome
+from ._solution import Solution as Solution
 from ._solve import solve as solve
+from ._tight import orthonormal as orthonormal
+from ._tight import tight_frame as tight_frame
+from ._uniformity import Excess as Excess
+from ._uniformity import excess as excess
+from .atlas import Atlas as Atlas
+from .atlas import Entry as Entry
+from .atlas import best_code as best_code
+from .atlas import best_known as best_known
+from .atlas import required_dim as required_dim
+from .certificate import Certificate as Certificate
+from .certificate import certify as certify
+from .certificate import certify_energy as certify_energy
+from .problems import GrassmannianFrame as GrassmannianFrame
+from .problems import MaximumGramDeterminant as MaximumGramDeterminant
+from .problems import MinimumEnergy as MinimumEnergy
+from .problems import SoftmaxCode as SoftmaxCode
+from .problems import SphericalCode as SphericalCode

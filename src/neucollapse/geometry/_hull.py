@@ -11,6 +11,7 @@ from torch import Tensor
 from .._errors import InputError
 from .._types import Float, Int
 from ._active_set import Batch, begin, nearest
+from ._compiled import compiled, worthwhile
 from ._rows import as_rows
 from ._warm_start import affine_weights, simplex_weights
 
@@ -107,9 +108,23 @@ def _own_units(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "K D"], float]
 
 def _batches(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
     K, d = W.shape
-    block = max(1, d // 16)
-    lipschitz = float(torch.linalg.eigvalsh(W.T @ W if d < K else W @ W.T)[-1]) or 1.0
+    step = max(1, _CHUNK // (2 * (d + 1) * (2 * d + 1) + 4 * K))
+    for batch in _first(W, k, tolerance):
+        unsolved = (batch.gap > tolerance).nonzero()[:, 0]
+        width = min(d + 1, batch.index.shape[1])
+        for some in unsolved.split(step) if len(unsolved) else ():
+            batch.put(some, nearest(W, batch[some].narrow(width), tolerance, block=max(1, d // 16)))
+        yield batch
+
+
+def _first(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
+    """Batches that are solved, or close to it: by compiled code, from affine hulls, or from a few projected gradients."""
+    K, d = W.shape
     full = affine_weights(W) if d >= K - 1 else None
+    if worthwhile(K, len(k)) and (full is None or not (full[k] >= 0).all()):
+        yield from compiled(W, k, tolerance)
+        return
+    lipschitz = float(torch.linalg.eigvalsh(W.T @ W if d < K else W @ W.T)[-1]) or 1.0
     for part in k.split(max(1, _CHUNK // (16 * K))):
         if full is None:
             weights = simplex_weights(W, part, lipschitz, _STEPS)
@@ -117,13 +132,7 @@ def _batches(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) ->
             weights = full[part]
             guess = ~(weights >= 0).all(dim=1)
             weights[guess] = simplex_weights(W, part[guess], lipschitz, _STEPS)
-        batch = begin(W, part, weights)
-        unsolved = (batch.gap > tolerance).nonzero()[:, 0]
-        width = min(d + 1, batch.index.shape[1])
-        step = max(1, _CHUNK // (2 * width * (width + d) + 4 * K))
-        for some in unsolved.split(step) if len(unsolved) else ():
-            batch.put(some, nearest(W, batch[some].narrow(width), tolerance, block=block))
-        yield batch
+        yield begin(W, part, weights)
 
 
 def _classes(classes: Any, K: int) -> Int[Tensor, " n"]:
@@ -139,7 +148,7 @@ def _collect(rows: Tensor, k: Tensor, batches: list[Batch], scale: float, tolera
     supports, points = [], []
     for batch in batches:
         share = batch.weight / batch.weight.sum(dim=1, keepdim=True)
-        points.append(rows.new_zeros(len(share), len(rows)).scatter_add_(1, batch.index, share) @ rows)
+        points.append(_mixtures(rows, batch.index, share))
         counts = batch.live.sum(dim=1).tolist()
         pieces = zip(batch.index[batch.live].split(counts), share[batch.live].split(counts), strict=True)
         supports.extend(Support(classes, weights) for classes, weights in pieces)
@@ -148,3 +157,12 @@ def _collect(rows: Tensor, k: Tensor, batches: list[Batch], scale: float, tolera
     inside = distance <= tolerance * scale
     distance, gap = torch.where(inside, 0.0, distance), torch.where(inside, distance, gap)
     return OneVsRest(k, distance, gap, torch.cat(points), tuple(supports))
+
+
+def _mixtures(
+    rows: Float[Tensor, "K d"], index: Int[Tensor, "n m"], share: Float[Tensor, "n m"]
+) -> Float[Tensor, "n d"]:
+    """Weighted sums of rows: of those named alone where they are few, by a matrix product else."""
+    if 10 * index.shape[1] < len(rows):
+        return torch.nn.functional.embedding_bag(index, rows, per_sample_weights=share, mode="sum")
+    return rows.new_zeros(len(index), len(rows)).scatter_add_(1, index, share) @ rows

@@ -1,135 +1,223 @@
-"""``solve``: a small multi-start search for the best code of any size."""
+"""``solve``: search for the best code of a problem, over many starts and processes, to the last digit where it can."""
 
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from .._errors import InputError
-from .._types import Float
-from ._cosines import max_cosine
-from ._hull import one_vs_rest
-from ._optimum import Optimum, best_known
-from ._rows import check_size
+from .._errors import FileFormatError, InputError, SolverError
+from .._files import load_tensors, save_tensors
+from .._progress import track
+from ._descent import ABSOLUTE, LOGARITHMIC, RIESZ, SIGNED
+from ._frames import simplex
+from ._polish import UNKNOWNS, Polished, polish
+from ._search import BATCH, Candidate, Goal, Search, is_quick
+from ._solution import Outcome, Solution
+from ._tight import tight_frame
+from .problems import MaximumGramDeterminant, MinimumEnergy, Problem, SoftmaxCode
 
-_GENTLE, _SHARP, _LAST = 4.0, 128.0, 2e6  # sharpness p: of gentle starts, of the sharpest start, of the last stage
-_FACTOR, _ITERATIONS = 3.0, 60  # from stage to stage, and within one
-_CONTACT = 1e-5  # pairs this near to the largest cosine touch, in the polish
-_POLISHED = 3000  # K d up to which the dense polish is worth its while
+SCHEMA = "neucollapse/search/1"
+_STATIONARY = 1e-12  # residual of the optimality conditions that rounding leaves
+_IN_PROCESS = 400  # K d starts up to which starting processes takes longer than the search
+_CERTIFIED_UP_TO = 2000  # points
+_UNLIMITED = 10**9
 
 
-def solve(K: int, d: int, *, seed: int = 0, starts: int = 8) -> Optimum:
-    r"""Search for K unit vectors in d dimensions with small maximal cosine, and return the best with its exact margin.
+def solve(
+    problem: Problem,
+    *,
+    seed: int = 0,
+    starts: int | None = None,
+    budget: float | int | None = None,
+    target: float | int | None = None,
+    workers: int | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+    throw: bool = False,
+) -> Solution:
+    r"""Search for the best K unit vectors in d dimensions.
 
-    Each start lowers a smooth maximum of the cosines, sharper from stage to stage, by L-BFGS:
+    Starts are random, antipodal, cyclic or harmonic, and every other batch of 16 moves a few points of the best codes so
+    far. Each start lowers a smooth maximum of the cosines, sharper from stage to stage, by L-BFGS:
 
-    .. math:: f_p(W) = \frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}, \qquad p \to 2 \cdot 10^6 .
+    .. math:: f_p(W) = \frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}, \qquad p \to 10^5 ,
 
-    Starts of even number begin gently, the others at a sharpness up to 128: some codes are found by one kind alone. The
-    best end is polished by Gauss-Newton steps on its contacts. Where the optimum is proved nothing is searched. The
-    margin rho is that of the code found, by ``one_vs_rest``; at a spherical code without rattlers it is 1 - max_cosine.
+    (or the energy itself); the best of a batch go to the end of their slow modes, and the best of all through Newton's
+    method on its contacts, to an error of 1e-14. A softmax code is searched as a spherical code, and the margin taken
+    exactly: where the optimality conditions of the spherical code hold, its margin is 1 - max cosine.
 
     Args:
-        K: number of points, at least 2.
-        d: dimension.
-        seed: of the random starts: the same seed gives the same code, and more starts never a worse one.
-        starts: how many.
+        problem: ``SoftmaxCode(K, d)``, ``SphericalCode(K, d)``, ``GrassmannianFrame``, ``MinimumEnergy``, ...
+        seed: the same seed and number of starts give the same code, whatever the number of workers.
+        starts: how many; by default 32, or as many as the budget allows.
+        budget: seconds after which no new batch begins; at least one batch is always finished.
+        target: stop as soon as the value is as good as this.
+        workers: processes, one thread each; by default one for small searches, else one a core.
+        checkpoint: a file to keep the search in. If it exists, the search goes on from there.
+        progress: show a bar on standard error, where that is a terminal.
+        throw: raise ``SolverError`` (which holds the solution) unless everything asked for was done.
 
     Returns:
-        An ``Optimum`` with points; status ``"found"``, or that of ``best_known`` where this is proved. Compare with
-        ``best_known(K, d).margin``, which may be larger.
+        A ``Solution``. An interrupt (Ctrl-C) returns the best code so far, and says so in ``result``.
 
     Raises:
-        InputError: if K, d or starts is not a whole number in range.
+        InputError: unusable arguments. FileFormatError: a checkpoint that is damaged or of another search.
+        SolverError: with ``throw``, where the search was interrupted or out of time.
 
     Example:
-        >>> found = solve(7, 3, starts=2)
-        >>> round(found.max_cosine, 6)
-        0.210138
+        >>> solution = solve(SoftmaxCode(7, 3), starts=16)
+        >>> round(solution.value, 12), solution.result.name
+        (0.789861687269, 'POLISHED')
     """
-    check_size(K, d)
-    if not isinstance(starts, int) or starts < 1:
-        raise InputError(f"expected starts as a whole number >= 1, got {starts!r}")
-    known = best_known(K, d)
-    if known.status == "proved":
-        return known
-    with _one_thread():
-        codes = [_search(K, d, seed, start) for start in range(starts)]
-        best = min(codes, key=max_cosine)
-        if K * d <= _POLISHED:
-            best = _polish(best)
-        margin = one_vs_rest(best).margin
-    source = f"Found by the best of {starts} starts with seed {seed}; another search may do better."
-    return Optimum(K, d, margin, max_cosine(best), "found", "found", source, build=partial(torch.clone, best))
+    _check(problem, seed, starts, budget, workers)
+    if isinstance(problem, MaximumGramDeterminant):
+        return _closed_form(problem)
+    asked = starts or (32 if budget is None else _UNLIMITED)
+    begin = monotonic()
+    search = Search(_goal(problem), seed)
+    if checkpoint is not None and Path(checkpoint).exists():
+        _restore(search, Path(checkpoint))
+    workers = workers or (1 if problem.K * problem.d * min(asked, 64) <= _IN_PROCESS * 16 else os.cpu_count() or 1)
+    outcome = None
+    with _one_thread(), _mapping(workers) as map_:
+        try:
+            deadline = None if budget is None else begin + budget
+            rounds = search.run(asked, map_, deadline)
+            for _ in track(rounds, None if starts is None else -(-asked // BATCH), "searching", show=progress):
+                if checkpoint is not None:
+                    _save(search, Path(checkpoint))
+                if target is not None and not problem.better(target, _value(problem, search.best[0].value)):
+                    break
+            else:
+                outcome = Outcome.OUT_OF_TIME if starts is not None and search.done < starts else None
+        except KeyboardInterrupt:
+            if not search.best:
+                raise
+            outcome = Outcome.INTERRUPTED
+        points, stationary = _finish(problem, search.best)
+    return _report(problem, search, points, outcome, stationary, monotonic() - begin, throw)
+
+
+def _check(problem: Any, seed: Any, starts: Any, budget: Any, workers: Any) -> None:
+    if not isinstance(problem, Problem):
+        raise InputError(f"expected a problem such as SoftmaxCode(K, d), got {problem!r}")
+    for name, value, least in (("seed", seed, 0), ("starts", starts, 1), ("workers", workers, 1)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise InputError(f"expected {name} as a whole number >= {least}, got {value!r}")
+    if budget is not None and not (isinstance(budget, int | float) and 0 < budget < math.inf):
+        raise InputError(f"expected budget as a number of seconds above 0, got {budget!r}")
+
+
+def _goal(problem: Problem) -> Goal:
+    if isinstance(problem, MinimumEnergy):
+        return Goal(problem.K, problem.d, RIESZ if problem.s else LOGARITHMIC, float(problem.s))
+    return Goal(problem.K, problem.d, ABSOLUTE if problem.kind == "grassmannian" else SIGNED)
+
+
+def _value(problem: Problem, hard: float) -> float:
+    """The value of the problem at a code of that hard value: 1 - s is what its margin is at least."""
+    return 1 - hard if isinstance(problem, SoftmaxCode) else hard
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Two BLAS threads make such small problems many times slower."""
+    from threadpoolctl import threadpool_limits
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(threads)
 
 
-def _search(K: int, d: int, seed: int, start: int) -> Float[Tensor, "K d"]:
-    from scipy.optimize import minimize
+@contextmanager
+def _mapping(workers: int) -> Iterator[Callable[..., list[Any]]]:
+    """``map_(function, arguments)``, in this process or over several, with the results in order."""
+    if workers == 1:
+        yield lambda function, arguments: [function(*one) for one in arguments]
+        return
+    from joblib import Parallel, delayed, parallel_config
 
-    rng = np.random.default_rng([seed, start])
-    x = rng.standard_normal(K * d)
-    p = _GENTLE if start % 2 == 0 else _GENTLE * (_SHARP / _GENTLE) ** rng.random()
-    while p < _LAST * _FACTOR:
-        options = {"maxiter": _ITERATIONS, "maxcor": 20, "ftol": 1e-16, "gtol": 1e-12}
-        x = minimize(_smooth_maximum, x, (K, d, min(p, _LAST)), "L-BFGS-B", jac=True, options=options).x
-        p *= _FACTOR
-    return _normalized(torch.from_numpy(x.reshape(K, d)))
-
-
-def _smooth_maximum(x: Any, K: int, d: int, p: float) -> tuple[float, Any]:
-    """``f_p`` of the directions of the rows, and its gradient; the rows have any length."""
-    rows = torch.from_numpy(x).view(K, d)
-    norms = rows.norm(dim=1, keepdim=True)
-    U = rows / norms
-    G = (U @ U.T).fill_diagonal_(-torch.inf)
-    top = float(G.max())
-    weights = G.sub_(top).mul_(p).exp_()
-    total = float(weights.sum())
-    slope = weights @ U * (2 / total)
-    tangent = (slope - (slope * U).sum(dim=1, keepdim=True) * U) / norms
-    return top + math.log(total) / p, tangent.flatten().numpy()
+    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1), Parallel() as pool:
+        yield lambda function, arguments: list(pool(delayed(function)(*one) for one in arguments))
 
 
-def _polish(W: Float[Tensor, "K d"]) -> Float[Tensor, "K d"]:
-    """Make all contacts equal, ``<w_i, w_j> = t``, by least-norm Gauss-Newton steps, as long as the maximum falls."""
-    K, d = W.shape
-    G = (W @ W.T).fill_diagonal_(-1).triu(diagonal=1) - torch.ones(K, K, dtype=W.dtype).tril()
-    t = G.max()
-    i, j = (t - _CONTACT < G).nonzero(as_tuple=True)
-    for _ in range(10):
-        m = torch.arange(len(i))
-        J = torch.zeros(len(i) + K, K * d + 1, dtype=W.dtype)
-        place = torch.arange(K * d).view(K, d)
-        J[m[:, None], place[i]] = W[j]
-        J[m[:, None], place[j]] = W[i]
-        J[: len(i), -1] = -1
-        J[len(i) + torch.arange(K)[:, None], place] = W  # steps stay on the sphere
-        residual = torch.zeros(len(J), dtype=W.dtype)
-        residual[: len(i)] = t - (W[i] * W[j]).sum(dim=1)
-        step = torch.linalg.lstsq(J, residual[:, None], driver="gelsd").solution[:, 0]
-        new = _normalized(W + step[:-1].view(K, d))
-        new_t = torch.tensor(max_cosine(new), dtype=W.dtype)
-        if not new_t < t:
-            break
-        W, t = new, new_t
-    return W
+def _finish(problem: Problem, best: list[Candidate]) -> tuple[np.ndarray, bool]:
+    """The best candidate after the polish, and whether its optimality conditions hold."""
+    goal = _goal(problem)
+    if isinstance(problem, MinimumEnergy) or problem.K * (problem.d - 1) > UNKNOWNS:
+        return best[0].points, isinstance(problem, MinimumEnergy)
+    # A quick search has polished its candidates already.
+    ends = [Polished(candidate.points, np.empty((0, 2), int), np.empty(0), np.inf) for candidate in best[:2]]
+    if not is_quick(goal):
+        ends += [polish(candidate.points, goal.kind) for candidate in best[:2]]
+    end = min(ends, key=lambda end: goal.value(end.points))
+    return end.points, end.residual <= _STATIONARY
 
 
-def _normalized(rows: Float[Tensor, "K d"]) -> Float[Tensor, "K d"]:
-    return rows / rows.norm(dim=1, keepdim=True)
+def _report(
+    problem: Problem,
+    search: Search,
+    points: np.ndarray,
+    outcome: Outcome | None,
+    stationary: bool,
+    seconds: float,
+    throw: bool,
+) -> Solution:
+    W = torch.from_numpy(np.ascontiguousarray(points))
+    certificate = None
+    if problem.K <= _CERTIFIED_UP_TO and problem.kind in ("spherical", "softmax", "grassmannian"):
+        from .certificate import certify
+
+        certificate = certify(W, kind=problem.kind)
+    if certificate is not None and certificate.kkt_residual is not None:
+        stationary = certificate.kkt_residual <= _STATIONARY
+    if outcome is None:
+        outcome = Outcome.POLISHED if stationary else Outcome.FOUND
+    stats = {"seed": search.seed, "starts": search.done, "seconds": seconds, "values": dict(search.values)}
+    source = f"Found by search: the best of {search.done} starts with seed {search.seed}."
+    solution = Solution(problem, W, problem.value(W), outcome, source, stats, certificate)
+    if throw and not outcome.finished:
+        raise SolverError(outcome.value, solution)
+    return solution
+
+
+def _closed_form(problem: Problem) -> Solution:
+    K, d = problem.K, problem.d
+    points = simplex(K, d) if d >= K - 1 else tight_frame(K, d)
+    source = "Closed form: a unit-norm tight frame of zero sum."
+    return Solution(problem, points, problem.value(points), Outcome.PROVED, source)
+
+
+def _save(search: Search, path: Path) -> None:
+    tensors = {f"points{i}": torch.from_numpy(candidate.points) for i, candidate in enumerate(search.best)}
+    best = [[candidate.value, candidate.start] for candidate in search.best]
+    values = {str(start): value for start, value in search.values.items()}
+    metadata = {"goal": list(search.goal), "seed": search.seed, "done": search.done, "best": best, "values": values}
+    save_tensors(path, tensors, schema=SCHEMA, metadata=metadata)
+
+
+def _restore(search: Search, path: Path) -> None:
+    tensors, rest = load_tensors(path, schema=SCHEMA)
+    try:
+        asked, held = [list(search.goal), search.seed], [rest["goal"], rest["seed"]]
+        if asked != held:
+            raise FileFormatError(path, f"it holds another search: expected (K, d, ...) and seed {asked}, got {held}")
+        search.best = [
+            Candidate(value, start, tensors[f"points{i}"].numpy()) for i, (value, start) in enumerate(rest["best"])
+        ]
+        search.done = int(rest["done"])
+        search.values = {int(start): value for start, value in rest["values"].items()}
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(path, f"its contents do not fit together ({error})") from None

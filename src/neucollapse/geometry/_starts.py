@@ -1,0 +1,80 @@
+"""Where searches begin: random points, points with a symmetry, and a good code with a few points moved.
+
+Good codes often have symmetries that random starts find late or never; descent keeps those of its start.
+"""
+
+import numpy as np
+
+from ._descent import ABSOLUTE
+
+
+def fresh(K: int, d: int, kind: int, rng: np.random.Generator, place: int) -> np.ndarray:
+    """Start number ``place`` (K, d): every other one random, the rest antipodal, cyclic or harmonic in turn."""
+    makers = [_random, _antipodal, _random, _cyclic, _random, _harmonic]
+    maker = makers[place % len(makers)]
+    U = maker(K, d, rng) if not (maker is _antipodal and (K % 2 or kind == ABSOLUTE)) else _random(K, d, rng)
+    U = U + 1e-6 * rng.standard_normal(U.shape)  # no two points coincide, and no saddle is met exactly
+    return U / np.linalg.norm(U, axis=1)[:, None]
+
+
+def hop(U: np.ndarray, kind: int, rng: np.random.Generator) -> np.ndarray:
+    """The code with one to three points moved to the deepest holes: the most crowded, or any."""
+    K, d = U.shape
+    V = U.copy()
+    moved = rng.integers(1, 4)
+    for _ in range(min(moved, K - 1)):
+        C = V @ V.T
+        C = np.abs(C) if kind == ABSOLUTE else C
+        np.fill_diagonal(C, -1)
+        crowded = (C > C.max() - 1e-2).sum(axis=1) + rng.random(K)
+        at = int(crowded.argmax() if rng.random() < 0.5 else rng.integers(K))
+        rest = np.delete(V, at, axis=0)
+        probes = rng.standard_normal((2000, d))
+        probes /= np.linalg.norm(probes, axis=1)[:, None]
+        near = probes @ rest.T
+        near = np.abs(near) if kind == ABSOLUTE else near
+        holes = np.argsort(near.max(axis=1))[:3]
+        V[at] = probes[rng.choice(holes)]
+    V += 0.02 * rng.standard_normal(V.shape) * (rng.random() < 0.3)
+    return V / np.linalg.norm(V, axis=1)[:, None]
+
+
+def _random(K, d, rng):
+    return rng.standard_normal((K, d))
+
+
+def _antipodal(K, d, rng):
+    half = rng.standard_normal((K // 2, d))
+    return np.concatenate([half, -half])
+
+
+def _cyclic(K, d, rng):
+    """Orbits of random points under a rotation of small order; points on its axis, if any, make up the number."""
+    orders = [m for m in range(2, min(K, 12) + 1) if K % m <= 2 and K >= m]
+    m = int(rng.choice(orders)) if orders else 1
+    rotation = np.eye(d)
+    for plane in range(d // 2):
+        turn = 2 * np.pi * rng.integers(0 if plane else 1, m) / m
+        c, s = np.cos(turn), np.sin(turn)
+        rotation[2 * plane : 2 * plane + 2, 2 * plane : 2 * plane + 2] = [[c, -s], [s, c]]
+    if d % 2 and m % 2 == 0 and rng.random() < 0.5:
+        rotation[-1, -1] = -1
+    points = rng.standard_normal((K // m, d))
+    orbits = [points]
+    for _ in range(m - 1):
+        orbits.append(orbits[-1] @ rotation.T)
+    return np.concatenate([*orbits, rng.standard_normal((K - m * (K // m), d))])
+
+
+def _harmonic(K, d, rng):
+    """An orbit of a cyclic group of order K under a random choice of frequencies: a harmonic frame."""
+    frequencies = rng.permutation(np.arange(1, (K + 1) // 2))[: d // 2]
+    if len(frequencies) < d // 2:
+        return rng.standard_normal((K, d))
+    angle = 2 * np.pi * np.arange(K)[:, None] * frequencies / K
+    columns = [np.cos(angle), np.sin(angle)]
+    if d % 2:
+        columns.append(
+            np.where(np.arange(K) % 2 == 0, 1, -1)[:, None] / np.sqrt(2) if K % 2 == 0 else np.full((K, 1), 0.5**0.5)
+        )
+    return np.concatenate(columns, axis=1)

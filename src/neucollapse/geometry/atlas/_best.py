@@ -1,0 +1,246 @@
+"""``best_code``: the best code to be had for (K, d), from whichever way is best; and the smallest d for a margin."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ..._errors import InputError
+from .._cosines import coherence, max_cosine
+from .._energy import best_known_energy, mean_energy
+from .._frames import simplex
+from .._hull import one_vs_rest
+from .._rows import check_size
+from .._solution import Outcome, Solution
+from .._solve import solve
+from .._tight import orthonormal
+from ..bounds import best_bound, margin_gamma
+from ..constructions import CATALOGUE, candidates, pad
+from ..problems import PROBLEMS, MaximumGramDeterminant, MinimumEnergy, Problem
+from ._entries import Atlas
+from ._known import best_known, closed_form, shipped
+from ._table import records
+
+_SOLVED_UP_TO = 5000  # K d
+_CERTIFIED_UP_TO = 1000  # points
+_MEASURED_UP_TO = 3_000  # points; a larger construction is taken at its proved maximal cosine
+_MARGINS_UP_TO = 2000
+_SAME = 1e-12
+
+
+class _Found(NamedTuple):
+    points: Tensor
+    source: str
+    value: float
+    max_cosine: float  # settles ties
+    result: Outcome
+
+
+def best_code(
+    K: int,
+    d: int,
+    kind: str = "softmax",
+    *,
+    s: float | int = 1.0,
+    budget: float | int = 60.0,
+    seed: int = 0,
+    atlas: str | Path | Atlas | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Solution:
+    """The best code to be had: of closed forms, constructions and parts of them, the atlas, and a search.
+
+    Where an optimum is proved it is returned at once. Else every way is tried and the best kept, so the result is never
+    worse than any one of them; ``source`` says which it was. The search runs for K d <= 5,000 only.
+
+    Args:
+        K: number of points (classes); d: dimension.
+        kind: ``"softmax"`` (largest margin, ties by the smaller maximal cosine), ``"spherical"`` (smallest maximal cosine),
+            ``"grassmannian"`` (smallest coherence), ``"energy"`` (least mean Riesz energy of exponent ``s``) or
+            ``"determinant"``.
+        s: exponent of the energy.
+        budget: seconds for the search; 0 for none.
+        seed: of the search.
+        atlas: a file of your own codes, beside the shipped ones.
+        workers: processes of the search, by default one a core.
+        progress: show a bar on standard error while searching.
+
+    Returns:
+        A ``Solution``. For K > 2,000 a softmax value is the lower bound 1 - max cosine of the margin; for K > 1,000 there
+        is no certificate.
+
+    Raises:
+        InputError: a size, kind or budget out of range, or nothing to start from: K d > 5,000 where no code is known.
+
+    Example:
+        >>> [best_code(*size, budget=0).source.split(":")[0] for size in ((10, 9), (24, 4), (9, 3))]
+        ['Simplex', 'Construction', 'Best known code']
+    """
+    check_size(K, d)
+    if kind not in PROBLEMS:
+        raise InputError(f"expected a kind of code among {', '.join(PROBLEMS)}, got {kind!r}")
+    if not (isinstance(budget, int | float) and 0 <= budget < math.inf):
+        raise InputError(f"expected budget as seconds, 0 or more, got {budget!r}")
+    problem = MinimumEnergy(K, d, s) if kind == "energy" else PROBLEMS[kind](K, d)
+    if isinstance(problem, MaximumGramDeterminant):
+        return solve(problem)
+    ready = list(_ready_made(problem, _opened(atlas)))
+    best = _best(problem, ready)
+    if best is not None and _is_proved(problem, best):
+        return _solution(problem, best._replace(result=Outcome.PROVED))
+    if budget and K * d <= _SOLVED_UP_TO:
+        found = solve(problem, budget=budget, seed=seed, workers=workers, progress=progress)
+        searched = _Found(found.points, found.source, found.value, max_cosine(found.points), found.result)
+        best = _best(problem, [*ready, searched])
+        if best is searched:
+            return found
+    if best is None:
+        raise InputError(
+            f"no code of {K} points in {d} dimensions is known, and a search is for K d <= {_SOLVED_UP_TO:,} and a "
+            f"budget above 0 only, got K d = {K * d:,} and budget = {budget}. Try a larger d, or solve() with patience"
+        )
+    return _solution(problem, best)
+
+
+def _opened(atlas: str | Path | Atlas | None) -> list[Atlas]:
+    if atlas is None:
+        return [shipped()]
+    return [shipped(), atlas if isinstance(atlas, Atlas) else Atlas.load(atlas)]
+
+
+def _ready_made(problem: Problem, atlases: list[Atlas]) -> Iterator[_Found]:
+    K, d = problem.K, problem.d
+    lines = problem.kind == "grassmannian"
+    if lines and d >= K:
+        yield _found(problem, orthonormal(K, d), "Orthonormal rows: coherence 0.")
+        return
+    closed = closed_form(K, d)
+    if closed is not None and not lines and closed.points is not None:
+        yield _found(problem, closed.points, closed.source)
+        return
+    if lines and d == K - 1:
+        yield _found(problem, simplex(K, d), "Simplex: it meets Welch's bound.")
+    for c in candidates(K, d, "lines" if lines else "code")[:2]:
+        exact = (c.K, c.d) == (K, d)
+        source = (
+            f"{'Construction' if exact else 'Part of a construction'}: {c.name} ({c.K} points in {c.d} dimensions)."
+        )
+        yield _found(problem, pad(c.build(K), d), source, c.max_cosine)
+    for atlas in atlases:
+        holding = sorted(atlas.containing(K, d, "lines" if lines else "code"), key=lambda entry: entry.max_cosine)
+        exact = [entry for entry in holding if (entry.K, entry.d) == (K, d)]
+        for entry in [*exact, *holding[:1]]:
+            whole = (entry.K, entry.d) == (K, d)
+            words = "Best known code" if whole else f"Part of the code of {entry.K} points in {entry.d} dimensions"
+            yield _found(problem, pad(entry.points[:K], d), f"{words}: {entry.source}.")
+
+
+def _found(problem: Problem, points: Tensor, source: str, at_most: float | None = None) -> _Found:
+    """A code with its value; ``at_most`` is its proved maximal cosine, taken where measuring would be long."""
+    lines = problem.kind == "grassmannian"
+    if at_most is not None and problem.K > _MEASURED_UP_TO:
+        s = at_most
+    else:
+        s = coherence(points) if lines else max_cosine(points)
+    if problem.kind == "energy":
+        value = mean_energy(points, problem.s)  # type: ignore[attr-defined]
+    elif problem.kind == "softmax":
+        value = one_vs_rest(points).margin if problem.K <= _MARGINS_UP_TO else 1 - s
+    else:
+        value = s
+    return _Found(points, source, value, s, Outcome.FOUND)
+
+
+def _best(problem: Problem, found: list[_Found]) -> _Found | None:
+    if not found:
+        return None
+    sign = -1 if problem.maximise else 1
+    top = min(sign * one.value for one in found)
+    tied = [one for one in found if sign * one.value <= top + _SAME]
+    return min(
+        tied, key=lambda one: round(one.max_cosine, 12)
+    )  # of equals the first: what is known goes before a search
+
+
+def _is_proved(problem: Problem, best: _Found) -> bool:
+    K, d = problem.K, problem.d
+    if problem.kind == "energy":
+        known = best_known_energy(K, d, problem.s)  # type: ignore[attr-defined]
+        return known.status == "proved" and known.value is not None and best.value <= known.value * (1 + _SAME)
+    if problem.kind == "softmax":
+        closed = closed_form(K, d)
+        return closed is not None and best.value >= closed.margin - _SAME
+    record = records().get((K, d))
+    if problem.kind == "spherical" and record is not None and record.proved and best.value <= record.max_cosine + 1e-14:
+        return True
+    return best.value <= best_bound(K, d, problem.kind).value + 1e-13
+
+
+def _solution(problem: Problem, best: _Found) -> Solution:
+    from ..certificate import certify
+
+    certificate = None
+    if problem.kind != "energy" and problem.K <= _CERTIFIED_UP_TO:
+        certificate = certify(best.points, kind=problem.kind)
+        residual = certificate.kkt_residual
+        if best.result is Outcome.FOUND and residual is not None and residual <= _SAME:
+            best = best._replace(result=Outcome.POLISHED)
+    return Solution(problem, best.points, best.value, best.result, best.source, {}, certificate)
+
+
+class RequiredDim(NamedTuple):
+    """The smallest dimension of a code known to have a margin, and a dimension below which none can.
+
+    Attributes:
+        d: where a known code reaches the margin.
+        margin: what it reaches there, at least.
+        source: which code it is.
+        at_least: no code of so many points in fewer dimensions reaches the margin (proved).
+    """
+
+    d: int
+    margin: float
+    source: str
+    at_least: int
+
+
+def required_dim(K: int, margin: float | int) -> RequiredDim:
+    """The smallest dimension in which K points are known to have a margin, and a bound below it.
+
+    Looked up, never solved for: a search may do with fewer dimensions, not with fewer than ``at_least``.
+
+    Args:
+        K: number of points (classes).
+        margin: the one-vs-rest margin asked for, in (0, K/(K-1)].
+
+    Raises:
+        InputError: if K < 2, or no code of K points has such a margin in any dimension.
+
+    Example:
+        >>> [required_dim(1000, margin).d for margin in (1.001, 1.0, 0.9)]
+        [999, 500, 256]
+        >>> required_dim(1000, 0.9).at_least
+        4
+    """
+    check_size(K, 1)
+    if not 0 < margin <= K / (K - 1) + _SAME:
+        raise InputError(f"expected a margin in (0, {K / (K - 1):.6g}], the largest of {K} points, got {margin!r}")
+    dims = {2, math.ceil(K / 2), K - 1}
+    dims |= {c.d for c in CATALOGUE if c.kind == "code" and c.K >= K}
+    dims |= {entry.d for entry in shipped() if entry.K >= K} | {d for number, d in records() if number >= K}
+    for d in sorted(d for d in dims if 1 <= d <= K - 1):
+        known = best_known(K, d)
+        if known.status != "bound" and known.margin >= margin - _SAME:
+            return RequiredDim(d, known.margin, known.source, _no_fewer(K, margin, d))
+    raise AssertionError("a simplex has the largest margin")
+
+
+def _no_fewer(K: int, margin: float, known: int) -> int:
+    if margin > 1 + _SAME:
+        return K - 1
+    for d in range(2, known):
+        if K <= 2 * d or best_bound(K, d, "softmax").value >= margin or margin_gamma(K, d)[1] >= margin:
+            return d
+    return known

@@ -1,0 +1,146 @@
+"""``best_known``: the best margin and maximal cosine known for K points in d dimensions, looked up and never solved for."""
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from importlib.resources import as_file, files
+
+import torch
+from torch import Tensor
+
+from ..._types import Float
+from .._frames import orthoplex, polygon, simplex
+from .._optimum import Optimum
+from .._rows import check_size
+from ..constructions import candidates, pad
+from ._entries import Atlas, Entry
+from ._table import records
+
+_SAME = 1e-9  # values on record are printed to ten digits or more
+
+
+def best_known(K: int, d: int) -> Optimum:
+    """The best margin and maximal cosine known for K unit vectors in d dimensions. A look-up: it never solves anything.
+
+    ========================  ==================  =====================  ==============================================
+    sizes                     margin              maximal cosine         status
+    ========================  ==================  =====================  ==============================================
+    K <= d+1                  K/(K-1)             -1/(K-1)               proved (Rankin): the simplex
+    d = 2                     1 - cos(2 pi / K)   cos(2 pi / K)          proved: the polygon
+    d+2 <= K <= 2d            1                   0                      proved (Rankin, Radon): a family of codes
+    a code of that size       its own             its own                record; the maximal cosine often proved
+    part of a larger code     at least its        at most its            found
+    neither                   1                   0                      bound, not reached: ``best_code`` finds a code
+    ========================  ==================  =====================  ==============================================
+
+    Codes are those of the shipped atlas, the values on record and the constructions. K points of a larger code, in fewer
+    dimensions or as many, are as far apart as the whole: a lower limit on what is possible, which a search for that
+    size may well beat.
+
+    Raises:
+        InputError: if K < 2 or d < 1.
+
+    References:
+        Jiang et al., arXiv 2310.05351 (K <= 2d and d = 2); "Neural collapse in the orthoplex regime", arXiv 2603.20587
+        (the family); H. Cohn's table of spherical codes and Lai et al. 2023 (d = 3).
+
+    Example:
+        >>> best = best_known(10, 3)
+        >>> round(best.margin, 6), best.status
+        (0.595606, 'record')
+        >>> best_known(10, 9).points.shape
+        torch.Size([10, 9])
+        >>> best_known(10_000, 512).source
+        'Part of a construction: Gold m=9 (262143 points in 511 dimensions).'
+    """
+    check_size(K, d)
+    closed = closed_form(K, d)
+    if closed is not None:
+        return closed
+    known = [*_of_that_size(K, d), *_parts(K, d)]
+    if known:
+        top = max(optimum.margin for optimum in known)
+        tied = [optimum for optimum in known if optimum.margin > top - _SAME]
+        # One with coordinates where the numbers agree, and of that size rather than part of a larger one.
+        return min(tied, key=lambda optimum: (optimum.status != "record", optimum.build is None, optimum.max_cosine))
+    source = "No code is on record here; for K >= d+2 no margin exceeds 1 (Radon) and no maximal cosine is below 0 (Rankin 1955)."
+    return Optimum(K, d, 1.0, 0.0, "bound", "bound", source)
+
+
+def closed_form(K: int, d: int) -> Optimum | None:
+    """The optimum where it is proved by a formula: K <= 2d, d = 1 and d = 2."""
+    if d >= K - 1:
+        build = partial(simplex, K, d)
+        return _proved(K, d, K / (K - 1), -1 / (K - 1), "Simplex: the best for K <= d+1 (Rankin 1955).", build)
+    if d == 1:
+        two_ends = "On a line only two unit vectors differ, so with K > 2 some coincide."
+        return _proved(K, d, 0.0, 1.0, two_ends, partial(_two_ends, K))
+    if d == 2:
+        points = polygon(K)
+        chord = float((points[1] - points[0]).norm())
+        source = "Regular polygon: the best in the plane (arXiv 2310.05351)."
+        return _proved(K, d, chord**2 / 2, 1 - chord**2 / 2, source, partial(polygon, K))
+    if 2 * d >= K:
+        source = (
+            "For d+2 <= K <= 2d the best margin is exactly 1 (Rankin 1955, arXiv 2310.05351), reached by a family of "
+            "codes (arXiv 2603.20587); the points are one member, of the cross-polytope."
+        )
+        return _proved(K, d, 1.0, 0.0, source, partial(orthoplex, K, d), family=True)
+    return None
+
+
+@cache
+def shipped() -> Atlas:
+    """The atlas that comes with the package; a test verifies it, so reading it does not."""
+    with as_file(files("neucollapse.geometry.atlas").joinpath("codes.safetensors")) as path:
+        return Atlas.load(path, verify=False)
+
+
+def _of_that_size(K: int, d: int) -> Iterator[Optimum]:
+    record = records().get((K, d))
+    if record is not None:
+        status = "proved" if record.proved else "record"
+        source = f"Best known code: {record.source}."
+        exact = next((c for c in candidates(K, d) if (c.K, c.d) == (K, d)), None)
+        build = exact.build if exact is not None and exact.max_cosine <= record.max_cosine + _SAME else None
+        yield Optimum(K, d, record.margin, record.max_cosine, "record", status, source, build=build)
+    entry = shipped().get(K, d)
+    if entry is not None:
+        proved = record is not None and record.proved and entry.max_cosine <= record.max_cosine + _SAME
+        status = "proved" if proved else "record"
+        source = record.source if record is not None and entry.margin < record.margin + _SAME else entry.source
+        source = f"Best known code: {source}."
+        yield Optimum(K, d, entry.margin, entry.max_cosine, "record", status, source, build=entry.points.clone)
+
+
+def _parts(K: int, d: int) -> Iterator[Optimum]:
+    for c in candidates(K, d)[:1]:
+        whole = f"{c.name} ({c.K} points in {c.d} dimensions)"
+        exact = (c.K, c.d) == (K, d)
+        source = f"Construction: {whole}." if exact else f"Part of a construction: {whole}."
+        status = "record" if exact else "found"
+        build = partial(_part_of_construction, c, K, d)
+        yield Optimum(K, d, 1 - c.max_cosine, c.max_cosine, status, status, source, build=build)
+    entries = [entry for entry in shipped().containing(K, d) if (entry.K, entry.d) != (K, d)]
+    if entries:
+        best = max(entries, key=lambda entry: entry.margin)
+        source = f"Part of the best known code of {best.K} points in {best.d} dimensions: {best.source}."
+        build = partial(_part_of_entry, best, K, d)
+        yield Optimum(K, d, best.margin, best.max_cosine, "found", "found", source, build=build)
+
+
+def _part_of_construction(construction, K: int, d: int) -> Float[Tensor, "K d"]:
+    return pad(construction.build(K), d)
+
+
+def _part_of_entry(entry: Entry, K: int, d: int) -> Float[Tensor, "K d"]:
+    return pad(entry.points[:K], d)
+
+
+def _proved(
+    K: int, d: int, margin: float, s: float, source: str, build: Callable[[], Tensor], family: bool = False
+) -> Optimum:
+    return Optimum(K, d, margin, s, "proved", "proved", source, family, build)
+
+
+def _two_ends(K: int) -> Float[Tensor, "K 1"]:
+    return 1 - 2.0 * (torch.arange(K, dtype=torch.float64) % 2)[:, None]

@@ -1,0 +1,132 @@
+"""Codes and lines from strongly regular graphs: points whose cosines are a function of adjacency.
+
+The projector onto an eigenspace of the adjacency matrix is the Gram matrix of the points, up to scale; its entries are rational
+and known in advance, so no eigenvector is ever computed.
+"""
+
+import numpy as np
+from torch import Tensor
+
+from ..._errors import InputError
+from ..._types import Float
+from ._exact import check_whole, from_gram
+from ._galois import GaloisField, galois_field
+from ._leech import golay_words
+
+
+def higman_sims() -> Float[Tensor, "100 22"]:
+    """The 100 points of the Higman-Sims graph in d = 22, maximal cosine 1/11.
+
+    Points: a root, the 22 other points of the Steiner system S(3, 6, 22), and its 77 blocks. The root meets the 22, a point
+    the blocks through it, a block the blocks disjoint from it. The eigenvalue -8 has multiplicity 22: neighbours are at
+    cosine -8/22, others at 7/77.
+    """
+    words = golay_words()
+    blocks = words[(words.sum(axis=1) == 8) & (words[:, :2] == 1).all(axis=1)][:, 2:].astype(np.int64)
+    adjacency = np.zeros((100, 100), dtype=bool)
+    adjacency[0, 1:23] = True
+    adjacency[1:23, 23:] = blocks.T == 1
+    adjacency[23:, 23:] = blocks @ blocks.T == 0
+    gram = np.where(adjacency | adjacency.T, -4 / 11, 1 / 11)
+    np.fill_diagonal(gram, 1)
+    return from_gram(lambda i: gram[i], 100, 22)
+
+
+def isotropic(q: int) -> Float[Tensor, "K d"]:
+    """The (q+1)(q^3+1) points of an elliptic quadric over q elements, in d = q(q^2-q+1): maximal cosine 1/q^2.
+
+    The best code of its size for every prime power q (Cameron, Goethals and Seidel 1978; Levenshtein): 27 points in d = 6
+    (Schlaefli), 112 in 21, 325 in 52, 756 in 105, 2752 in 301, 4617 in 456, 7300 in 657. The singular points of the quadratic
+    form x0 x1 + x2 x3 + f(x4, x5), f irreducible, are a generalised quadrangle of order (q, q^2): its collinearity graph has
+    the eigenvalue -q^2-1 with multiplicity d, so that collinear points are at cosine -1/q, others at 1/q^2.
+
+    Raises:
+        InputError: if q is not a prime power.
+
+    Example:
+        >>> isotropic(2).shape, isotropic(3).shape
+        (torch.Size([27, 6]), torch.Size([112, 21]))
+    """
+    field = galois_field(check_whole(q, "q (size of the field)", 2))
+    a, b = _irreducible(field)
+    points = _projective_points(field, 6)
+    x = points.T
+    last = [
+        field.power(x[4], 2),
+        field.multiply(a, field.multiply(x[4], x[5])),
+        field.multiply(b, field.power(x[5], 2)),
+    ]
+    form = field.add(field.multiply(x[0], x[1]), field.multiply(x[2], x[3]), *last)
+    x = x[:, form == 0]
+    # the polar form B(x, y) = Q(x+y) - Q(x) - Q(y) pairs y with these coordinates of x
+    twice_b = field.add(b, b)
+    polar = [
+        x[1], x[0], x[3], x[2],
+        field.add(x[4], x[4], field.multiply(a, x[5])),
+        field.add(field.multiply(a, x[4]), field.multiply(twice_b, x[5])),
+    ]  # fmt: skip
+
+    def column(i: int) -> np.ndarray:
+        product = field.add(*(field.multiply(u, y) for u, y in zip(polar, x[:, i : i + 1], strict=True)))
+        cosine = np.where(product == 0, -1 / q, 1 / q**2)
+        cosine[i] = 1
+        return cosine
+
+    return from_gram(column, x.shape[1], q * (q * q - q + 1))
+
+
+def paley_lines(q: int) -> Float[Tensor, "K d"]:
+    """q+1 equiangular lines in d = (q+1)/2, for a prime power q = 1 mod 4: coherence 1/sqrt(q), Welch's bound.
+
+    From the Paley conference matrix, 1 where a difference in the field is a square and -1 where not (Paley 1933; Lemmens
+    and Seidel 1973): 6 lines in d = 3 (the icosahedron's), 10 in 5, 14 in 7, 18 in 9, 26 in 13, 30 in 15.
+
+    Raises:
+        InputError: if q is not a prime power, or not 1 mod 4.
+
+    Example:
+        >>> from neucollapse.geometry import coherence
+        >>> round(1 / coherence(paley_lines(5)) ** 2, 12)
+        5.0
+    """
+    if check_whole(q, "q (size of the field)", 2) % 4 != 1:
+        raise InputError(f"expected q = 1 mod 4, where -1 is a square, got q = {q}")
+    field = galois_field(q)
+    square = 1 - 2 * (field.logarithms % 2)
+    square[0] = 0
+    conference = np.ones((q + 1, q + 1))
+    conference[0, 0] = 0
+    elements = np.arange(q)
+    conference[1:, 1:] = square[field.subtract(elements[:, None], elements)]
+    gram = np.eye(q + 1) + conference / q**0.5
+    return from_gram(lambda i: gram[i], q + 1, (q + 1) // 2)
+
+
+def latin_square_lines() -> Float[Tensor, "36 15"]:
+    """36 equiangular lines in d = 15 of coherence 1/5, the most there can be: Welch's bound.
+
+    The cells of the addition table of the integers mod 6, joined where they share row, column or entry: a strongly regular
+    graph A whose Seidel matrix J - I - 2A has the eigenvalue -7 with multiplicity 15, and 5 with multiplicity 21.
+    """
+    cell = np.arange(36)
+    labels = np.stack([cell // 6, cell % 6, (cell // 6 + cell % 6) % 6])
+    adjacent = (labels[:, :, None] == labels[:, None, :]).any(axis=0)
+    gram = np.where(adjacent, 1 / 5, -1 / 5)
+    np.fill_diagonal(gram, 1)
+    return from_gram(lambda i: gram[i], 36, 15)
+
+
+def _irreducible(field: GaloisField) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients a, b of a polynomial t^2 + a t + b without roots in the field, as arrays of one element."""
+    t = np.arange(field.q)
+    a = np.ones(1, dtype=np.int64)  # in every field: t^2 + t takes values twice, so that it misses some
+    values = field.add(field.power(t, 2), field.multiply(a, t))
+    b = next(b for b in np.split(t, field.q) if field.add(values, b).all())
+    return a, b
+
+
+def _projective_points(field: GaloisField, n: int) -> np.ndarray:
+    """One vector of each line through 0 in n dimensions: the one whose first nonzero coordinate is 1."""
+    q = field.q
+    blocks = [np.arange(q**k) + q**k for k in range(n)]
+    return np.concatenate(blocks)[:, None] // q ** np.arange(n - 1, -1, -1) % q

@@ -1,0 +1,168 @@
+"""The atlas and what is made of it: numbers that are recomputed, nothing worse than any way there is, files that tell."""
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from neucollapse import FileFormatError, InputError
+from neucollapse.geometry import (
+    Atlas,
+    Entry,
+    GrassmannianFrame,
+    MinimumEnergy,
+    Outcome,
+    SoftmaxCode,
+    SphericalCode,
+    best_code,
+    best_known,
+    best_known_energy,
+    coherence,
+    max_cosine,
+    one_vs_rest,
+    required_dim,
+    solve,
+)
+from neucollapse.geometry.atlas._known import shipped
+from neucollapse.geometry.bounds import best_bound
+from neucollapse.geometry.constructions import candidates, pad
+
+
+def test_the_shipped_atlas_tells_the_truth():
+    atlas = shipped()
+    assert {(entry.K, entry.d) for entry in atlas if entry.kind == "code"} >= {
+        (K, d) for d in range(3, 9) for K in range(2 * d + 1, 41)
+    }
+    for entry in atlas:
+        torch.testing.assert_close(
+            entry.points.norm(dim=1), torch.ones(entry.K, dtype=torch.float64), rtol=0, atol=1e-14
+        )
+        if entry.kind == "code":
+            assert max_cosine(entry.points) == pytest.approx(entry.max_cosine, abs=1e-14)
+            assert one_vs_rest(entry.points).margin == pytest.approx(entry.margin, abs=1e-11)
+            assert entry.margin >= 1 - entry.max_cosine - 1e-12
+            assert entry.max_cosine >= best_bound(entry.K, entry.d).value - 1e-9
+
+
+def test_margins_of_the_shipped_codes_are_those_of_their_cosines():
+    # The issue's line: rho and 1 - s agree on every polished spherical code. The largest codes are polished elsewhere.
+    worst = {(e.K, e.d): abs(e.margin - (1 - e.max_cosine)) for e in shipped() if e.kind == "code"}
+    assert max(worst.values()) <= 1e-10, max(worst, key=worst.get)
+
+
+@pytest.mark.parametrize(
+    ("K", "d", "kind"),
+    [
+        (10, 9, "softmax"), (9, 6, "softmax"), (24, 4, "softmax"), (20, 4, "softmax"), (50, 5, "spherical"),
+        (16, 6, "grassmannian"), (36, 15, "grassmannian"), (12, 3, "energy"), (9, 4, "determinant"),
+    ],
+)  # fmt: skip
+def test_never_worse_than_any_way(K, d, kind):
+    code = best_code(K, d, kind, budget=1.0, workers=1, progress=False)
+    assert code.points.shape == (K, d)
+    assert code.value == pytest.approx(code.problem.value(code.points), abs=1e-12)
+    assert code.source
+    ways = [pad(c.build(K), d) for c in candidates(K, d, "lines" if kind == "grassmannian" else "code")]
+    ways += [pad(e.points[:K], d) for e in shipped().containing(K, d)]
+    if best_known(K, d).points is not None:
+        ways.append(best_known(K, d).points)
+    for points in ways:
+        value = code.problem.value(points)
+        assert not code.problem.better(value, code.value) or value == pytest.approx(code.value, abs=1e-11)
+    searched = solve(code.problem, starts=16, workers=1)
+    assert not code.problem.better(searched.value, code.value) or searched.value == pytest.approx(code.value, abs=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("K", "d", "kind", "value"),
+    [
+        (10, 9, "softmax", 10 / 9),
+        (7, 2, "spherical", math.cos(2 * math.pi / 7)),
+        (1000, 512, "softmax", 1.0),
+        (240, 8, "spherical", 0.5),
+        (5, 8, "grassmannian", 0.0),
+        (28, 7, "grassmannian", 1 / 3),
+        (120, 4, "energy", None),
+    ],
+)
+def test_what_is_proved_is_said_to_be_and_not_searched(K, d, kind, value, monkeypatch):
+    monkeypatch.setattr("neucollapse.geometry.atlas._best.solve", None)
+    code = best_code(K, d, kind)
+    assert code.result is Outcome.PROVED
+    value = best_known_energy(K, d, 1).value if value is None else value
+    assert code.value == pytest.approx(value, abs=1e-12)
+
+
+def test_large_heads_by_construction():
+    assert best_code(10_000, 512, budget=0).value >= 0.939
+    head = best_code(66_048, 256, budget=0)
+    assert head.points.shape == (66_048, 256)
+    assert head.value == 1 - 1 / 16
+    rows = torch.randperm(66_048, generator=torch.Generator().manual_seed(0))[:64]
+    gram = head.points[rows] @ head.points.T
+    gram[torch.arange(64), rows] = -1
+    assert float(gram.max()) <= 1 / 16 + 1e-14
+
+
+def test_required_dim():
+    for K, margin in ((10, 10 / 9), (10, 1.0), (10, 0.5), (1000, 1.0), (1000, 0.85), (100_000, 0.9)):
+        needed = required_dim(K, margin)
+        assert needed.margin >= margin - 1e-12
+        assert needed.at_least <= needed.d
+        assert best_known(K, needed.d).margin == needed.margin
+    assert required_dim(10, 10 / 9).at_least == 9
+    assert required_dim(10, 1.0).d == 5
+    for margin in (0, -1, 1.2, math.nan):
+        with pytest.raises(InputError):
+            required_dim(10, margin)
+
+
+def test_your_own_atlas(tmp_path):
+    mine = Atlas()
+    poor = solve(SphericalCode(50, 5), starts=16, workers=1)
+    assert mine.add(Entry.of(poor, "mine"))
+    mine.save(tmp_path / "mine.safetensors")
+    again = Atlas.load(tmp_path / "mine.safetensors")
+    torch.testing.assert_close(again.get(50, 5).points, poor.points, rtol=0, atol=1e-15)
+    code = best_code(50, 5, budget=0, atlas=tmp_path / "mine.safetensors")
+    assert code.value >= poor.certificate.margin - 1e-12
+    assert "mine" in code.source
+    lines = Entry.of(solve(GrassmannianFrame(6, 3), starts=16), "lines")
+    assert (lines.kind, mine.add(lines)) == ("lines", True)
+    assert lines.max_cosine == pytest.approx(coherence(lines.points), abs=1e-15)
+
+
+def test_an_atlas_that_lies_is_refused(tmp_path):
+    atlas = Atlas()
+    entry = Entry.of(solve(SoftmaxCode(7, 3), starts=16), "mine")
+    atlas.add(Entry(entry.K, entry.d, "code", entry.max_cosine, entry.margin + 1e-6, "a boast", entry.points))
+    atlas.save(tmp_path / "a.safetensors")
+    with pytest.raises(FileFormatError, match="claims margin"):
+        Atlas.load(tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes()[:-1])
+    with pytest.raises(FileFormatError):
+        Atlas.load(tmp_path / "a.safetensors")
+    save_file({"weight": torch.eye(3)}, tmp_path / "b.safetensors")
+    with pytest.raises(FileFormatError):
+        best_code(50, 5, atlas=tmp_path / "b.safetensors")
+    assert set(load_file(tmp_path / "b.safetensors")) == {"weight"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((1, 3), "K"), ((4, 0), "d"), ((10, 3, "tammes"), "kind"), ((6000, 5), "no code of 6000 points"),
+    ],
+)  # fmt: skip
+def test_refuses(arguments, words):
+    with pytest.raises(InputError, match=words):
+        best_code(*arguments)
+
+
+@pytest.mark.parametrize("budget", [-1, math.inf, math.nan])
+def test_refuses_budgets(budget):
+    with pytest.raises(InputError, match="budget"):
+        best_code(10, 3, budget=budget)
+    with pytest.raises(InputError):
+        MinimumEnergy(5, 3, math.inf)
