@@ -223,7 +223,8 @@ def test_bounds_on_margins():
             assert upper == pytest.approx(2 * (2 * whole / math.gamma(d / 2)) ** (1 / (d - 1)))
         assert lower <= best_known(K, d).margin
     assert best_bound(100, 3, "softmax").name == "packing"
-    assert best_bound(100, 10, "softmax").name == "Radon"
+    assert best_bound(30, 10, "softmax").name == "Radon"
+    assert best_bound(100, 10, "softmax").name == "doubling"
 
 
 def test_best_bound_picks_the_tightest():
