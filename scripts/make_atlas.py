@@ -5,7 +5,6 @@ beats what is there by more than rounding; so the script can be run again with a
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from neucollapse.geometry import SoftmaxCode, best_known, solve
@@ -28,7 +27,6 @@ def main():
     parser.add_argument("--workers", type=int)
     options = parser.parse_args()
     atlas = Atlas.load(FILE) if FILE.exists() else Atlas()
-    command = " ".join(["python", *sys.argv])
     for sizes in options.sizes:
         dims, points = sizes.split(":")
         for d in numbers(dims):
@@ -36,7 +34,7 @@ def main():
                 if K <= 2 * d or d == 2:
                     continue
                 solution = solve(SoftmaxCode(K, d), starts=options.starts, seed=options.seed, workers=options.workers)
-                entry = Entry.of(solution, f"Our search: {command}")
+                entry = Entry.of(solution, f"our search, {solution.stats['starts']} starts with seed {options.seed}")
                 kept = atlas.add(entry)
                 held = atlas.get(K, d)
                 known = best_known(K, d)

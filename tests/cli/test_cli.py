@@ -34,7 +34,8 @@ def run(*arguments, **options):
 
 
 def test_help_of_every_subcommand_needs_no_torch():
-    for command in ((), ("demo",), ("train",), ("measure",), ("inspect",), ("report",), ("cite",)):
+    code = (("code",), ("code", "table"), ("code", "verify"), ("code", "required-dim"))
+    for command in ((), ("demo",), ("train",), ("measure",), ("inspect",), ("report",), ("cite",), *code):
         code = (
             "import sys; from neucollapse.cli import main\n"
             f"try: main([*{command!r}, '--help'])\n"

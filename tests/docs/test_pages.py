@@ -74,16 +74,31 @@ def test_every_flag_is_explained() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_commands_and_their_options_exist(page: Path) -> None:
-    from neucollapse.cli import Cite, Demo, Inspect, Measure, Report, Train
+    from neucollapse.cli import (
+        Cite,
+        Code,
+        CodeRequiredDim,
+        CodeTable,
+        CodeVerify,
+        Demo,
+        Inspect,
+        Measure,
+        Report,
+        Train,
+    )
     from neucollapse.training import TrainConfig
 
     commands = {
         cls.__name__.lower(): {field.name for field in fields(cls)}
-        for cls in (Cite, Demo, Inspect, Measure, Report, Train)
+        for cls in (Cite, Code, Demo, Inspect, Measure, Report, Train)
     }
+    two_words = {"code table": CodeTable, "code verify": CodeVerify, "code required-dim": CodeRequiredDim}
+    commands |= {name: {field.name for field in fields(cls)} for name, cls in two_words.items()}
     commands["train"] |= {field.name for field in fields(TrainConfig)}
     for line in re.findall(r"^\s*neucollapse (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
         command, *rest = line.split("  ")[0].split()
+        if f"{command} {rest[0] if rest else ''}" in two_words:
+            command = f"{command} {rest.pop(0)}"
         assert command in commands, f"{page_id(page)}: neucollapse {line}"
         options = {word.strip("[]") for word in rest if word.strip("[").startswith("--")}
         unknown = {option for option in options if option.lstrip("-").replace("-", "_") not in commands[command]}

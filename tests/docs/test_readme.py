@@ -85,6 +85,26 @@ def test_beyond_simplex(capsys: pytest.CaptureFixture[str]) -> None:
     assert "record" in capsys.readouterr().out
 
 
+def test_target_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    run_blocks("docs/target-codes.md", {})
+    said = capsys.readouterr().out
+    assert "10 3 0.595606 record" in said
+    assert "No code does better: it meets the bound" in said
+    assert "0.75 31 7" in said
+
+
+def test_the_table_of_target_codes_holds() -> None:
+    geometry = nc.geometry
+    text = (ROOT / "docs/target-codes.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(softmax|energy|grassmannian)`[^|]*((?:\| \d\.\d{4} ){4})\|$", text, re.MULTILINE)
+    assert len(table) == 3
+    for kind, numbers in table:
+        points = geometry.best_code(7, 3, kind, budget=1, progress=False).points
+        found = geometry.one_vs_rest(points).margin, geometry.max_cosine(points)
+        found += geometry.coherence(points), geometry.mean_energy(points, 1)
+        assert [f"{value:.4f}" for value in found] == re.findall(r"\d\.\d{4}", numbers), kind
+
+
 def test_a_broken_block_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "page.md").write_text("text\n\n```python\nraise ValueError('stale')\n```\n")
     monkeypatch.setitem(globals(), "ROOT", tmp_path)

@@ -11,6 +11,10 @@ from typing import Annotated, Any
 
 from .._errors import FileFormatError, NeucollapseError
 from .cite import Cite
+from .code import Code
+from .code_required_dim import CodeRequiredDim
+from .code_table import CodeTable
+from .code_verify import CodeVerify
 from .demo import Demo
 from .inspect import Inspect
 from .measure import Measure
@@ -27,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = _show_warning
     try:
-        given, config = take_config(given)
+        given, config = take_config(_joined(given))
         command = tyro.cli(
             _commands(Train(config=config)),
             prog="neucollapse",
@@ -56,8 +60,19 @@ def _commands(train: Train) -> Any:
         | named(Measure, "measure")
         | named(Inspect, "inspect")
         | named(Report, "report")
+        | named(Code, "code")
+        | named(CodeTable, "code table")
+        | named(CodeVerify, "code verify")
+        | named(CodeRequiredDim, "code required-dim")
         | named(Cite, "cite")
     )
+
+
+def _joined(given: list[str]) -> list[str]:
+    """Two words that name one subcommand, such as ``code table``, as one."""
+    if given[:1] == ["code"] and given[1:2] and given[1] in ("table", "verify", "required-dim"):
+        return [" ".join(given[:2]), *given[2:]]
+    return given
 
 
 def _complain(message: object, code: int) -> int:

@@ -47,18 +47,18 @@ class _Contacts(NamedTuple):
     slope_j: np.ndarray
 
 
-def polish(U: np.ndarray, kind: int) -> Polished:
-    """The best code near U, an annealed one."""
-    U, i, j, weight = follow(U, kind)
+def polish(U: np.ndarray, kind: int, sharpness: float = FIRST) -> Polished:
+    """The best code near U, one annealed to that sharpness."""
+    U, i, j, weight = follow(U, kind, sharpness)
     return tighten(equalise(U, kind, i, j, weight), kind)
 
 
-def follow(U: np.ndarray, kind: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Follow the minimum of the smooth maximum from sharpness ``FIRST`` on; the code, its pairs and their weights.
+def follow(U: np.ndarray, kind: int, p: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Follow the minimum of the smooth maximum from sharpness p on; the code, its pairs and their weights.
 
     Each minimum is the start of the next; where Newton's method loses the way, the next sharpness was too far off.
     """
-    p, factor = FIRST, _FACTOR
+    factor = _FACTOR
     U, found, _ = _centre(U, kind, p)
     while p < _LAST and factor > _LEAST_FACTOR:
         V, new, converged = _centre(U, kind, min(p * factor, _LAST))

@@ -14,18 +14,24 @@ import torch
 from .._errors import FileFormatError, InputError, SolverError
 from .._files import load_tensors, save_tensors
 from .._progress import track
+from ._cosines import max_cosine, unit_rows
 from ._descent import ABSOLUTE, LOGARITHMIC, RIESZ, SIGNED
 from ._frames import simplex
 from ._polish import UNKNOWNS, Polished, polish
 from ._search import BATCH, Candidate, Goal, Search, is_quick
 from ._solution import Outcome, Solution
+from ._streaming import spread
 from ._tight import tight_frame
+from .certificate import certify, certify_energy
+from .constructions import candidates, pad
 from .problems import MaximumGramDeterminant, MinimumEnergy, Problem, SoftmaxCode
 
 SCHEMA = "neucollapse/search/1"
 _STATIONARY = 1e-12  # residual of the optimality conditions that rounding leaves
+_FLAT = 1e-9  # relative gradient of an energy at its minimum, as far as L-BFGS goes
 _IN_PROCESS = 400  # K d starts up to which starting processes takes longer than the search
 _CERTIFIED_UP_TO = 2000  # points
+_STREAMED_FROM = 4000  # points
 _UNLIMITED = 10**9
 
 
@@ -52,9 +58,12 @@ def solve(
     method on its contacts, to an error of 1e-14. A softmax code is searched as a spherical code, and the margin taken
     exactly: where the optimality conditions of the spherical code hold, its margin is 1 - max cosine.
 
+    Beyond 4,000 points one start, from a construction where there is one, goes downhill in tiles until the budget ends (a
+    minute by default); a softmax value is then the lower bound 1 - max cosine.
+
     Args:
         problem: ``SoftmaxCode(K, d)``, ``SphericalCode(K, d)``, ``GrassmannianFrame``, ``MinimumEnergy``, ...
-        seed: the same seed and number of starts give the same code, whatever the number of workers.
+        seed: the same seed and number of starts (no budget) give the same code, whatever the number of workers.
         starts: how many; by default 32, or as many as the budget allows.
         budget: seconds after which no new batch begins; at least one batch is always finished.
         target: stop as soon as the value is as good as this.
@@ -78,6 +87,8 @@ def solve(
     _check(problem, seed, starts, budget, workers)
     if isinstance(problem, MaximumGramDeterminant):
         return _closed_form(problem)
+    if problem.K > _STREAMED_FROM and problem.kind in ("spherical", "softmax"):
+        return _large(problem, seed, 60.0 if budget is None else budget, progress)
     asked = starts or (32 if budget is None else _UNLIMITED)
     begin = monotonic()
     search = Search(_goal(problem), seed)
@@ -155,7 +166,9 @@ def _finish(problem: Problem, best: list[Candidate]) -> tuple[np.ndarray, bool]:
     """The best candidate after the polish, and whether its optimality conditions hold."""
     goal = _goal(problem)
     if isinstance(problem, MinimumEnergy) or problem.K * (problem.d - 1) > UNKNOWNS:
-        return best[0].points, isinstance(problem, MinimumEnergy)
+        if isinstance(problem, MinimumEnergy):
+            return best[0].points, certify_energy(best[0].points, problem.s).gradient <= _FLAT
+        return best[0].points, False
     # A quick search has polished its candidates already.
     ends = [Polished(candidate.points, np.empty((0, 2), int), np.empty(0), np.inf) for candidate in best[:2]]
     if not is_quick(goal):
@@ -176,8 +189,6 @@ def _report(
     W = torch.from_numpy(np.ascontiguousarray(points))
     certificate = None
     if problem.K <= _CERTIFIED_UP_TO and problem.kind in ("spherical", "softmax", "grassmannian"):
-        from .certificate import certify
-
         certificate = certify(W, kind=problem.kind)
     if certificate is not None and certificate.kkt_residual is not None:
         stationary = certificate.kkt_residual <= _STATIONARY
@@ -196,6 +207,29 @@ def _closed_form(problem: Problem) -> Solution:
     points = simplex(K, d) if d >= K - 1 else tight_frame(K, d)
     source = "Closed form: a unit-norm tight frame of zero sum."
     return Solution(problem, points, problem.value(points), Outcome.PROVED, source)
+
+
+def _large(problem: Problem, seed: int, budget: float | int, progress: bool) -> Solution:
+    """From a construction where there is one, else from random points, downhill in tiles until the budget ends."""
+    begin, (K, d) = monotonic(), (problem.K, problem.d)
+    construction = next(iter(candidates(K, d)), None)
+    if construction is not None:
+        points, source = pad(construction.build(K), d), f"part of {construction.name}"
+    else:
+        points = torch.randn(K, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        points, source = points / points.norm(dim=1, keepdim=True), f"random points with seed {seed}"
+    best, first, outcome = points, None, Outcome.FOUND
+    try:
+        for s, found in track(spread(points, deadline=begin + budget), None, "spreading", show=progress):
+            first = s if first is None else first
+            best = points if s >= first else found
+    except KeyboardInterrupt:
+        outcome = Outcome.INTERRUPTED
+    W = unit_rows(best)
+    stats = {"seed": seed, "seconds": monotonic() - begin, "first": first}
+    s = max_cosine(W)
+    value = 1 - s if isinstance(problem, SoftmaxCode) else s
+    return Solution(problem, W, value, outcome, f"Found by search from {source}.", stats)
 
 
 def _save(search: Search, path: Path) -> None:

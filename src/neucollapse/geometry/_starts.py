@@ -21,6 +21,8 @@ def hop(U: np.ndarray, kind: int, rng: np.random.Generator) -> np.ndarray:
     """The code with one to three points moved to the deepest holes: the most crowded, or any."""
     K, d = U.shape
     V = U.copy()
+    if rng.random() < 0.4:  # shaken: many good codes differ from a better one by a few contacts
+        return _shaken(V, rng)
     moved = rng.integers(1, 4)
     for _ in range(min(moved, K - 1)):
         C = V @ V.T
@@ -35,7 +37,11 @@ def hop(U: np.ndarray, kind: int, rng: np.random.Generator) -> np.ndarray:
         near = np.abs(near) if kind == ABSOLUTE else near
         holes = np.argsort(near.max(axis=1))[:3]
         V[at] = probes[rng.choice(holes)]
-    V += 0.02 * rng.standard_normal(V.shape) * (rng.random() < 0.3)
+    return V
+
+
+def _shaken(V, rng):
+    V = V + 10 ** rng.uniform(-2, -0.7) * rng.standard_normal(V.shape)
     return V / np.linalg.norm(V, axis=1)[:, None]
 
 

@@ -1,19 +1,15 @@
-"""Fill the page: one HTML file with its style, its scripts and its data inside, allowed to load nothing else."""
+"""The page of a run, and what it says beside its figures."""
 
-from base64 import b64encode
-from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from .._citations import bibtex, citation_keys
 from .._files import write_text
+from ._html import fill
 from ._numbers import key_numbers
 from ._run import Run, read_run
 from ._table import general_flags, table
-from ._text import capital, embed
-from .figures import Figure, figures
+from .figures import figures
 
 
 def write_report(run: str | Path, page: str | Path | None = None) -> Path:
@@ -45,27 +41,13 @@ def write_report(run: str | Path, page: str | Path | None = None) -> Path:
 
 def render(run: Run) -> str:
     """The page of a run as text."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["capital"] = capital
     drawn, missing = figures(run)
-    # Markup: our own assets, and JSON that embed() has made safe. Everything else is escaped.
-    assets = {
-        "style": _asset("style.css"),
-        "plotly": _plotly(),
-        "script": _asset("page.js"),
-        "plots": embed(_plots(drawn)),
-    }
-    trusted = {name: Markup(text) for name, text in assets.items()}  # noqa: S704
-    return environment.from_string(_asset("page.html.j2")).render(
-        policy=_policy(assets["plotly"], assets["script"]),
-        **trusted,
+    return fill(
+        "page.html.j2",
+        drawn,
         run=run,
         info=run.info,
         cards=key_numbers(run),
-        figures=_numbered(drawn),
         missing=missing,
         groups=table(run),
         flags=general_flags(run),
@@ -73,46 +55,6 @@ def render(run: Run) -> str:
         settings=_settings((run.info.get("training") or {}).get("config")),
         citations=_citations(run),
     )
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("neucollapse.report").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return get_plotlyjs()
-
-
-def _policy(*scripts: str) -> str:
-    """The content security policy: these scripts by hash and no other, no request of any kind.
-
-    Plotly styles its elements inline, and turns a figure into a picture through data and blob addresses.
-    """
-    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    allowed = f"script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
-    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
-
-
-def _plots(drawn: list[Figure]) -> list[dict[str, Any]]:
-    """The plots of all figures in order of the page; a plot is found by its place in this list."""
-    return [{"data": panel.data, "layout": panel.layout} for figure in drawn for panel in figure.panels + figure.more]
-
-
-def _numbered(drawn: list[Figure]) -> list[dict[str, Any]]:
-    """The figures with the place of each panel in the list of plots."""
-    places = iter(range(sum(len(figure.panels + figure.more) for figure in drawn)))
-    return [
-        {
-            "figure": figure,
-            "panels": [(next(places), panel) for panel in figure.panels],
-            "more": [(next(places), panel) for panel in figure.more],
-        }
-        for figure in drawn
-    ]
 
 
 _FACTS = ("git_revision", "python", "platform", "processor", "cores", "threads", "accelerator", "packages")

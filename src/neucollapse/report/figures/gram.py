@@ -27,7 +27,7 @@ def build(run: Run) -> Figure | str:
         short="Angles",
         caption=f"Cosine between every two class vectors, taken {about}: blue points apart, red points together. At collapse "
         f"means and weights show the same pattern{_pattern(run)}.",
-        panels=[_panel(run, title, units) for title, units in found.items()],
+        panels=[panel(run, title, units) for title, units in found.items()],
         colour_bar=True,
     )
 
@@ -41,7 +41,8 @@ def _pattern(run: Run) -> str:
     return target + (": every two classes at one angle" if has_simplex(run) else "")
 
 
-def _panel(run: Run, title: str, units: np.ndarray) -> Panel:
+def panel(run: Run, title: str, units: np.ndarray) -> Panel:
+    """The matrix of cosines of some unit rows."""
     names = distinct([plot_text(shorten(name, 60)) for name in run.classes])
     trace: Json = {
         "type": "heatmap",

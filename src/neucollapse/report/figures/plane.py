@@ -27,11 +27,12 @@ def build(run: Run) -> Figure | str:
         heading="The circle of features",
         short="Circle",
         caption=explained(run, "large dots"),
-        panels=[_panel(run, found)],
+        panels=[panel(run, found)],
     )
 
 
-def _panel(run: Run, found: list[Points]) -> Panel:
+def panel(run: Run, found: list[Points]) -> Panel:
+    """The circle with everything found on it."""
     hidden = second_splits(found)
     turn = np.linspace(0, 2 * np.pi, 181)
     circle: Json = {

@@ -32,11 +32,12 @@ def build(run: Run) -> Figure | str:
         short="Sphere",
         caption=explained(run, "large balls")
         + " Drag to turn, scroll or pinch to zoom, choose in the legend what is shown.",
-        panels=[_panel(run, found)],
+        panels=[panel(run, found)],
     )
 
 
-def _panel(run: Run, found: list[Points]) -> Panel:
+def panel(run: Run, found: list[Points], names: int = _MOST_NAMES) -> Panel:
+    """The ball with everything found on it, and the names of classes where they are no more than ``names``."""
     hidden = second_splits(found)
     traces = [_trace(run, item, hidden=item.name in hidden) for item in found]
     scene: Json = {
@@ -44,7 +45,7 @@ def _panel(run: Run, found: list[Points]) -> Panel:
         "aspectmode": "cube",
         "dragmode": "orbit",
         "camera": {"eye": {"x": 0.86, "y": 0.86, "z": 0.5}},
-        "annotations": _names(run, found),
+        "annotations": _names(run, found, names),
     }
     return Panel(
         title="Directions on the unit sphere",
@@ -66,9 +67,9 @@ def _trace(run: Run, item: Points, *, hidden: bool) -> Json:
     }
 
 
-def _names(run: Run, found: list[Points]) -> list[Json]:
+def _names(run: Run, found: list[Points], most: int) -> list[Json]:
     labels = []  # raised on the screen, so that they clear their point however the sphere is turned
-    for (x, y, z), text in named(run, found, 1.0, _MOST_NAMES):
+    for (x, y, z), text in named(run, found, 1.0, most):
         labels.append(
             {
                 "x": x,

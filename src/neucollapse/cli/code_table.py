@@ -1,0 +1,99 @@
+"""``neucollapse code table``: what is known of the best codes, size by size."""
+
+import csv
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .._errors import InputError
+from ._codes import span
+from ._output import print_json
+
+if TYPE_CHECKING:
+    from ..geometry import Optimum
+
+_MOST = 20_000  # sizes
+_NUMBERS = 62  # columns that all but the source take
+_WIDE = 200  # a file or a pipe has no margin to cut sources at
+_NAMES = ("d", "K", "margin", "max_cosine", "status", "max_cosine_status", "source")
+
+
+@dataclass(frozen=True)
+class CodeTable:
+    """List the best margin and largest cosine known for each (d, K), looked up and never solved for.
+
+    Sizes of which no code is known are left out. The status is of the margin: proved; record, the best known; found, a part of
+    a larger code, which a search may well beat.
+    """
+
+    dim: str = "3-8"
+    """Dimension, or a range of them."""
+    classes: str = "4-40"
+    """Number of classes, or a range of them."""
+    json: bool = False
+    """Print as JSON."""
+    csv: bool = False
+    """Print as CSV."""
+
+    def run(self) -> int:
+        """Look up, print."""
+        dims, classes = span(self.dim, "--dim"), span(self.classes, "--classes")
+        if classes.start < 2:
+            raise InputError(f"expected --classes from 2 upwards, got {self.classes!r}")
+        if len(dims) * len(classes) > _MOST:
+            raise InputError(f"expected at most {_MOST:,} sizes a table, got {len(dims) * len(classes):,}")
+        if self.json and self.csv:
+            raise InputError("expected --json or --csv, got both")
+        found = _known(dims, classes)
+        if self.json:
+            print_json({"schema": "neucollapse/code-table/1", "codes": [_row(one) for one in found]})
+        elif self.csv:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(_NAMES)
+            writer.writerows(_row(one).values() for one in found)
+        else:
+            _print(list(found))
+        return 0
+
+
+def _known(dims: range, classes: range) -> "Iterator[Optimum]":
+    from ..geometry import best_known
+
+    for d in dims:
+        for K in classes:
+            best = best_known(K, d)
+            if best.status != "bound":
+                yield best
+
+
+def _row(best: "Optimum") -> dict[str, Any]:
+    return {name: getattr(best, name) for name in _NAMES}
+
+
+def _print(found: "list[Optimum]") -> None:
+    if not found:
+        sys.stdout.write("No code of these sizes is known here. Try: neucollapse code --classes K --dim d\n")
+        return
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=_WIDE)
+    table = Table(box=SIMPLE)
+    for name in ("d", "K", "margin", "max cosine"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("source", no_wrap=True)
+    room = max(12, console.width - _NUMBERS)
+    for best in found:
+        numbers = (str(best.d), str(best.K), f"{best.margin:.12f}", f"{best.max_cosine:.12f}")
+        table.add_row(*numbers, best.status, escape(_shorten(best.source.removeprefix("Best known code: "), room)))
+    console.print(table)
+
+
+def _shorten(text: str, room: int) -> str:
+    """The text, or its beginning and an ellipsis."""
+    return text if len(text) <= room else f"{text[: room - 1].rstrip()}…"
