@@ -5,21 +5,19 @@ hundreds the matrix products take most of the time either way.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, no_type_check  # annotations checked at run time would wrap what numba compiles
 
 import numpy as np
 
-if find_spec("numba") is None:
 
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        """Without numba, the function as it is."""
-        return function
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
-else:
-    import numba
 
-    compiled = numba.njit(cache=True)
+# Without numba, functions stay as they are.
+compiled: Callable[..., Any] = _plain if find_spec("numba") is None else import_module("numba").njit(cache=True)
 
 SIGNED, ABSOLUTE, RIESZ, LOGARITHMIC = 0, 1, 2, 3
 _MEMORY = 12
@@ -42,7 +40,7 @@ def _exponentials_of_all(C, p, top):
 
 
 # A loop over pairs pays where it is compiled, and there alone.
-_exponentials = _exponentials_of_all if find_spec("numba") is None else _exponentials_of_most
+_exponentials: Callable[..., Any] = _exponentials_of_all if find_spec("numba") is None else _exponentials_of_most
 
 
 @compiled

@@ -105,6 +105,8 @@ def equalise(U: np.ndarray, kind: int, i: np.ndarray, j: np.ndarray, weight: np.
     carries = weight > _CARRIES * weight.max()
     i, j, lam = i[carries], j[carries], weight[carries] / weight[carries].sum()
     best, level = Polished(U, np.stack([i, j], axis=1), lam, _residual(U, i, j, lam, kind)), _top(U, kind)
+    if U.size + len(i) > UNKNOWNS:  # so many contacts hold a code by themselves: tighten
+        return best
     for _ in range(_ROUNDS):
         bases = _tangents(U)
         step, lam = _newton(_contacts(U, bases, i, j, kind), bases, lam)

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._descent import ABSOLUTE, LOGARITHMIC, RIESZ, anneal, descend, evaluate
+from ._descent import ABSOLUTE, LOGARITHMIC, RIESZ, SIGNED, anneal, descend, evaluate
 from ._polish import polish
 from ._starts import fresh, hop
 
 BATCH = 16
 _REFINED = 4  # of a batch
+_MANY = 150  # points from which batches are half as large
 _GENTLE, _BRISK, _SHARP = 4.0, 16.0, 256.0  # sharpness of the gentle starts, and the range of the others
 _SCREEN, _END, _SHARPEST = 1e4, 1e5, 1e6
 _SCREEN_STEPS, _REFINE_STEPS = 60, 3000
@@ -62,6 +63,10 @@ def screen(goal: Goal, seed: int, start: int, origin: np.ndarray | None) -> Cand
         first = _GENTLE if start % 8 == 0 else _BRISK * (_SHARP / _BRISK) ** rng.random()
         first = max(first, 50.0) if origin is not None else first  # a hop must not melt the code it came from
         factor = 3.0 if first < 50 or rng.random() < 0.5 else 1.6
+        if origin is None and goal.kind == SIGNED and goal.K % 2 == 0 and start % 5 == 1:
+            # Opposite points: half as many, as lines; many of the best codes are antipodal and few starts find them.
+            lines = anneal(U[::2].copy(), ABSOLUTE, first, _SCREEN, factor, _SCREEN_STEPS, 1e-10)
+            U, first = np.concatenate([lines, -lines]), _SCREEN
         U = anneal(U, goal.kind, first, _SCREEN, factor, _SCREEN_STEPS, 1e-10)
     return Candidate(goal.value(U), start, U)
 
@@ -117,8 +122,9 @@ class Search:
         From the second batch on, every other one hops from the best code so far.
         """
         while self.done < starts and not (deadline is not None and self.done and monotonic() > deadline):
-            batch = range(self.done, min(starts, self.done + BATCH))
-            hopping = (self.done // BATCH) % 2 == 1 and bool(self.best)
+            size = BATCH if self.goal.K <= _MANY else BATCH // 2
+            batch = range(self.done, min(starts, self.done + size))
+            hopping = (self.done // size) % 2 == 1 and bool(self.best)
             origins = [self.best[min(i % 4, len(self.best) - 1)].points if hopping else None for i in batch]
             screened = map_(
                 screen, [(self.goal, self.seed, i, origin) for i, origin in zip(batch, origins, strict=True)]

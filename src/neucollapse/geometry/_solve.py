@@ -28,6 +28,7 @@ from .problems import MaximumGramDeterminant, MinimumEnergy, Problem, SoftmaxCod
 
 SCHEMA = "neucollapse/search/1"
 _STATIONARY = 1e-12  # residual of the optimality conditions that rounding leaves
+_RIVALS = 1e-6  # candidates nearer than this to the best may overtake it in the polish
 _FLAT = 1e-9  # relative gradient of an energy at its minimum, as far as L-BFGS goes
 _IN_PROCESS = 400  # K d starts up to which starting processes takes longer than the search
 _CERTIFIED_UP_TO = 2000  # points
@@ -172,7 +173,8 @@ def _finish(problem: Problem, best: list[Candidate]) -> tuple[np.ndarray, bool]:
     # A quick search has polished its candidates already.
     ends = [Polished(candidate.points, np.empty((0, 2), int), np.empty(0), np.inf) for candidate in best[:2]]
     if not is_quick(goal):
-        ends += [polish(candidate.points, goal.kind) for candidate in best[:2]]
+        rivals = [candidate for candidate in best if candidate.value < best[0].value + _RIVALS]
+        ends += [polish(candidate.points, goal.kind) for candidate in rivals]
     end = min(ends, key=lambda end: goal.value(end.points))
     return end.points, end.residual <= _STATIONARY
 

@@ -9,10 +9,9 @@ from ._descent import ABSOLUTE
 
 
 def fresh(K: int, d: int, kind: int, rng: np.random.Generator, place: int) -> np.ndarray:
-    """Start number ``place`` (K, d): every other one random, the rest antipodal, cyclic or harmonic in turn."""
-    makers = [_random, _antipodal, _random, _cyclic, _random, _harmonic]
-    maker = makers[place % len(makers)]
-    U = maker(K, d, rng) if not (maker is _antipodal and (K % 2 or kind == ABSOLUTE)) else _random(K, d, rng)
+    """Start number ``place`` (K, d): two of three random, the others cyclic or harmonic."""
+    makers = [_random, _random, _cyclic, _random, _harmonic, _random]
+    U = makers[place % len(makers)](K, d, rng)
     U = U + 1e-6 * rng.standard_normal(U.shape)  # no two points coincide, and no saddle is met exactly
     return U / np.linalg.norm(U, axis=1)[:, None]
 
@@ -47,11 +46,6 @@ def _shaken(V, rng):
 
 def _random(K, d, rng):
     return rng.standard_normal((K, d))
-
-
-def _antipodal(K, d, rng):
-    half = rng.standard_normal((K // 2, d))
-    return np.concatenate([half, -half])
 
 
 def _cyclic(K, d, rng):
