@@ -55,7 +55,7 @@ class Goal(NamedTuple):
 def screen(goal: Goal, seed: int, start: int, origin: np.ndarray | None) -> Candidate:
     """A quick descent from start number ``start``: a fresh one, or a hop from ``origin``."""
     rng = np.random.default_rng([seed, start])
-    U = fresh(goal.K, goal.d, goal.kind, rng, start) if origin is None else hop(origin, goal.kind, rng)
+    U = fresh(goal.K, goal.d, rng, start) if origin is None else hop(origin, goal.kind, rng)
     if goal.kind in (RIESZ, LOGARITHMIC):
         U, _ = descend(U, goal.kind, goal.exponent, 1000, 1e-6)
     else:

@@ -8,7 +8,7 @@ import numpy as np
 from ._descent import ABSOLUTE
 
 
-def fresh(K: int, d: int, kind: int, rng: np.random.Generator, place: int) -> np.ndarray:
+def fresh(K: int, d: int, rng: np.random.Generator, place: int) -> np.ndarray:
     """Start number ``place`` (K, d): two of three random, the others cyclic or harmonic."""
     makers = [_random, _random, _cyclic, _random, _harmonic, _random]
     U = makers[place % len(makers)](K, d, rng)
