@@ -244,12 +244,12 @@ def test_a_code_is_searched_only_when_asked_and_only_where_none_is_proved():
 
 def test_a_solved_code_counts_for_its_own_size_alone():
     # Inner layers have other dimensions: a code for the features is no optimum there.
-    x, y = blobs(241, 5, 4, 0.3)
-    model = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 4), nn.Linear(4, 241)).eval()
-    assert best_known(241, 4).status == best_known(241, 5).status == "bound"
+    x, y = blobs(121, 4, 4, 0.3)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3), nn.Linear(3, 121)).eval()
+    assert best_known(121, 3).status == best_known(121, 4).status == "bound"
     result = measure(model, loader(x, y), layers=["0"], optimum="solve", progress=False)
     assert result["gnc2/margin_optimum"] < 0.9
-    assert result["gnc2/margin_optimum@layer:0"] == best_known(241, 5).margin == 1
+    assert result["gnc2/margin_optimum@layer:0"] == best_known(121, 4).margin == 1
 
 
 # ---- features that are there already --------------------------------------------------------------------------------

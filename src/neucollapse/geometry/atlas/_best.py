@@ -222,7 +222,7 @@ def required_dim(K: int, margin: float | int) -> RequiredDim:
         >>> [required_dim(1000, margin).d for margin in (1.001, 1.0, 0.9)]
         [999, 500, 256]
         >>> required_dim(1000, 0.9).at_least
-        4
+        8
     """
     check_size(K, 1)
     if not 0 < margin <= K / (K - 1) + _SAME:
