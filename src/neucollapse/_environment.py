@@ -4,11 +4,19 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("neucollapse", "torch", "numpy", "scipy", "lightning", "numba")
+
+
+@cache
+def numba_available() -> bool:
+    """Whether the extra ``fast`` is installed."""
+    return find_spec("numba") is not None
 
 
 def _versions() -> dict[str, str]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from .._environment import numba_available
 from .._types import Float, Int
 from ._active_set import Batch, separations
 
@@ -15,14 +15,6 @@ _CHUNK = 4_000_000  # numbers in the other temporaries of one batch: about 32 MB
 _FAST_FROM = 5_000  # pairs of classes: below, loading the compiled code takes longer than doing without
 _LOCAL = 256  # candidates at first where their inner products must be formed class by class
 _ROUNDS = 4  # each with twice the candidates of the one before
-
-
-@cache
-def numba_available() -> bool:
-    """Whether the extra ``fast`` is installed."""
-    from importlib.util import find_spec
-
-    return find_spec("numba") is not None
 
 
 def worthwhile(K: int, n: int) -> bool:

@@ -6,10 +6,11 @@ hundreds the matrix products take most of the time either way.
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, no_type_check  # annotations checked at run time would wrap what numba compiles
 
 import numpy as np
+
+from .._environment import numba_available
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -17,7 +18,7 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # Without numba, functions stay as they are.
-compiled: Callable[..., Any] = _plain if find_spec("numba") is None else import_module("numba").njit(cache=True)
+compiled: Callable[..., Any] = _plain if not numba_available() else import_module("numba").njit(cache=True)
 
 SIGNED, ABSOLUTE, RIESZ, LOGARITHMIC = 0, 1, 2, 3
 _MEMORY = 12
@@ -40,7 +41,7 @@ def _exponentials_of_all(C, p, top):
 
 
 # A loop over pairs pays where it is compiled, and there alone.
-_exponentials: Callable[..., Any] = _exponentials_of_all if find_spec("numba") is None else _exponentials_of_most
+_exponentials: Callable[..., Any] = _exponentials_of_all if not numba_available() else _exponentials_of_most
 
 
 @compiled

@@ -17,7 +17,7 @@ from .._progress import track
 from ._cosines import max_cosine, unit_rows
 from ._descent import ABSOLUTE, LOGARITHMIC, RIESZ, SIGNED
 from ._frames import simplex
-from ._polish import UNKNOWNS, Polished, polish
+from ._polish import UNKNOWNS, polish
 from ._search import BATCH, Candidate, Goal, Search, is_quick
 from ._solution import Outcome, Solution
 from ._streaming import spread
@@ -112,8 +112,8 @@ def solve(
             if not search.best:
                 raise
             outcome = Outcome.INTERRUPTED
-        points, stationary = _finish(problem, search.best)
-    return _report(problem, search, points, outcome, stationary, monotonic() - begin, throw)
+        points = _finish(problem, search.best)
+    return _report(problem, search, points, outcome, monotonic() - begin, throw)
 
 
 def _check(problem: Any, seed: Any, starts: Any, budget: Any, workers: Any) -> None:
@@ -163,20 +163,14 @@ def _mapping(workers: int) -> Iterator[Callable[..., list[Any]]]:
         yield lambda function, arguments: list(pool(delayed(function)(*one) for one in arguments))
 
 
-def _finish(problem: Problem, best: list[Candidate]) -> tuple[np.ndarray, bool]:
-    """The best candidate after the polish, and whether its optimality conditions hold."""
+def _finish(problem: Problem, best: list[Candidate]) -> np.ndarray:
+    """The best candidate, after the polish where the search has not polished already."""
     goal = _goal(problem)
-    if isinstance(problem, MinimumEnergy) or problem.K * (problem.d - 1) > UNKNOWNS:
-        if isinstance(problem, MinimumEnergy):
-            return best[0].points, certify_energy(best[0].points, problem.s).gradient <= _FLAT
-        return best[0].points, False
-    # A quick search has polished its candidates already.
-    ends = [Polished(candidate.points, np.empty((0, 2), int), np.empty(0), np.inf) for candidate in best[:2]]
-    if not is_quick(goal):
+    ends = [best[0].points]
+    if not isinstance(problem, MinimumEnergy) and not is_quick(goal) and problem.K * (problem.d - 1) <= UNKNOWNS:
         rivals = [candidate for candidate in best if candidate.value < best[0].value + _RIVALS]
-        ends += [polish(candidate.points, goal.kind) for candidate in rivals]
-    end = min(ends, key=lambda end: goal.value(end.points))
-    return end.points, end.residual <= _STATIONARY
+        ends += [polish(candidate.points, goal.kind).points for candidate in rivals]
+    return min(ends, key=goal.value)
 
 
 def _report(
@@ -184,7 +178,6 @@ def _report(
     search: Search,
     points: np.ndarray,
     outcome: Outcome | None,
-    stationary: bool,
     seconds: float,
     throw: bool,
 ) -> Solution:
@@ -192,7 +185,10 @@ def _report(
     certificate = None
     if problem.K <= _CERTIFIED_UP_TO and problem.kind in ("spherical", "softmax", "grassmannian"):
         certificate = certify(W, kind=problem.kind)
-    if certificate is not None and certificate.kkt_residual is not None:
+    stationary = False
+    if isinstance(problem, MinimumEnergy):
+        stationary = certify_energy(W, problem.s).gradient <= _FLAT
+    elif certificate is not None and certificate.kkt_residual is not None:
         stationary = certificate.kkt_residual <= _STATIONARY
     if outcome is None:
         outcome = Outcome.POLISHED if stationary else Outcome.FOUND

@@ -5,11 +5,12 @@ asked, the pooled sum of r r^T. Two implementations give the same sums: plain to
 (extra ``fast``) that reads a large float32 batch once, at memory speed.
 """
 
-from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from .._environment import numba_available
 
 # Residuals enter matrix products times this: collapsed features lie on a grid, on which all rounding would be ties.
 OFF_GRID = 1.1
@@ -70,14 +71,6 @@ def unit_rows(rows: Tensor, norms: Tensor | None = None) -> Tensor:
     """Rows divided by their norms; a zero row stays zero."""
     norms = torch.linalg.vector_norm(rows, dim=1) if norms is None else norms
     return rows / norms.where(norms > 0, 1)[:, None]
-
-
-@cache
-def numba_available() -> bool:
-    """Whether the extra ``fast`` is installed."""
-    from importlib.util import find_spec
-
-    return find_spec("numba") is not None
 
 
 def _seed(
