@@ -86,12 +86,12 @@ def test_the_polish_reaches_the_last_digit(K, d, kind, seed):
     before = np.abs(before) if kind == ABSOLUTE else before
     np.fill_diagonal(before, -1)
     assert cosines.max() < before.max()
-    contact = cosines[end.pairs[:, 0], end.pairs[:, 1]]
+    contact = cosines[end.i, end.j]
     assert np.ptp(contact) <= 1e-14
     assert contact.max() >= cosines.max() - 1e-14
     assert end.multipliers.min() >= -1e-12
     assert end.multipliers.sum() == pytest.approx(1, abs=1e-12)
-    assert forces(end.points, end.pairs, end.multipliers, kind) <= 1e-13
+    assert forces(end.points, list(zip(end.i, end.j, strict=True)), end.multipliers, kind) <= 1e-13
 
 
 def test_without_numba_the_same_code(monkeypatch):

@@ -21,7 +21,8 @@ _MANY = 150  # points from which batches are half as large
 _GENTLE, _BRISK, _SHARP = 4.0, 16.0, 256.0  # sharpness of the gentle starts, and the range of the others
 _SCREEN, _END, _SHARPEST = 1e4, 1e5, 1e6
 _SCREEN_STEPS, _REFINE_STEPS = 60, 3000
-_QUICK, _QUICK_STEPS = 200, 300  # unknowns up to which the polish is quick
+_SMALL, _QUICK = 200, 1000  # unknowns up to which starts are brisk, and candidates polished as they are refined
+_BRIEF = 300  # steps of L-BFGS before a polish
 _BALANCED = 1e-10  # residual of the optimality conditions above which the polish has lost its way
 _SETTLES, _SHAKE = 4, 1e-3  # tries to settle a new best code otherwise, and how far it is shaken
 _SAME = 1e-7, 1e-11  # screened and refined values nearer than this are one code
@@ -60,10 +61,12 @@ def screen(goal: Goal, seed: int, start: int, origin: np.ndarray | None) -> Cand
     if goal.kind in (RIESZ, LOGARITHMIC):
         U, _ = descend(U, goal.kind, goal.exponent, 1000, 1e-6)
     else:
-        # A gentle start always falls into the same wide basin: good for large codes, once is enough for small ones.
-        first = _GENTLE if start % 8 == 0 else _BRISK * (_SHARP / _BRISK) ** rng.random()
+        # A slow and gentle start falls into a good basin of a large code, and always into the same one of a small code.
+        first, factor = _GENTLE, 1.3
+        if is_small(goal):
+            first = _GENTLE if start % 8 == 0 else _BRISK * (_SHARP / _BRISK) ** rng.random()
+            factor = 3.0 if first < 50 or rng.random() < 0.5 else 1.6
         first = max(first, 50.0) if origin is not None else first  # a hop must not melt the code it came from
-        factor = 3.0 if first < 50 or rng.random() < 0.5 else 1.6
         if origin is None and goal.kind == SIGNED and goal.K % 2 == 0 and start % 5 == 1:
             U, first = _antipodal(goal, rng), _SCREEN
         U = anneal(U, goal.kind, first, _SCREEN, factor, _SCREEN_STEPS, 1e-10)
@@ -85,6 +88,11 @@ def _antipodal(goal: Goal, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([lines, -lines])
 
 
+def is_small(goal: Goal) -> bool:
+    """Whether starts should be brisk, to be many different ones."""
+    return goal.kind not in (RIESZ, LOGARITHMIC) and goal.K * (goal.d - 1) <= _SMALL
+
+
 def is_quick(goal: Goal) -> bool:
     """Whether candidates are polished as they are refined."""
     return goal.kind not in (RIESZ, LOGARITHMIC) and goal.K * (goal.d - 1) <= _QUICK
@@ -96,9 +104,9 @@ def refine(goal: Goal, candidate: Candidate) -> Candidate:
     if goal.kind in (RIESZ, LOGARITHMIC):
         U, _ = descend(U, goal.kind, goal.exponent, 20000, 1e-13)
     elif is_quick(goal):
-        end = polish(anneal(U, goal.kind, _SCREEN, _END, 10**0.5, _QUICK_STEPS, 1e-12), goal.kind)
+        end = polish(anneal(U, goal.kind, _SCREEN, _END, 10**0.5, _BRIEF, 1e-12), goal.kind, _END)
         if end.residual > _BALANCED:
-            end = polish(anneal(U, goal.kind, _SCREEN, _END, 10**0.5, 10 * _QUICK_STEPS, 1e-12), goal.kind)
+            end = polish(anneal(U, goal.kind, _SCREEN, _END, 10**0.5, 10 * _BRIEF, 1e-12), goal.kind, _END)
         U = end.points
     else:
         U = anneal(U, goal.kind, _SCREEN, _END, 10**0.5, _REFINE_STEPS, 1e-12)
@@ -110,7 +118,7 @@ def settle(goal: Goal, candidate: Candidate, seed: int, place: int) -> Candidate
     U, rng = candidate.points, np.random.default_rng([seed, candidate.start, place])
     U = U + _SHAKE * rng.standard_normal(U.shape)
     U = U / np.linalg.norm(U, axis=1)[:, None]
-    U = polish(anneal(U, goal.kind, _END, _SHARPEST, 10**0.5, _QUICK_STEPS, 1e-12), goal.kind, _SHARPEST).points
+    U = polish(anneal(U, goal.kind, _END, _SHARPEST, 10**0.5, _BRIEF, 1e-12), goal.kind, _SHARPEST).points
     return Candidate(goal.value(U), candidate.start, U)
 
 
@@ -146,7 +154,7 @@ class Search:
             chosen = self._promising(screened)
             for candidate in map_(refine, [(self.goal, candidate) for candidate in chosen]):
                 self._keep(candidate)
-            if is_quick(self.goal) and self.best[0].start in batch:
+            if is_small(self.goal) and self.best[0].start in batch:
                 tries = [(self.goal, self.best[0], self.seed, k) for k in range(_SETTLES)]
                 for candidate in map_(settle, tries):
                     self._keep(candidate)
