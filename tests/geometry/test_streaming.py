@@ -1,12 +1,13 @@
 """Descent in tiles: its slope against autograd, and large codes that get better and never worse."""
 
+import math
 import time
 
 import pytest
 import torch
 
 from neucollapse.geometry import SoftmaxCode, SphericalCode, _solve, _streaming, max_cosine, solve
-from neucollapse.geometry._streaming import _pass, spread
+from neucollapse.geometry._streaming import _listed, _neighbours, _tiled, spread
 
 
 @pytest.mark.parametrize("tile", [7, 40, 10**6])
@@ -20,10 +21,32 @@ def test_the_slope_is_that_of_the_smooth_maximum(tile, monkeypatch):
     gram = (U @ U.T).fill_diagonal_(-torch.inf)
     smooth = torch.logsumexp(9.0 * gram.flatten(), 0) / 9.0
     smooth.backward()
-    top, value, slope = _pass(W, 9.0)
+    top, value, slope = _tiled(W, 9.0)
     assert top == pytest.approx(float(gram.detach().max()), abs=1e-15)
     assert value == pytest.approx(float(smooth.detach()), abs=1e-14)
     torch.testing.assert_close(slope, free.grad, rtol=0, atol=1e-14)
+
+
+def test_listed_pairs_give_the_same_pass():
+    generator = torch.Generator().manual_seed(0)
+    W = torch.nn.functional.normalize(torch.randn(600, 3, dtype=torch.float64, generator=generator), dim=1)
+    p = 4e3
+    neighbours = _neighbours(W, p)
+    assert neighbours is not None
+    assert 600 < len(neighbours.i) < 0.02 * 600**2
+    cosines = (W @ W.T).tril(-1) - 2 * torch.ones(600, 600).triu().double()
+    assert int((cosines > neighbours.others).sum()) == len(neighbours.i)
+    listed, tiled = _listed(W, p, neighbours), _tiled(W, p)
+    assert (listed.top, listed.value) == pytest.approx((tiled.top, tiled.value), abs=1e-15)
+    torch.testing.assert_close(listed.slope, tiled.slope, rtol=0, atol=1e-12)
+    assert _neighbours(W, 9.0) is None  # so many pairs matter that tiles are quicker
+
+
+def test_lists_follow_moving_points():
+    points = torch.nn.functional.normalize(torch.randn(5000, 3, generator=torch.Generator().manual_seed(0)), dim=1)
+    *_, (s, W) = spread(points, deadline=time.monotonic() + 4)
+    assert s == pytest.approx(max_cosine(W), abs=1e-15)  # over all pairs
+    assert 1 - s > 0.5 * (8 * math.pi / 3**0.5 / 5000) / 2  # half the gap of a hexagonal packing
 
 
 def test_random_points_spread_and_the_best_is_kept():
