@@ -11,17 +11,16 @@ from an annealed code to ten digits, and tells the pairs that carry a multiplier
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
+from ._condensed import Condensed, Step
 from ._contacts import Contacts, contacts_above, cosines, longest
 
 _NEAR = 0.1  # pairs this much below the maximum may come to carry a multiplier
-_LAST = 1e-13  # complementarity at the end
+_LAST = 1e-16  # complementarity at the end
 _FALL = 0.1
 _STEPS = 120
 _LONGEST = 0.05  # step of a point, in radians
 _BACK_OFF = 0.99  # share of the way to the boundary that a step goes
-_ROUNDING = 1e-14  # ridge that rounding asks for, of the mean diagonal entry
 
 
 class _Interior(NamedTuple):
@@ -43,13 +42,6 @@ class _Interior(NamedTuple):
         )
 
 
-class _Step(NamedTuple):
-    points: np.ndarray  # (K, d-1)
-    level: float
-    slack: np.ndarray
-    multiplier: np.ndarray
-
-
 def approach(U: np.ndarray, kind: int, sharpness: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """From a code annealed to a sharpness to ten digits: the code, the pairs (i, j) that touch, and their multipliers."""
     top = cosines(U, kind).max()
@@ -61,9 +53,8 @@ def approach(U: np.ndarray, kind: int, sharpness: float) -> tuple[np.ndarray, np
             break
         while mu > _LAST and now.error(mu) < 1:
             mu *= _FALL
-        factor, ridge = _factorise(now, ridge)
-        step = _newton(now, mu, factor)
-        now = _advance(now, step, kind)
+        equations, ridge = Condensed.of(now.at, now.multiplier, now.multiplier / now.slack, ridge / 3)
+        now = _advance(now, *_newton(now, mu, equations), kind)
     touch = now.multiplier > now.slack
     return now.at.points, i[touch], j[touch], now.multiplier[touch]
 
@@ -79,46 +70,26 @@ def _begin(at: Contacts, sharpness: float) -> tuple[_Interior, float]:
     return _Interior(at, float(at.cosine[0] + slack[0]), slack, multiplier), mu
 
 
-def _factorise(now: _Interior, ridge: float) -> tuple[tuple[np.ndarray, bool], float]:
-    """A factor of the condensed Newton matrix; a ridge, remembered, makes up for negative curvature."""
-    H = now.at.curvature(now.multiplier, now.multiplier / now.slack)
-    diagonal = H.ravel()[:: len(H) + 1]
-    rounding = _ROUNDING * float(diagonal.mean())
-    ridge = max(ridge / 3, rounding)
-    while True:
-        try:
-            factor = cho_factor(H + ridge * np.eye(len(H)), lower=True, overwrite_a=True, check_finite=False)
-            return factor, ridge
-        except np.linalg.LinAlgError:
-            ridge = 10 * max(ridge, 1e-9)
+def _newton(now: _Interior, mu: float, equations: Condensed) -> tuple[Step, np.ndarray]:
+    """Newton's step and that of the slacks, corrected once for what the sphere bends it by."""
+    at, product = now.at, now.multiplier * now.slack
 
+    def solve(gap: np.ndarray) -> tuple[Step, np.ndarray]:
+        step = equations.solve(now.multiplier, (mu - product + now.multiplier * gap) / now.slack)
+        return step, -gap - step.rise
 
-def _newton(now: _Interior, mu: float, factor: tuple[np.ndarray, bool]) -> _Step:
-    """Newton's step, corrected once for what the sphere bends it by."""
-    at, gap = now.at, now.at.cosine + now.slack - now.level
-    stiff = now.multiplier / now.slack
-    with_level = cho_solve(factor, at.pull(stiff).ravel(), check_finite=False)
-
-    def solve(gap: np.ndarray) -> _Step:
-        q = (mu - now.multiplier * now.slack) / now.slack + stiff * gap
-        fixed = cho_solve(factor, -at.pull(now.multiplier + q).ravel(), check_finite=False)
-        v = at.pull(stiff).ravel()
-        level = (1 - (now.multiplier + q).sum() - v @ fixed) / (v @ with_level - stiff.sum())
-        points = (fixed + with_level * level).reshape(len(at.points), -1)
-        rise = at.change(points) - level
-        return _Step(points, float(level), -gap - rise, stiff * rise + q)
-
-    step = solve(gap)
-    share = _share(now, step)
+    gap = at.cosine + now.slack - now.level
+    step, slack = solve(gap)
+    share = _share(now, step, slack)
     moved = at.moved(share * step.points)
     bend = (moved[at.i] * moved[at.j]).sum(axis=1) * at.sign - at.cosine - share * at.change(step.points)
     corrected = solve(gap + bend)
-    return corrected if _share(now, corrected) >= 0.9 * share else step
+    return corrected if _share(now, *corrected) >= 0.9 * share else (step, slack)
 
 
-def _share(now: _Interior, step: _Step) -> float:
+def _share(now: _Interior, step: Step, slack: np.ndarray) -> float:
     """How much of the step the slacks allow, and the length of the moves."""
-    return min(_room(now.slack, step.slack), _LONGEST / max(longest(step.points), 1e-300))
+    return min(_room(now.slack, slack), _LONGEST / max(longest(step.points), 1e-300))
 
 
 def _room(x: np.ndarray, step: np.ndarray) -> float:
@@ -126,10 +97,10 @@ def _room(x: np.ndarray, step: np.ndarray) -> float:
     return min(1.0, float((-_BACK_OFF * x[falls] / step[falls]).min())) if falls.any() else 1.0
 
 
-def _advance(now: _Interior, step: _Step, kind: int) -> _Interior:
-    share = _share(now, step)
+def _advance(now: _Interior, step: Step, slack_step: np.ndarray, kind: int) -> _Interior:
+    share = _share(now, step, slack_step)
     at = Contacts.of(now.at.moved(share * step.points), now.at.i, now.at.j, kind)
     level = now.level + share * step.level
-    slack = np.maximum(now.slack + share * step.slack, level - at.cosine)
+    slack = np.maximum(now.slack + share * slack_step, level - at.cosine)
     multiplier = now.multiplier + _room(now.multiplier, step.multiplier) * step.multiplier
     return _Interior(at, level, slack, multiplier)

@@ -13,16 +13,16 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array, hstack
 
+from ._condensed import Condensed
 from ._contacts import Contacts, contacts_above, cosines, imbalance, longest
 from ._interior import approach
 
 FIRST = 1e4  # sharpness that an annealed code has
 _LONGEST = 0.05  # step of a point, in radians
-_ROUNDS = 12
+_ROUNDS = 30
 _TIGHT = 1e-9  # contacts this near to the maximum are meant to be equal
-_RIDGE = 1e-13  # carries rotations, rattlers and dependent contacts through the factorisation
+_STIFFNESS = 1e5
 UNKNOWNS = 6000  # K (d-1) up to which the dense systems are worth their while
-_BOTH = 4000  # unknowns and multipliers up to which those of both are
 
 
 class Polished(NamedTuple):
@@ -43,25 +43,31 @@ def polish(U: np.ndarray, kind: int, sharpness: float = FIRST) -> Polished:
 
 
 def equalise(code: Polished, kind: int) -> Polished:
-    """Newton's method on the optimality conditions of the pairs that carry a multiplier."""
+    """The optimality conditions of the pairs that carry a multiplier, by the method of multipliers.
+
+    Contacts are stiff springs whose multipliers take over what they are compressed by, one factor for all rounds.
+    """
     best, top = code, cosines(code.points, kind).max()
-    U, i, j, lam = code[:4]
-    if U.size + len(i) > _BOTH:
-        return code
+    U, i, j, lam, _ = code
+    equations = None
     for _ in range(_ROUNDS):
         at = Contacts.of(U, i, j, kind)
-        step, lam = _newton(at, lam)
-        if not longest(step) < _LONGEST:
+        if equations is None:
+            equations, _ = Condensed.of(at, lam, np.full(len(i), _STIFFNESS))
+            level = float(at.cosine.max())
+        step = equations._replace(at=at).solve(lam, _STIFFNESS * (at.cosine - level))
+        if not longest(step.points) < _LONGEST:
             break
-        U = at.moved(step)
+        U, lam, level = at.moved(step.points), lam + step.multiplier, level + step.level
         new, residual = cosines(U, kind).max(), imbalance(U, i, j, lam, kind)
         gains = new < top - 1e-15 or residual < best.residual / 2
         if new <= top + 1e-15 and residual <= max(best.residual, 1e-14):
             best, top = Polished(U, i, j, lam, residual), min(new, top)
         pulls = lam < -1e-9 * lam.max()  # a contact only pushes
-        if not gains and not pulls.any():
+        if pulls.any():
+            i, j, lam, equations = i[~pulls], j[~pulls], lam[~pulls], None
+        elif not gains:
             break
-        i, j, lam = i[~pulls], j[~pulls], lam[~pulls]
     return best
 
 
@@ -93,20 +99,3 @@ def _least_squares(J: csr_array, right: np.ndarray) -> np.ndarray:
     normal = (J.T @ J).toarray()
     factor = cho_factor(normal + 1e-12 * np.eye(len(normal)), lower=True, overwrite_a=True, check_finite=False)
     return cho_solve(factor, J.T @ right, check_finite=False)
-
-
-def _newton(at: Contacts, lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One Newton step on the optimality conditions: moves of the points (K, d-1) and new multipliers (m,)."""
-    m, n = len(at.i), at.bases[:, 0].size
-    A = np.zeros((n + m + 1, n + m + 1))
-    A[:n, :n] = at.curvature(lam, np.zeros(m))
-    A[n : n + m, :n] = at.jacobian().toarray()
-    A[:n, n : n + m] = A[n : n + m, :n].T
-    A[n : n + m, -1] = A[-1, n : n + m] = -1
-    A[np.arange(n), np.arange(n)] += _RIDGE
-    A[np.arange(n, n + m), np.arange(n, n + m)] -= _RIDGE
-    right = np.zeros(n + m + 1)
-    right[n : n + m] = at.cosine.max() - at.cosine
-    right[-1] = -1
-    x = np.linalg.solve(A, right)
-    return x[:n].reshape(len(at.points), -1), x[n : n + m]
