@@ -46,6 +46,8 @@ from ._frames import icosahedron as icosahedron
 from ._frames import orthoplex as orthoplex
 from ._frames import polygon as polygon
 from ._frames import simplex as simplex
+from ._hard_max import best_features as best_features
+from ._hard_max import hard_max as hard_max
 from ._hull import OneVsRest as OneVsRest
 from ._hull import Support as Support
 from ._hull import one_vs_rest as one_vs_rest

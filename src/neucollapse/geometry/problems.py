@@ -76,8 +76,7 @@ class SoftmaxCode(Problem):
 
     .. math:: \max_W \min_k \operatorname{dist}(w_k, \operatorname{conv}\{w_j\}_{j \ne k})
 
-    It is also what HardMax asks of (W, H): for given W the best unit features :math:`h_k` point from the nearest point
-    of the hull to :math:`w_k`, and the smallest :math:`\min_{j \ne k} \langle w_k - w_j, h_k \rangle` is the margin.
+    It is also what HardMax asks of (W, H): for given W ``best_features`` reach ``hard_max(W, H)`` = the margin.
 
     Example:
         >>> from neucollapse.geometry import orthoplex

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -68,8 +68,8 @@ def best_code(
         progress: show a bar on standard error while searching.
 
     Returns:
-        A ``Solution``. For K > 2,000 a softmax value is the lower bound 1 - max cosine of the margin; for K > 1,000 there
-        is no certificate.
+        A ``Solution``; its ``result`` says where the search was interrupted, also if a known code is the best. For
+        K > 2,000 a softmax value is the lower bound 1 - max cosine of the margin; for K > 1,000 there is no certificate.
 
     Raises:
         InputError: a size, kind or budget out of range, or nothing to start from: K d > 5,000 where no code is known.
@@ -87,21 +87,23 @@ def best_code(
     if isinstance(problem, MaximumGramDeterminant):
         return solve(problem)
     ready = list(_ready_made(problem, _opened(atlas)))
-    best = _best(problem, ready)
+    best, stats = _best(problem, ready), {}
     if best is not None and _is_proved(problem, best):
         return _solution(problem, best._replace(result=Outcome.PROVED))
     if budget and K * d <= _SOLVED_UP_TO:
         found = solve(problem, budget=budget, seed=seed, workers=workers, progress=progress)
         searched = _Found(found.points, found.source, found.value, max_cosine(found.points), found.result)
-        best = _best(problem, [*ready, searched])
+        best, stats = _best(problem, [*ready, searched]), found.stats
         if best is searched:
             return found
+        if best is not None and not found.result.finished:
+            best = best._replace(result=found.result)
     if best is None:
         raise InputError(
             f"no code of {K} points in {d} dimensions is known, and a search is for K d <= {_SOLVED_UP_TO:,} and a "
             f"budget above 0 only, got K d = {K * d:,} and budget = {budget}. Try a larger d, or solve() with patience"
         )
-    return _solution(problem, best)
+    return _solution(problem, best, stats)
 
 
 def _opened(atlas: str | Path | Atlas | None) -> list[Atlas]:
@@ -178,7 +180,7 @@ def _is_proved(problem: Problem, best: _Found) -> bool:
     return best.value <= best_bound(K, d, problem.kind).value + 1e-13
 
 
-def _solution(problem: Problem, best: _Found) -> Solution:
+def _solution(problem: Problem, best: _Found, stats: dict[str, Any] | None = None) -> Solution:
     from ..certificate import certify
 
     certificate = None
@@ -187,7 +189,7 @@ def _solution(problem: Problem, best: _Found) -> Solution:
         residual = certificate.kkt_residual
         if best.result is Outcome.FOUND and residual is not None and residual <= _SAME:
             best = best._replace(result=Outcome.POLISHED)
-    return Solution(problem, best.points, best.value, best.result, best.source, {}, certificate)
+    return Solution(problem, best.points, best.value, best.result, best.source, stats or {}, certificate)
 
 
 class RequiredDim(NamedTuple):
