@@ -2,12 +2,15 @@
 
 SIZES are pairs such as 3-8:7-40 (dimensions and numbers of points) or 10,20,30:100,200. A code enters the atlas if it
 beats what is there by more than rounding; so the script can be run again with another seed, for longer, on some sizes.
+With `--polish` nothing is searched: the codes held are polished again, from several sharpnesses.
 """
 
 import argparse
 from pathlib import Path
 
 from neucollapse.geometry import SoftmaxCode, best_known, solve
+from neucollapse.geometry._descent import SIGNED
+from neucollapse.geometry._polish import polish
 from neucollapse.geometry.atlas import Atlas, Entry
 
 FILE = Path(__file__).parents[1] / "src/neucollapse/geometry/atlas/codes.safetensors"
@@ -19,33 +22,54 @@ def numbers(text):
         yield from range(int(first), int(last or first) + 1)
 
 
+def polished(entry):
+    """The same code or a better one near it, and what is left of the optimality conditions."""
+    ends = [polish(entry.points.numpy(), SIGNED, sharpness) for sharpness in (1e4, 1e5, 1e6)]
+    entries = [Entry.of(end.points, entry.source) for end in ends]
+    best = max(range(3), key=lambda at: (round(entries[at].margin, 12), -ends[at].residual))
+    return entries[best], ends[best].residual
+
+
+def polish_all(atlas):
+    for held in list(atlas):
+        if held.kind == "code":
+            new, residual = polished(held)
+            kept = atlas.add(new)
+            print(f"({held.d}, {held.K}) {held.margin:.13f} {new.margin:.13f} {residual:.0e} {kept}", flush=True)
+    atlas.save(FILE)
+
+
+def search_all(atlas, sizes, starts, seed, workers):
+    for K, d in sizes:
+        solution = solve(SoftmaxCode(K, d), starts=starts, seed=seed, workers=workers)
+        entry = Entry.of(solution, f"our search, {solution.stats['starts']} starts with seed {seed}")
+        kept = atlas.add(entry)
+        known = best_known(K, d)
+        print(
+            f"({d}, {K}) margin {entry.margin:.12f} held {atlas.get(K, d).margin:.12f} known {known.margin:.12f} {known.status} "
+            f"{solution.result.name} {solution.certificate.kkt_residual:.0e} {solution.stats['seconds']:.1f} s "
+            f"{'kept' if kept else 'not better'}",
+            flush=True,
+        )
+        if kept:
+            atlas.save(FILE)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", default=["3-8:7-40"])
     parser.add_argument("--starts", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--polish", action="store_true")
     options = parser.parse_args()
     atlas = Atlas.load(FILE) if FILE.exists() else Atlas()
-    for sizes in options.sizes:
-        dims, points = sizes.split(":")
-        for d in numbers(dims):
-            for K in numbers(points):
-                if K <= 2 * d or d == 2:
-                    continue
-                solution = solve(SoftmaxCode(K, d), starts=options.starts, seed=options.seed, workers=options.workers)
-                entry = Entry.of(solution, f"our search, {solution.stats['starts']} starts with seed {options.seed}")
-                kept = atlas.add(entry)
-                held = atlas.get(K, d)
-                known = best_known(K, d)
-                print(
-                    f"({d}, {K}) margin {entry.margin:.12f} held {held.margin:.12f} known {known.margin:.12f} {known.status} "
-                    f"{solution.result.name} {solution.certificate.kkt_residual:.0e} {solution.stats['seconds']:.1f} s "
-                    f"{'kept' if kept else 'not better'}",
-                    flush=True,
-                )
-                if kept:
-                    atlas.save(FILE)
+    if options.polish:
+        polish_all(atlas)
+    else:
+        pairs = [tuple(map(list, map(numbers, part.split(":")))) for part in options.sizes]
+        sizes = [(K, d) for dims, points in pairs for d in dims for K in points if K > 2 * d and d > 2]
+        search_all(atlas, sizes, options.starts, options.seed, options.workers)
 
 
 if __name__ == "__main__":

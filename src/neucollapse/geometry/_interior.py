@@ -18,7 +18,8 @@ from ._contacts import Contacts, contacts_above, cosines, longest
 _NEAR = 0.1  # pairs this much below the maximum may come to carry a multiplier
 _LAST = 1e-16  # complementarity at the end
 _FALL = 0.1
-_STEPS = 120
+_STEPS = 200
+_EASE, _LITTLE = 1 / 3, 0.3  # how fast the ridge falls after steps of more than this share
 _LONGEST = 0.05  # step of a point, in radians
 _BACK_OFF = 0.99  # share of the way to the boundary that a step goes
 
@@ -53,8 +54,11 @@ def approach(U: np.ndarray, kind: int, sharpness: float) -> tuple[np.ndarray, np
             break
         while mu > _LAST and now.error(mu) < 1:
             mu *= _FALL
-        equations, ridge = Condensed.of(now.at, now.multiplier, now.multiplier / now.slack, ridge / 3)
-        now = _advance(now, *_newton(now, mu, equations), kind)
+        equations, ridge = Condensed.of(now.at, now.multiplier, now.multiplier / now.slack, ridge)
+        step, slack = _newton(now, mu, equations)
+        share = _share(now, step, slack)
+        ridge *= _EASE if share > _LITTLE else 1.0  # a step cut short was too long: the ridge stays
+        now = _advance(now, step, slack, share, kind)
     touch = now.multiplier > now.slack
     return now.at.points, i[touch], j[touch], now.multiplier[touch]
 
@@ -97,8 +101,7 @@ def _room(x: np.ndarray, step: np.ndarray) -> float:
     return min(1.0, float((-_BACK_OFF * x[falls] / step[falls]).min())) if falls.any() else 1.0
 
 
-def _advance(now: _Interior, step: Step, slack_step: np.ndarray, kind: int) -> _Interior:
-    share = _share(now, step, slack_step)
+def _advance(now: _Interior, step: Step, slack_step: np.ndarray, share: float, kind: int) -> _Interior:
     at = Contacts.of(now.at.moved(share * step.points), now.at.i, now.at.j, kind)
     level = now.level + share * step.level
     slack = np.maximum(now.slack + share * slack_step, level - at.cosine)
