@@ -2,7 +2,7 @@
 
 SIZES are pairs such as 3-8:7-40 (dimensions and numbers of points) or 10,20,30:100,200. A code enters the atlas if it
 beats what is there by more than rounding; so the script can be run again with another seed, for longer, on some sizes.
-With `--polish` nothing is searched: the codes held are polished again, from several sharpnesses.
+With `--polish` nothing is searched: the codes held of these sizes are polished again, from several sharpnesses.
 """
 
 import argparse
@@ -30,9 +30,9 @@ def polished(entry):
     return entries[best], ends[best].residual
 
 
-def polish_all(atlas):
+def polish_all(atlas, sizes):
     for held in list(atlas):
-        if held.kind == "code":
+        if held.kind == "code" and (held.K, held.d) in sizes:
             new, residual = polished(held)
             kept = atlas.add(new)
             print(f"({held.d}, {held.K}) {held.margin:.13f} {new.margin:.13f} {residual:.0e} {kept}", flush=True)
@@ -64,11 +64,11 @@ def main():
     parser.add_argument("--polish", action="store_true")
     options = parser.parse_args()
     atlas = Atlas.load(FILE) if FILE.exists() else Atlas()
+    pairs = [tuple(map(list, map(numbers, part.split(":")))) for part in options.sizes]
+    sizes = [(K, d) for dims, points in pairs for d in dims for K in points if K > 2 * d and d > 2]
     if options.polish:
-        polish_all(atlas)
+        polish_all(atlas, sizes)
     else:
-        pairs = [tuple(map(list, map(numbers, part.split(":")))) for part in options.sizes]
-        sizes = [(K, d) for dims, points in pairs for d in dims for K in points if K > 2 * d and d > 2]
         search_all(atlas, sizes, options.starts, options.seed, options.workers)
 
 

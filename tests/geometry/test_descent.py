@@ -5,6 +5,7 @@ import pytest
 
 from neucollapse.geometry import _descent
 from neucollapse.geometry._descent import ABSOLUTE, LOGARITHMIC, RIESZ, SIGNED, anneal, descend, evaluate
+from neucollapse.geometry._interior import approach
 from neucollapse.geometry._polish import polish
 
 
@@ -74,7 +75,16 @@ def forces(U, pairs, multipliers, kind):
 
 
 @pytest.mark.parametrize(
-    ("K", "d", "kind", "seed"), [(24, 3, SIGNED, 0), (12, 4, SIGNED, 1), (40, 3, SIGNED, 1), (6, 3, ABSOLUTE, 0)]
+    ("K", "d", "kind", "seed"),
+    [
+        (24, 3, SIGNED, 0),
+        (12, 4, SIGNED, 1),
+        (40, 3, SIGNED, 1),
+        (60, 6, SIGNED, 0),
+        (56, 7, SIGNED, 0),
+        (6, 3, ABSOLUTE, 0),
+        (28, 7, ABSOLUTE, 0),
+    ],
 )
 def test_the_polish_reaches_the_last_digit(K, d, kind, seed):
     U = anneal(random_code(K, d, seed), kind, 32.0, 1e4, 3.0, 300, 1e-12)
@@ -92,6 +102,16 @@ def test_the_polish_reaches_the_last_digit(K, d, kind, seed):
     assert end.multipliers.min() >= -1e-12
     assert end.multipliers.sum() == pytest.approx(1, abs=1e-12)
     assert forces(end.points, list(zip(end.i, end.j, strict=True)), end.multipliers, kind) <= 1e-13
+
+
+def test_the_interior_point_tells_what_touches():
+    # The best 7 points of Schuette and van der Waerden have 12 contacts; from a blunt start all are found.
+    U = anneal(random_code(7, 3), SIGNED, 8.0, 300.0, 3.0, 200, 1e-10)
+    V, i, j, multipliers = approach(U, SIGNED, 300.0)
+    assert len(i) == 12
+    assert multipliers.sum() == pytest.approx(1, abs=1e-9)
+    assert forces(V, list(zip(i, j, strict=True)), multipliers, SIGNED) <= 1e-9
+    assert (V[i] * V[j]).sum(axis=1) == pytest.approx(0.21013831273060305, abs=1e-10)
 
 
 def test_without_numba_the_same_code(monkeypatch):
