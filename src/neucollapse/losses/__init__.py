@@ -8,6 +8,17 @@ begins. Here the loss of a sample with logits :math:`z` and label :math:`y` is
 
 whose derivative, the sigmoid of :math:`m`, is formed without any subtraction.
 
+On the sphere, with :math:`z_j = s \cos\theta_j`, every published margin changes the target alone, so that all these losses
+are functions of two numbers a sample, the target cosine and the logarithm of the sum over the wrong classes:
+
+- :func:`spherical_ce` takes any :mod:`margin <neucollapse.losses.margins>`, smoothing, focal exponent and class weights;
+  :func:`norm_face`, :func:`cos_face`, :func:`arc_face` and :func:`sphere_face` are the published choices. For many
+  classes it works in tiles, and never holds the (B, K) logits.
+- :func:`log_cross_entropy`, or ``reduction="log_mean"``, is the logarithm of the loss: its gradient is of order one when
+  the loss is 1e-26, where an exact gradient of 1e-26 no longer moves a float32 weight.
+
+On plain logits there are :func:`cross_entropy`, :func:`focal_loss` and :func:`label_smoothing`.
+
 Each loss is a pure function, and a module called as ``loss(features, labels, head)``.
 
 Example:
@@ -18,9 +29,56 @@ Example:
     1.7513e-26
 """
 
+from ._statistics import spherical_statistics as spherical_statistics
+from .arc_face import ArcFace as ArcFace
+from .arc_face import arc_face as arc_face
+from .cos_face import CosFace as CosFace
+from .cos_face import cos_face as cos_face
 from .cross_entropy import CrossEntropy as CrossEntropy
 from .cross_entropy import cross_entropy as cross_entropy
+from .focal import FocalLoss as FocalLoss
+from .focal import focal_loss as focal_loss
+from .label_smoothing import LabelSmoothing as LabelSmoothing
+from .label_smoothing import label_smoothing as label_smoothing
+from .log_objective import LogCrossEntropy as LogCrossEntropy
+from .log_objective import log_cross_entropy as log_cross_entropy
+from .margins import AdaMargin as AdaMargin
+from .margins import ArcMargin as ArcMargin
+from .margins import CosMargin as CosMargin
+from .margins import Margin as Margin
+from .margins import SphereMargin as SphereMargin
+from .norm_face import NormFace as NormFace
+from .norm_face import norm_face as norm_face
+from .sphere_face import SphereFace as SphereFace
+from .sphere_face import sphere_face as sphere_face
 from .spherical import cosine_logits as cosine_logits
+from .spherical import spherical_ce as spherical_ce
 from .spherical import spherical_cross_entropy as spherical_cross_entropy
 
-__all__ = ["CrossEntropy", "cosine_logits", "cross_entropy", "spherical_cross_entropy"]
+__all__ = [
+    "AdaMargin",
+    "ArcFace",
+    "ArcMargin",
+    "CosFace",
+    "CosMargin",
+    "CrossEntropy",
+    "FocalLoss",
+    "LabelSmoothing",
+    "LogCrossEntropy",
+    "Margin",
+    "NormFace",
+    "SphereFace",
+    "SphereMargin",
+    "arc_face",
+    "cos_face",
+    "cosine_logits",
+    "cross_entropy",
+    "focal_loss",
+    "label_smoothing",
+    "log_cross_entropy",
+    "norm_face",
+    "sphere_face",
+    "spherical_ce",
+    "spherical_cross_entropy",
+    "spherical_statistics",
+]

@@ -1,0 +1,98 @@
+r"""The two numbers a sample that every cross-entropy of cosines is made of, and the implementations that find them.
+
+.. math:: \cos_y = \langle x, w_y \rangle, \qquad
+          \mathrm{LSE}_{\mathrm{neg}} = \log \sum_{j \ne y} e^{s \langle x, w_j \rangle}
+
+with all rows brought to the unit sphere. A margin, focal or smoothed loss is a function of these, formed for B samples;
+only this file and ``_tiles.py`` ever meet all K classes.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._errors import InputError
+from .._types import Float, Int
+from ._tiles import spherical_negatives, tile_shape
+from ._unit_rows import unit_rows
+from .cross_entropy import negatives_logsumexp
+
+_SMALL = 2**18  # logits that are faster formed at once than in tiles
+
+
+class Negatives(NamedTuple):
+    """What an implementation returns: all that depends on more than one class of a sample."""
+
+    target_rows: Float[Tensor, "n d"]
+    """Rows of the weight at the labels, of any length."""
+    lse: Float[Tensor, " n"]
+    r""":math:`\mathrm{LSE}_{\mathrm{neg}}`; -inf where the label is the only class."""
+    direction_sum: Float[Tensor, " d"]
+    """Sum of all unit rows of the weight: all that a mean logit needs."""
+
+
+def _reference(x: Tensor, weight: Tensor, labels: Tensor, scale: Tensor) -> Negatives:
+    """Plain torch: (B, K) logits, any number of derivatives. The oracle of all other implementations."""
+    with torch.autocast(x.device.type, enabled=False):  # logits of s = 64 in bfloat16 are wrong by 0.25
+        U = unit_rows(weight)
+        return Negatives(weight[labels], negatives_logsumexp(scale * (x @ U.mT), labels), U.sum(dim=0))
+
+
+def _tiled(x: Tensor, weight: Tensor, labels: Tensor, scale: Tensor, tile: tuple[int, int] | None = None) -> Negatives:
+    """Tiles of samples x classes, memory O(tile + B d), one derivative."""
+    samples, classes = tile or tile_shape(len(x), len(weight))
+    with_mean = torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad)
+    rows, lse, _, total = spherical_negatives(x, weight, labels, scale, samples, classes, with_mean)
+    return Negatives(rows, lse, total)
+
+
+# From unit features (n, d), weight rows of any length (K, d), labels (n,) in [0, K) and a scalar scale. A GPU kernel, or
+# classes sharded over ranks, is one more entry; losses name it, and nothing else changes.
+IMPLEMENTATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Negatives]] = {
+    "reference": _reference,
+    "tiled": _tiled,
+}
+
+
+def negatives(x: Tensor, weight: Tensor, labels: Tensor, scale: Tensor, implementation: str = "auto") -> Negatives:
+    """The implementation of that name; ``"auto"`` forms small logits at once, and large ones in tiles."""
+    if implementation == "auto":
+        implementation = "reference" if len(x) * len(weight) <= _SMALL or len(weight) == 1 else "tiled"
+    if implementation not in IMPLEMENTATIONS:
+        known = ", ".join(map(repr, ["auto", *IMPLEMENTATIONS]))
+        raise InputError(f"expected an implementation among {known}, got {implementation!r}")
+    return IMPLEMENTATIONS[implementation](x, weight, labels, scale)
+
+
+def spherical_statistics(
+    features_unit: Float[Tensor, "n d"],
+    weight: Float[Tensor, "K d"],
+    labels: Int[Tensor, " n"],
+    scale: float | Float[Tensor, ""],
+    *,
+    implementation: str = "auto",
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    r"""Target cosine and :math:`\mathrm{LSE}_{\mathrm{neg}}` of each sample, differentiable in features, weight, scale.
+
+    Args:
+        features_unit: unit rows.
+        weight: rows of any length, normalised inside: a unit copy would be the largest buffer of the whole loss.
+        labels: in ``[0, K)``, int64; not checked here.
+        scale: :math:`s`.
+        implementation: ``"reference"`` forms all logits and can be differentiated any number of times; ``"tiled"``
+            holds one tile of them and can be differentiated once; ``"auto"`` is tiled above 2^18 logits.
+
+    Returns:
+        ``(cos_y, lse_neg)``, each ``(n,)``. The target cosine is a row's own inner product, never read from the logits.
+
+    Example:
+        >>> import torch
+        >>> cos_y, lse = spherical_statistics(torch.eye(2), torch.eye(2), torch.tensor([0, 1]), 8.0)
+        >>> cos_y, lse
+        (tensor([1., 1.]), tensor([0., 0.]))
+    """
+    s = torch.as_tensor(scale, dtype=features_unit.dtype, device=features_unit.device)
+    found = negatives(features_unit, weight, labels, s, implementation)
+    return (features_unit * unit_rows(found.target_rows)).sum(dim=1), found.lse

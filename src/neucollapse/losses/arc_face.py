@@ -1,0 +1,87 @@
+"""ArcFace: a margin on the target angle."""
+
+from torch import Tensor
+
+from ._spherical_loss import SphericalLoss
+from .margins import ArcMargin
+from .spherical import spherical_ce
+
+
+def arc_face(
+    features: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    scale: float | Tensor = 64.0,
+    margin: float = 0.5,
+    margin_grad: str = "exact",
+    reduction: str = "mean",
+    ignore_index: int = -100,
+) -> Tensor:
+    r"""Cross-entropy of cosines with the target angle widened (ArcFace, arXiv 1801.07698, equation 3).
+
+    .. math:: \ell = -\log \frac{e^{s \cos(\theta_y + m)}}{e^{s \cos(\theta_y + m)} + \sum_{j \ne y} e^{s \cos\theta_j}}
+
+    Past :math:`\theta_y = \pi - m` the target goes on falling, see ``ArcMargin``. The gradient in the angle is finite, and exact,
+    down to :math:`\theta_y = 0`: no ``acos`` is taken. At exact collapse on the simplex the loss is
+    :math:`\log(1 + (K-1) e^{-s(\cos m + 1/(K-1))})`.
+
+    Args:
+        features: ``(..., d)``, of any length.
+        weight: ``(K, d)``, one row a class, of any length.
+        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        scale: :math:`s`.
+        margin: :math:`m`, in radians, from 0 to pi.
+        margin_grad: ``"exact"``, or ``"detached"``, as the official code trains: the slope of the target cosine alone.
+        reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
+        ignore_index: label of samples that neither count nor receive a gradient.
+
+    Returns:
+        A scalar, or losses of shape ``(...)`` for ``"none"``.
+
+    Raises:
+        InputError: as ``spherical_ce``, and for a margin out of range.
+
+    Example:
+        >>> import torch
+        >>> x = torch.eye(2)
+        >>> loss = arc_face(x, x, torch.tensor([0, 1]))
+        >>> print(f"{loss.item():.1e}")
+        4.1e-25
+    """
+    return spherical_ce(
+        features, weight, labels, scale, ArcMargin(margin), margin_grad, reduction=reduction, ignore_index=ignore_index
+    )
+
+
+class ArcFace(SphericalLoss):
+    """ArcFace: ``loss(features, labels, head=None)``. See :func:`arc_face`.
+
+    Without a head it owns class directions, ``.weight`` ``(num_classes, dim)``, a parameter to be optimised; with one it uses
+    ``head.weight``, and ``head.scale`` where the head has one.
+
+    Example:
+        >>> import torch
+        >>> loss = ArcFace(dim=3, num_classes=10)
+        >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
+        (torch.Size([10, 3]), torch.Size([]))
+    """
+
+    def __init__(
+        self,
+        dim: int | None = None,
+        num_classes: int | None = None,
+        scale: float = 64.0,
+        margin: float = 0.5,
+        margin_grad: str = "exact",
+        reduction: str = "mean",
+        ignore_index: int = -100,
+    ) -> None:
+        super().__init__(
+            dim,
+            num_classes,
+            scale=scale,
+            margin=ArcMargin(margin),
+            margin_grad=margin_grad,
+            reduction=reduction,
+            ignore_index=ignore_index,
+        )

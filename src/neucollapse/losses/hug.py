@@ -1,0 +1,319 @@
+r"""The hyperspherical uniformity gap (HUG): classes spread, samples gather, and neither pulls at the other.
+
+Cross-entropy does both with one term; HUG has one term for each,
+
+.. math:: L = \alpha \, \text{inter}(\hat w) + \beta \, \text{intra}(\hat x, \hat w),
+
+of unit features :math:`\hat x` and one unit *proxy* :math:`\hat w_c` a class.
+"""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .._errors import InputError
+from .._types import Bool, Float, Int
+from ..geometry import best_code
+from ._labels import check_labels
+from ._unit_rows import unit_rows
+from .uniformity import check_kind, uniformity
+
+if TYPE_CHECKING:
+    from ..heads import Head
+
+PROXIES = ("learnable", "static", "partial", "none")
+
+
+class HUGTerms(NamedTuple):
+    """The two parts of HUG, already weighted: their sum is the loss.
+
+    Attributes:
+        inter: alpha times the uniformity of the proxies; small is uniform.
+        intra: beta times the distance of the samples to their proxies; 0 at collapse.
+    """
+
+    inter: Tensor
+    intra: Tensor
+
+
+def hug_terms(
+    features: Tensor,
+    labels: Tensor,
+    weight: Tensor,
+    kind: str = "mhe",
+    alpha: float | int = 1.0,
+    beta: float | int = 1.0,
+    s: float | int = 2.0,
+    width: float | int = 1.0,
+    reduction: str = "mean",
+    detach_proxy: bool = True,
+    floor: float | None = None,
+    ignore_index: int = -100,
+) -> HUGTerms:
+    r"""The two terms of HUG for given proxies.
+
+    .. math:: \text{inter} = \alpha \, U(\hat w), \qquad
+              \text{intra} = \frac{\beta}{K'} \sum_{c \text{ present}} \frac{1}{n_c} \sum_{i : y_i = c}
+              |\hat x_i - \hat w_c|
+
+    with U the energy (``"mhe"``), minus the smallest distance (``"mhs"``) or minus the log-determinant (``"mgd"``): see
+    :func:`uniformity`. The distance is not squared. By default the proxies are held fixed in it, as in the authors' code:
+    they move by uniformity alone, and the features by attraction alone. The gradient of the sum is then not that of its
+    value: a line search needs the terms one by one.
+
+    Range: intra from 0, reached when each sample lies on its proxy, to :math:`2 \beta`. Inter at s = 2 from
+    :math:`\alpha (K-1)/(2K)`, the simplex, up: 0.495 for 100 classes in 99 dimensions or more.
+
+    Args:
+        features: ``(..., d)``; of any length: only directions count. A zero row is at distance 1, without gradient.
+        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        weight: the proxies ``(K, d)``; only directions count. Coincident ones still part.
+        kind: ``"mhe"``, ``"mhs"`` or ``"mgd"``.
+        alpha: weight of inter.
+        beta: weight of intra.
+        s: exponent of the energy, 0 for the logarithm.
+        width: of the kernel of the determinant.
+        reduction: ``"mean"`` over pairs, classes present and samples of a class, as in the authors' code, or ``"sum"``
+            over all of them, as printed in the paper.
+        detach_proxy: no gradient of intra to the proxies.
+        floor: distance below which two proxies are repelled no harder, see :func:`riesz_energy`.
+        ignore_index: label of samples that do not count. Without any sample that does, intra is 0.
+
+    Returns:
+        Two scalars, of the type of ``features`` and ``weight``, at least float32.
+
+    Raises:
+        InputError: shapes that do not fit, labels out of range, an unknown kind or reduction.
+
+    References:
+        Liu et al., "Generalizing and Decoupling Neural Collapse via Hyperspherical Uniformity Gap", arXiv 2303.06484.
+
+    Example:
+        >>> import torch
+        >>> proxies = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+        >>> terms = hug_terms(torch.tensor([[0.0, 3.0]]), torch.tensor([1]), proxies)
+        >>> [round(term.item(), 4) for term in terms]  # 1/|2|^2, and |(0, 1) - (-1, 0)|
+        [0.25, 1.4142]
+    """
+    _check_features(features, weight)
+    counted = check_labels(labels, features.shape[:-1], len(weight), ignore_index)
+    inter = alpha * uniformity(weight, kind, s, width, reduction, floor)
+    proxies = weight.detach() if detach_proxy else weight
+    intra = beta * _intra(features[counted], labels[counted].long(), proxies, reduction)
+    return HUGTerms(inter, intra)
+
+
+def hug(features: Tensor, labels: Tensor, weight: Tensor, **options: Any) -> Tensor:
+    """The hyperspherical uniformity gap of given proxies: the sum of the two terms of :func:`hug_terms`.
+
+    Args:
+        features: ``(..., d)``.
+        labels: ``(...)``.
+        weight: the proxies ``(K, d)``.
+        options: as in :func:`hug_terms`.
+
+    Example:
+        >>> import torch
+        >>> proxies = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+        >>> round(hug(proxies, torch.tensor([0, 1]), proxies, alpha=2.0).item(), 4)  # collapsed: intra is 0
+        0.5
+    """
+    inter, intra = hug_terms(features, labels, weight, **options)
+    return inter + intra
+
+
+class HUG(nn.Module):
+    r"""The hyperspherical uniformity gap: ``loss(features, labels)``, or ``loss(features, labels, head)``.
+
+    Given ``num_classes`` and ``dim`` it owns its proxies. ``HUG()`` without them takes a head at each call, whose weight
+    are the proxies; a head given to a loss that owns learnable proxies takes their place for that call.
+
+    ============== ==================================================================================================
+    ``proxy``      where the proxies come from
+    ============== ==================================================================================================
+    ``learnable``  a parameter ``(K, d)``, or ``head.weight``
+    ``static``     a fixed frame
+    ``partial``    a fixed frame times a learnable rotation: inter is constant, intra turns the frame towards the data
+    ``none``       the normalised means of the unit features of each class in the batch; classes absent do not count
+    ============== ==================================================================================================
+
+    Args:
+        num_classes: K; needed unless proxies are ``head.weight`` or ``none``.
+        dim: d; likewise.
+        uniformity: ``"mhe"``, ``"mhs"`` or ``"mgd"``, see :func:`uniformity`.
+        proxy: as above.
+        alpha: weight of inter. The authors' code has 1 for both; their paper reports 0.15.
+        beta: weight of intra. The paper reports 0.015 (mhe, mhs) and 0.03 (mgd).
+        s: exponent of the energy, 0 for the logarithm.
+        width: of the kernel of the determinant.
+        reduction: ``"mean"`` or ``"sum"``, see :func:`hug_terms`.
+        detach_proxy: no gradient of intra to the proxies. None: as in the authors' code, except for ``partial``, whose
+            rotation has no other gradient.
+        floor: see :func:`riesz_energy`.
+        frame: ``(K, d)`` for ``static`` and ``partial``. None: the code of least energy that is known without a search,
+            the simplex for K <= d + 1.
+        ignore_index: label of samples that do not count.
+
+    Attributes:
+        weight: the proxies ``(K, d)``: the raw parameter, the frame, or the turned frame.
+
+    Raises:
+        InputError: an unknown measure or rule, sizes that are missing or do not fit the frame, or a size for which no
+            code is known: then give a frame.
+
+    Example:
+        >>> import torch
+        >>> loss = HUG(num_classes=4, dim=3, proxy="static")
+        >>> terms = loss.terms(2 * loss.weight, torch.arange(4))  # collapsed on the simplex
+        >>> round(terms.inter.item(), 4), round(terms.intra.item(), 4)
+        (0.375, 0.0)
+    """
+
+    frame: Tensor
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        dim: int | None = None,
+        uniformity: str = "mhe",
+        proxy: str = "learnable",
+        alpha: float | int = 1.0,
+        beta: float | int = 1.0,
+        s: float | int = 2.0,
+        width: float | int = 1.0,
+        reduction: str = "mean",
+        detach_proxy: bool | None = None,
+        floor: float | None = None,
+        frame: Tensor | None = None,
+        ignore_index: int = -100,
+    ) -> None:
+        super().__init__()
+        check_kind(uniformity)
+        if proxy not in PROXIES:
+            raise InputError(f"expected proxy among {', '.join(PROXIES)}, got {proxy!r}")
+        if frame is not None and proxy not in ("static", "partial"):
+            raise InputError(f"expected a frame for static and partial proxies alone, got one for {proxy!r}")
+        self.num_classes, self.dim, self.proxy = num_classes, dim, proxy
+        self.detach_proxy = proxy != "partial" if detach_proxy is None else detach_proxy
+        self.options: dict[str, Any] = {
+            "kind": uniformity,
+            "alpha": alpha,
+            "beta": beta,
+            "s": s,
+            "width": width,
+            "reduction": reduction,
+            "floor": floor,
+        }
+        self.ignore_index = ignore_index
+        if proxy in ("static", "partial"):
+            self.register_buffer("frame", self._frame(frame, s))
+        if proxy == "partial":
+            # The exponential of a skew matrix is a rotation; all zeros is the identity.
+            self.turn = nn.Parameter(torch.zeros(self.frame.shape[1], self.frame.shape[1]))
+        if proxy == "learnable" and num_classes is not None and dim is not None:
+            self.raw = nn.Parameter(torch.randn(num_classes, dim) * dim**-0.5)
+
+    @property
+    def weight(self) -> Tensor:
+        """The proxies ``(K, d)`` this loss owns, differentiable."""
+        if self.proxy == "static":
+            return self.frame
+        if self.proxy == "partial":
+            turn = self.turn.double()
+            return (self.frame.double() @ torch.linalg.matrix_exp(turn - turn.mT)).to(self.turn.dtype)
+        if self.proxy == "learnable" and hasattr(self, "raw"):
+            return self.raw
+        raise AttributeError("this HUG owns no proxies: give num_classes and dim, or a head at each call")
+
+    def terms(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> HUGTerms:
+        """The two weighted terms, by name: ``.inter`` and ``.intra``."""
+        if self.proxy == "none":
+            return self._without_proxies(features, labels)
+        return hug_terms(
+            features,
+            labels,
+            self._proxies(head),
+            **self.options,
+            detach_proxy=self.detach_proxy,
+            ignore_index=self.ignore_index,
+        )
+
+    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
+        """Inter plus intra of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
+        inter, intra = self.terms(features, labels, head)
+        return inter + intra
+
+    def extra_repr(self) -> str:
+        """Sizes and rules, for ``repr``."""
+        return f"num_classes={self.num_classes}, dim={self.dim}, {self.options['kind']}, proxy={self.proxy}"
+
+    def _frame(self, frame: Tensor | None, s: float | int) -> Tensor:
+        if self.num_classes is None or self.dim is None:
+            raise InputError(
+                f"expected num_classes and dim for {self.proxy} proxies, got {self.num_classes}, {self.dim}"
+            )
+        if frame is None:
+            code = best_code(self.num_classes, self.dim, kind="energy", s=max(s, 0.0), budget=0, progress=False)
+            return code.points.to(torch.get_default_dtype())
+        if frame.shape != (self.num_classes, self.dim) or not frame.is_floating_point():
+            raise InputError(
+                f"expected a floating frame of shape ({self.num_classes}, {self.dim}), "
+                f"got {frame.dtype} of {tuple(frame.shape)}"
+            )
+        return unit_rows(frame.detach())
+
+    def _proxies(self, head: "Head | None") -> Tensor:
+        if head is None:
+            if self.proxy == "learnable" and not hasattr(self, "raw"):
+                raise InputError("HUG without num_classes and dim expected a head, whose weight are its proxies")
+            return self.weight
+        if self.proxy != "learnable":
+            raise InputError(f"HUG with {self.proxy} proxies expected no head; a head of fixed weight does the same")
+        return head.weight
+
+    def _without_proxies(self, features: Tensor, labels: Tensor) -> HUGTerms:
+        """Proxies are the class means of the batch; classes are numbered anew, so that absent ones are no rows."""
+        if features.dim() < 1 or not features.is_floating_point():
+            raise InputError(f"expected floating features (..., d), got {features.dtype} of {tuple(features.shape)}")
+        most = self.num_classes if self.num_classes is not None else 2**31 - 1
+        counted = check_labels(labels, features.shape[:-1], most, self.ignore_index)
+        x, (present, y) = features[counted], labels[counted].unique(return_inverse=True)
+        unit = unit_rows(_at_least_float32(x))
+        means = unit.new_zeros(len(present), unit.shape[1]).index_add(0, y, unit)
+        if len(present) > 1:
+            return hug_terms(x, y, means, **self.options, detach_proxy=self.detach_proxy)
+        # One class has no pair to spread.
+        proxies = means.detach() if self.detach_proxy else means
+        intra = self.options["beta"] * _intra(x, y, proxies, self.options["reduction"])
+        return HUGTerms(0 * means.sum(), intra)
+
+
+def _intra(
+    features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], weight: Float[Tensor, "K d"], reduction: str
+) -> Float[Tensor, ""]:
+    """Distances of unit features to their unit proxies; a sample on its proxy has zero gradient."""
+    result = torch.promote_types(_at_least_float32(features).dtype, _at_least_float32(weight).dtype)
+    # In float64: near collapse the direction of the small difference is what is learned from.
+    difference = unit_rows(features.double()) - unit_rows(weight.double())[labels]
+    square = difference.square().sum(dim=1)
+    apart: Bool[Tensor, " n"] = square > 0
+    distances = square.where(apart, 1).sqrt().where(apart, 0)
+    if reduction == "sum":
+        return distances.sum().to(result)
+    counts = torch.bincount(labels, minlength=len(weight))
+    sums = distances.new_zeros(len(weight)).index_add(0, labels, distances)
+    return ((sums / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)).to(result)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _check_features(features: Tensor, weight: Tensor) -> None:
+    fit = weight.dim() == 2 and features.dim() >= 1 and features.shape[-1] == weight.shape[1]
+    if not fit or not features.is_floating_point():
+        raise InputError(
+            f"expected floating features (..., d) and proxies (K, d) with one d, "
+            f"got {features.dtype} of {tuple(features.shape)} and {tuple(weight.shape)}"
+        )

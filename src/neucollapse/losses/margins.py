@@ -1,0 +1,204 @@
+r"""Margins: what a loss subtracts from the target before it compares it with the other classes.
+
+A margin replaces the target cosine :math:`c = \cos\theta_y` by :math:`\psi(c) \le c`; nothing else of the loss changes,
+so a margin costs B numbers, not B x K. Each is a small frozen object with
+``target(cos_y, norms=None, margin_grad="exact", sin_y=None)``:
+
+- ``norms`` are the lengths of the features, for margins that depend on the quality of a sample;
+- ``margin_grad="exact"`` differentiates :math:`\psi`; ``"detached"`` takes :math:`\psi - c` as a constant, as the
+  official codes of ArcFace and SphereFace-R train (characteristic gradient detachment, arXiv 2109.05565);
+- ``sin_y`` is :math:`\sin\theta_y` where it is known better than from the cosine, which near 1 has lost half of its
+  digits. :func:`sine` finds it from the two points.
+
+No angle is taken by ``acos``, whose derivative at 1 is not finite.
+
+Example:
+    >>> import torch
+    >>> ArcMargin(0.5).target(torch.tensor([0.5, 0.0]))  # cos(60 degrees + 0.5), cos(90 degrees + 0.5)
+    tensor([ 0.0236, -0.4794])
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._errors import InputError
+from .._types import Float
+
+
+def sine(x: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    r""":math:`\sin\theta = |x - w|\,|x + w| / 2` of unit rows, to rounding of the points at every angle.
+
+    Its gradient at :math:`\theta = 0`, where it has none, is zero.
+    """
+    return torch.linalg.vector_norm(x - w, dim=1) * torch.linalg.vector_norm(x + w, dim=1) / 2
+
+
+def _sine_of_cosine(c: Tensor) -> Tensor:
+    """From a cosine alone, with a floor: rounding may put it above 1, and at 1 the root has no finite derivative."""
+    square = (1 - c) * (1 + c)
+    return square.where(square > 0, 0).clamp_min(torch.finfo(c.dtype).eps).sqrt()
+
+
+def _shifted(c: Tensor, sin: Tensor, shift: float | Tensor) -> Tensor:
+    r""":math:`\cos(\theta + a)`, 1 where the angle is below 0, and falling on with slope 1 in c where it is above pi.
+
+    Continuous; the same a for all samples, or one for each.
+    """
+    a = torch.as_tensor(shift, dtype=c.dtype, device=c.device)
+    # theta + a > pi: cos(theta) < -cos(a) for a > 0; theta + a < 0: cos(theta) > cos(a) for a < 0.
+    beyond, before = (a > 0) & (c < -a.cos()), (a < 0) & (c > a.cos())
+    inside = c * a.cos() - sin * a.sin()
+    return inside.where(~beyond, c - 2 * (a / 2).sin().square()).where(~before, 1)
+
+
+class _Target(NamedTuple):
+    cos: Tensor
+    sin: Tensor
+    norms: Tensor | None
+
+
+class Margin(ABC):
+    r"""Base of every margin; a subclass gives the formula, :math:`\psi` of a target's cosine, sine and norms."""
+
+    @abstractmethod
+    def _psi(self, at: _Target) -> Tensor: ...
+
+    def target(
+        self,
+        cos_y: Float[Tensor, " n"],
+        norms: Float[Tensor, " n"] | None = None,
+        margin_grad: str = "exact",
+        sin_y: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, " n"]:
+        r"""The target :math:`\psi(\cos_y)` of each sample; see the module for the arguments.
+
+        Raises:
+            InputError: for another ``margin_grad`` than ``"exact"`` and ``"detached"``.
+        """
+        if margin_grad not in ("exact", "detached"):
+            raise InputError(f"expected margin_grad 'exact' or 'detached', got {margin_grad!r}")
+        detached = margin_grad == "detached"
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not detached):
+            psi = self._psi(_Target(cos_y, _sine_of_cosine(cos_y) if sin_y is None else sin_y, norms))
+            correction = psi - cos_y
+        return cos_y + correction if detached else psi
+
+
+def _check(margin: float, least: float, most: float, what: str) -> None:
+    if not least <= margin <= most:
+        raise InputError(f"expected {what} from {least:g} to {most:g}, got {margin}")
+
+
+@dataclass(frozen=True)
+class CosMargin(Margin):
+    r"""CosFace: :math:`\psi = \cos\theta - m` (arXiv 1801.09414, equation 4; AM-softmax, arXiv 1801.05599).
+
+    The two ``margin_grad`` agree: the margin is a constant.
+
+    Example:
+        >>> import torch
+        >>> CosMargin(0.35).target(torch.tensor([1.0]))
+        tensor([0.6500])
+    """
+
+    m: float = 0.35
+
+    def __post_init__(self) -> None:
+        _check(self.m, 0.0, 2.0, "a cosine margin")
+
+    def _psi(self, at: _Target) -> Tensor:
+        return at.cos - self.m
+
+
+@dataclass(frozen=True)
+class ArcMargin(Margin):
+    r"""ArcFace: :math:`\psi = \cos(\theta + m)`, m in radians (arXiv 1801.07698, equation 3).
+
+    Past :math:`\theta = \pi - m`, where the cosine would rise again, :math:`\psi = \cos\theta - (1 - \cos m)`, which
+    falls on and meets the formula without a jump. (The official code has :math:`\cos\theta - m \sin m` there.)
+
+    At :math:`\theta = 0` the slope in the cosine is infinite, the slope in the angle :math:`-\sin m`: pass ``sin_y``, as
+    ``spherical_ce`` does, and gradients in the points are exact however small the angle is.
+    """
+
+    m: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check(self.m, 0.0, math.pi, "an angle")
+
+    def _psi(self, at: _Target) -> Tensor:
+        return _shifted(at.cos, at.sin, self.m)
+
+
+@dataclass(frozen=True)
+class SphereMargin(Margin):
+    r"""SphereFace: the target angle times m >= 1, in the two versions that act on the target alone.
+
+    - ``"v1"`` (SphereFace-R, arXiv 2109.05565): :math:`\psi = \cos(\min(m\theta, \pi))`. Flat, without an exact gradient,
+      past :math:`\pi / m`; the paper trains it detached.
+    - ``"v0"`` (SphereFace, arXiv 1704.08063): :math:`\psi = (-1)^k \cos(m\theta) - 2k` with
+      :math:`k = \lfloor m\theta / \pi \rfloor`, which falls all the way.
+
+    Version v2 of SphereFace-R divides the angles of the wrong classes by m instead, so it is no margin on the target.
+
+    Example:
+        >>> import torch
+        >>> SphereMargin(2.0).target(torch.tensor([1.0, 0.5, -0.5]))
+        tensor([ 1.0000, -0.5000, -1.0000])
+    """
+
+    m: float = 1.5
+    version: str = "v1"
+
+    def __post_init__(self) -> None:
+        _check(self.m, 1.0, 16.0, "a factor")
+        if self.version not in ("v0", "v1"):
+            raise InputError(f"expected version 'v0' or 'v1', got {self.version!r}")
+
+    def _psi(self, at: _Target) -> Tensor:
+        angle = self.m * torch.atan2(at.sin, at.cos)
+        if self.version == "v1":
+            return angle.clamp_max(math.pi).cos()
+        k = (angle.detach() / math.pi).floor()
+        return (1 - 2 * k.remainder(2)) * angle.cos() - 2 * k
+
+
+@dataclass(frozen=True)
+class AdaMargin(Margin):
+    r"""AdaFace: sharp samples get a margin on the cosine, blurred ones on the angle (arXiv 2204.00964, equation 11).
+
+    .. math:: \psi = \cos(\theta + g) - (m + m \hat z), \qquad g = -m \hat z, \qquad
+              \hat z = \mathrm{clip}\left(h \frac{|x| - \mu}{\sigma}, -1, 1\right)
+
+    The quality :math:`\hat z` of a sample is the length of its feature, without gradient, against the mean and standard
+    deviation of lengths: those of the batch (where NaN stands for a sample that does not count), or ``norm_mean`` and
+    ``norm_std``, such as running averages, which the paper uses. As in the official code, 1e-3 is added to
+    :math:`\sigma`. Angles below 0 count as 0, as there; above :math:`\pi` the formula goes on as in :class:`ArcMargin`.
+    """
+
+    m: float = 0.4
+    h: float = 0.333
+    norm_mean: float | None = None
+    norm_std: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.m, 0.0, math.pi / 2, "an angle")
+        if (self.norm_mean is None) != (self.norm_std is None):
+            raise InputError("expected norm_mean and norm_std together, or neither, got one of them")
+
+    def _psi(self, at: _Target) -> Tensor:
+        if at.norms is None:
+            raise InputError("the AdaFace margin expected the norms of the features, got None")
+        size = at.norms.detach()
+        mean = size.nanmean() if self.norm_mean is None else self.norm_mean
+        count = (~size.isnan()).sum()
+        spread = ((size - mean).square().nansum() / (count - 1).clamp_min(1)).sqrt()
+        std = spread if self.norm_std is None else self.norm_std
+        # The official code's 1e-3: samples of one length, or a single one, count as average, and so does a NaN.
+        quality = (self.h * (size - mean) / (std + 1e-3)).clamp(-1, 1).nan_to_num(0)
+        return _shifted(at.cos, at.sin, -self.m * quality) - (self.m + self.m * quality)

@@ -1,0 +1,75 @@
+"""NormFace: cross-entropy of cosines, without a margin."""
+
+from torch import Tensor
+
+from ._spherical_loss import SphericalLoss
+from .spherical import spherical_ce
+
+
+def norm_face(
+    features: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    scale: float | Tensor = 16.0,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+) -> Tensor:
+    r"""Cross-entropy of scaled cosines (NormFace, arXiv 1704.06369, equation 6).
+
+    .. math:: \ell = -\log \frac{e^{s \cos\theta_y}}{e^{s \cos\theta_y} + \sum_{j \ne y} e^{s \cos\theta_j}}
+
+    As :math:`s \to \infty` its minimisers tend to softmax codes, for any K and d (arXiv 2310.05351). At exact collapse on the
+    simplex it is :math:`\log(1 + (K-1) e^{-sK/(K-1)})`. The same function as ``spherical_cross_entropy``.
+
+    Args:
+        features: ``(..., d)``, of any length.
+        weight: ``(K, d)``, one row a class, of any length.
+        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        scale: :math:`s`.
+        reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
+        ignore_index: label of samples that neither count nor receive a gradient.
+
+    Returns:
+        A scalar, or losses of shape ``(...)`` for ``"none"``.
+
+    Raises:
+        InputError: as ``spherical_ce``.
+
+    Example:
+        >>> import torch
+        >>> x = torch.eye(2)
+        >>> loss = norm_face(x, x, torch.tensor([0, 1]))
+        >>> print(f"{loss.item():.1e}")
+        1.1e-07
+    """
+    return spherical_ce(features, weight, labels, scale, reduction=reduction, ignore_index=ignore_index)
+
+
+class NormFace(SphericalLoss):
+    """NormFace: ``loss(features, labels, head=None)``. See :func:`norm_face`.
+
+    Without a head it owns class directions, ``.weight`` ``(num_classes, dim)``, a parameter to be optimised; with one it uses
+    ``head.weight``, and ``head.scale`` where the head has one.
+
+    Example:
+        >>> import torch
+        >>> loss = NormFace(dim=3, num_classes=10)
+        >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
+        (torch.Size([10, 3]), torch.Size([]))
+    """
+
+    def __init__(
+        self,
+        dim: int | None = None,
+        num_classes: int | None = None,
+        scale: float = 16.0,
+        reduction: str = "mean",
+        ignore_index: int = -100,
+    ) -> None:
+        super().__init__(
+            dim,
+            num_classes,
+            scale=scale,
+            reduction=reduction,
+            ignore_index=ignore_index,
+        )

@@ -1,0 +1,97 @@
+"""SphereFace and SphereFace-R: the target angle multiplied."""
+
+from torch import Tensor
+
+from ._spherical_loss import SphericalLoss
+from .margins import SphereMargin
+from .spherical import spherical_ce
+
+
+def sphere_face(
+    features: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    scale: float | Tensor = 30.0,
+    margin: float = 1.5,
+    margin_grad: str = "exact",
+    version: str = "v1",
+    reduction: str = "mean",
+    ignore_index: int = -100,
+) -> Tensor:
+    r"""Cross-entropy of cosines with the target angle multiplied (SphereFace-R, arXiv 2109.05565; arXiv 1704.08063).
+
+    .. math:: \ell = -\log \frac{e^{s \psi(\theta_y)}}{e^{s \psi(\theta_y)} + \sum_{j \ne y} e^{s \cos\theta_j}}
+
+    Version v1 has :math:`\psi = \cos(\min(m\theta_y, \pi))`, with features normalised to the length s (the paper's
+    hard normalisation; its code also multiplies the loss by 50/s). At exact collapse the margin is gone, :math:`\psi(0) = 1`,
+    so the loss is that of NormFace: :math:`\log(1 + (K-1) e^{-sK/(K-1)})` on the simplex.
+
+    Args:
+        features: ``(..., d)``, of any length.
+        weight: ``(K, d)``, one row a class, of any length.
+        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        scale: :math:`s`.
+        margin: :math:`m \ge 1`, a factor.
+        margin_grad: ``"exact"``, or ``"detached"``, as SphereFace-R trains.
+        version: ``"v1"`` is SphereFace-R, ``"v0"`` SphereFace; see ``SphereMargin``.
+        reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
+        ignore_index: label of samples that neither count nor receive a gradient.
+
+    Returns:
+        A scalar, or losses of shape ``(...)`` for ``"none"``.
+
+    Raises:
+        InputError: as ``spherical_ce``, and for a margin out of range.
+
+    Example:
+        >>> import torch
+        >>> x = torch.eye(2)
+        >>> loss = sphere_face(x, x, torch.tensor([0, 1]))
+        >>> print(f"{loss.item():.1e}")
+        9.4e-14
+    """
+    return spherical_ce(
+        features,
+        weight,
+        labels,
+        scale,
+        SphereMargin(margin, version),
+        margin_grad,
+        reduction=reduction,
+        ignore_index=ignore_index,
+    )
+
+
+class SphereFace(SphericalLoss):
+    """SphereFace: ``loss(features, labels, head=None)``. See :func:`sphere_face`.
+
+    Without a head it owns class directions, ``.weight`` ``(num_classes, dim)``, a parameter to be optimised; with one it uses
+    ``head.weight``, and ``head.scale`` where the head has one.
+
+    Example:
+        >>> import torch
+        >>> loss = SphereFace(dim=3, num_classes=10)
+        >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
+        (torch.Size([10, 3]), torch.Size([]))
+    """
+
+    def __init__(
+        self,
+        dim: int | None = None,
+        num_classes: int | None = None,
+        scale: float = 30.0,
+        margin: float = 1.5,
+        margin_grad: str = "exact",
+        version: str = "v1",
+        reduction: str = "mean",
+        ignore_index: int = -100,
+    ) -> None:
+        super().__init__(
+            dim,
+            num_classes,
+            scale=scale,
+            margin=SphereMargin(margin, version),
+            margin_grad=margin_grad,
+            reduction=reduction,
+            ignore_index=ignore_index,
+        )

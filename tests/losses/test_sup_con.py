@@ -1,0 +1,172 @@
+"""Supervised contrastive loss: the definition from loops, tiles, anchors without positives, small temperatures."""
+
+import math
+import sys
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+from neucollapse import InputError
+from neucollapse.geometry import simplex
+from neucollapse.losses.sup_con import SupCon, sup_con
+
+room = sys.modules[sup_con.__module__]
+
+
+def naive(x, y, tau):
+    """Equation 2 of arXiv 2004.11362, anchor by anchor; the losses of the anchors with positives, by their number."""
+    z = [row / (row @ row).sqrt() for row in x]
+    losses = {}
+    for i in range(len(x)):
+        positives = [p for p in range(len(x)) if p != i and y[p] == y[i]]
+        below = torch.logsumexp(torch.stack([z[i] @ z[a] / tau for a in range(len(x)) if a != i]), dim=0)
+        if positives:
+            losses[i] = -sum(z[i] @ z[p] / tau - below for p in positives) / len(positives)
+    return losses
+
+
+@pytest.mark.parametrize("tau", [0.02, 0.1, 1.0, 10])
+def test_is_the_definition(tau):
+    x = torch.randn(12, 3, dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([0, 1, 2, 0, 1, 9, 0, 5, 5, 5, 1, 7])  # 2, 9 and 7 are alone
+    losses = naive(x, y.tolist(), tau)
+    ours, theirs = sup_con(x, y, tau), sum(losses.values()) / len(losses)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-13)
+    for a, b in zip(torch.autograd.grad(ours, x), torch.autograd.grad(theirs, x), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+    each = sup_con(x, y, tau, "none")
+    assert (each.nonzero().squeeze(1) == torch.tensor(list(losses))).all()
+    torch.testing.assert_close(sup_con(x, y, tau, "sum"), each.sum())
+
+
+@pytest.mark.parametrize("tile", [1, 3, 5, 100])
+def test_tiles_change_nothing(tile, monkeypatch):
+    x = torch.randn(11, 3, dtype=torch.float64, requires_grad=True)
+    y = torch.randint(3, (11,))
+    expected = sup_con(x, y)
+    (gradient,) = torch.autograd.grad(expected, x)
+    monkeypatch.setattr(room, "_TILE", tile)
+    tiled = sup_con(x, y)
+    torch.testing.assert_close(tiled, expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(torch.autograd.grad(tiled, x)[0], gradient, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("tile", [2, 100])
+def test_gradcheck(tile, monkeypatch):
+    monkeypatch.setattr(room, "_TILE", tile)
+    x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([0, 0, 1, 1, 4])
+    assert gradcheck(lambda x: sup_con(x, y, 0.5), x)
+    assert gradgradcheck(lambda x: sup_con(x, y, 0.5), x)
+
+
+@pytest.mark.parametrize("tau", [0.01, 0.03, 0.1])
+def test_float32_matches_float64(tau):
+    x, y = torch.randn(700, 32), torch.randint(40, (700,))  # two tiles
+    x32, x64 = x.clone().requires_grad_(), x.double().requires_grad_()
+    losses = [sup_con(leaf, y, tau) for leaf in (x32, x64)]
+    assert losses[0].dtype == torch.float32
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+    for loss in losses:
+        loss.backward()
+    assert (x32.grad.double() - x64.grad).norm() / x64.grad.norm() < 1e-5
+
+
+def test_nothing_of_the_size_of_all_pairs_is_kept():
+    B, d = 1500, 8
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda x: x):
+        sup_con(torch.randn(B, d, requires_grad=True), torch.randint(9, (B,)))
+    assert sum(kept) < 20 * B * d
+    assert sum(kept) < B * B / 5
+
+
+def test_value_at_collapse():
+    K, n, tau = 10, 4, 0.1
+    x, y = simplex(K).repeat(n, 1).float().requires_grad_(), torch.arange(K).repeat(n)
+    loss = sup_con(x, y, tau)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(n - 1 + (K - 1) * n * math.exp(-K / (K - 1) / tau)), rel=1e-5)
+    assert x.grad.norm() < 1e-5
+
+
+@pytest.mark.parametrize("noise", [1e-1, 1e-2])
+def test_float32_gradient_near_collapse(noise):
+    x = simplex(10).repeat(8, 1)
+    x, y = (x + noise * torch.randn_like(x)).float(), torch.arange(10).repeat(8)
+    x32, x64 = x.clone().requires_grad_(), x.double().requires_grad_()
+    for leaf in (x32, x64):
+        sup_con(leaf, y).backward()
+    # Absolute: the part along a feature, 1/temperature times larger, is lost only after its rounding came in.
+    assert (x32.grad.double() - x64.grad).norm() < 1e-6
+
+
+def test_without_anchors_it_is_zero():
+    x = torch.randn(3, 4, requires_grad=True)
+    loss = sup_con(x, torch.tensor([0, 1, 2]))
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(x.grad, torch.zeros(3, 4))
+    for labels in ([5], [-100]):
+        one = torch.randn(1, 4, requires_grad=True)
+        loss = sup_con(one, torch.tensor(labels))
+        loss.backward()
+        assert loss == 0
+        assert torch.equal(one.grad, torch.zeros(1, 4))
+
+
+def test_ignored_samples_are_left_out():
+    x, y = torch.randn(6, 3), torch.tensor([0, -100, 1, 0, 1, -100])
+    x[1] = torch.nan
+    x.requires_grad_()
+    loss = sup_con(x, y)
+    loss.backward()
+    kept = y >= 0
+    torch.testing.assert_close(loss, sup_con(x.detach()[kept], y[kept]))
+    assert x.grad.isfinite().all()
+    assert torch.equal(x.grad[~kept], torch.zeros(2, 3))
+
+
+def test_a_zero_row_is_finite():
+    x = torch.randn(4, 3)
+    x[0] = 0
+    x.requires_grad_()
+    sup_con(x, torch.tensor([0, 0, 1, 1])).backward()
+    assert x.grad.isfinite().all()
+    assert torch.equal(x.grad[0], torch.zeros(3))
+
+
+def test_shapes_and_dtypes():
+    x, y = torch.randn(2, 4, 3), torch.tensor([[0, 1, 0, 1], [1, 1, 0, 2]])
+    flat = sup_con(x.flatten(0, 1), y.flatten(), 0.1, "none")
+    torch.testing.assert_close(sup_con(x, y, 0.1, "none").flatten(), flat)
+    for half in (torch.float16, torch.bfloat16):
+        loss = sup_con(x.to(half), y.to(torch.int32))
+        assert loss.dtype == torch.float32
+        torch.testing.assert_close(loss, sup_con(x.to(half).float(), y))
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = sup_con(x, y)
+    torch.testing.assert_close(narrow, sup_con(x, y))
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda x, y: sup_con(x, y, 0.0), "temperature of at least"),
+        (lambda x, y: sup_con(x, y, math.nan), "temperature of at least"),
+        (lambda x, y: sup_con(x, y.float()), "integer labels"),
+        (lambda x, y: sup_con(x, y[:2]), r"shape \(4,\)"),
+        (lambda x, y: sup_con(x, y - 1), "got -1"),
+        (lambda x, y: sup_con(x.long(), y), "floating features"),
+        (lambda x, y: sup_con(x, y, reduction="median"), "'median'"),
+    ],
+)
+def test_errors_are_sentences(call, sentence):
+    with pytest.raises(InputError, match=sentence):
+        call(torch.randn(4, 3), torch.tensor([0, 0, 1, 1]))
+
+
+def test_module():
+    x, y = torch.randn(6, 3), torch.tensor([0, 0, 1, 1, 2, 2])
+    torch.testing.assert_close(SupCon(0.3)(x, y), sup_con(x, y, 0.3))
