@@ -49,7 +49,7 @@ def equalise(code: Polished, kind: int) -> Polished:
     """
     best, top = code, cosines(code.points, kind).max()
     U, i, j, lam, _ = code
-    equations = None
+    equations, level = None, 0.0
     for _ in range(_ROUNDS):
         at = Contacts.of(U, i, j, kind)
         if equations is None:
@@ -79,7 +79,7 @@ def tighten(code: Polished, kind: int) -> Polished:
     U, top = code.points, cosines(code.points, kind).max()
     for _ in range(4):
         at = Contacts.of(U, *contacts_above(U, top - _TIGHT, kind), kind)
-        J = hstack([at.jacobian(), np.full((len(at.i), 1), -1.0)], format="csr")  # the last unknown is the common level
+        J = csr_array(hstack([at.jacobian(), np.full((len(at.i), 1), -1.0)]))  # the last unknown is the common level
         step = _least_squares(J, at.cosine.mean() - at.cosine)[:-1]
         V = at.moved(step.reshape(len(U), -1))
         if not cosines(V, kind).max() < top:

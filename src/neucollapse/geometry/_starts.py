@@ -3,14 +3,22 @@
 Good codes often have symmetries that random starts find late or never; descent keeps those of its start.
 """
 
+import itertools
+
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from ._descent import ABSOLUTE
 
+_CROWD = 150  # points of space from which random starts find nothing good
+_GROUPS = "T", "O", "I", "D2", "D3", "D4", "D5", "D6"
+
 
 def fresh(K: int, d: int, rng: np.random.Generator, place: int) -> np.ndarray:
-    """Start number ``place`` (K, d): two of three random, the others cyclic or harmonic."""
+    """Start number ``place`` (K, d): two of three random, the others cyclic or harmonic; in space most have symmetries."""
     makers = [_random, _random, _cyclic, _random, _harmonic, _random]
+    if d == 3:
+        makers = [_random, _polyhedral, _cyclic, _random, _polyhedral, _polyhedral if K > _CROWD else _random]
     U = makers[place % len(makers)](K, d, rng)
     U = U + 1e-6 * rng.standard_normal(U.shape)  # no two points coincide, and no saddle is met exactly
     return U / np.linalg.norm(U, axis=1)[:, None]
@@ -78,3 +86,32 @@ def _harmonic(K, d, rng):
             np.where(np.arange(K) % 2 == 0, 1, -1)[:, None] / np.sqrt(2) if K % 2 == 0 else np.full((K, 1), 0.5**0.5)
         )
     return np.concatenate(columns, axis=1)
+
+
+def _polyhedral(K, d, rng):
+    """Orbits of random points of space under a rotation group, and points on its axes where that makes up the number."""
+    fits = {name: ways for name in _GROUPS if (ways := list(_axes_that_fit(K, name)))}
+    if not fits:
+        return _random(K, d, rng)
+    name = str(rng.choice(list(fits)))
+    axes = fits[name][rng.integers(len(fits[name]))]
+    group = Rotation.create_group(name).as_matrix()
+    on_axes = np.concatenate(axes) if axes else np.zeros((0, 3))
+    free = rng.standard_normal(((K - len(on_axes)) // len(group), 3))
+    return np.concatenate([(free @ group.transpose(0, 2, 1)).reshape(-1, 3), on_axes])
+
+
+def _axes_that_fit(K, name):
+    """Choices of orbits of points on axes after which the others come in whole orbits."""
+    rotations = Rotation.create_group(name)
+    group, orbits = rotations.as_matrix(), {}
+    turns = rotations.as_rotvec()
+    turns = turns[np.linalg.norm(turns, axis=1) > 1e-9]
+    for axis in np.concatenate([turns, -turns]) / np.linalg.norm(np.concatenate([turns, turns]), axis=1)[:, None]:
+        orbit = np.unique(np.round(group @ axis, 9) + 0.0, axis=0)
+        orbits[orbit.tobytes()] = orbit
+    for size in range(len(orbits) + 1):
+        for chosen in itertools.combinations(orbits.values(), size):
+            rest = K - sum(map(len, chosen))
+            if rest >= 0 and rest % len(group) == 0:
+                yield chosen

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import NamedTuple
 
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from .._types import Float
@@ -101,7 +101,7 @@ def _nearest(W: Tensor) -> Tensor:
     """The largest cosine of each point, (K,)."""
     if W.shape[1] > _LISTED:
         return torch.cat([G.max(dim=1).values for _, G in _blocks(W)])
-    distances, _ = cKDTree(W.numpy(force=True)).query(W.numpy(force=True), k=2)
+    distances, _ = KDTree(W.numpy(force=True)).query(W.numpy(force=True), k=2)
     return 1 - torch.from_numpy(distances[:, 1]) ** 2 / 2
 
 
@@ -112,7 +112,7 @@ def _neighbours(W: Tensor, p: float) -> _Neighbours | None:
     level = float(_nearest(W).max()) - (1 + _SKIN) * _REACH / p
     if level < 0:
         return None
-    tree, radius = cKDTree(W.numpy(force=True)), (2 - 2 * level) ** 0.5
+    tree, radius = KDTree(W.numpy(force=True)), (2 - 2 * level) ** 0.5
     if tree.count_neighbors(tree, radius) > _SPARSE * len(W) ** 2:
         return None
     i, j = torch.from_numpy(tree.query_pairs(radius, output_type="ndarray")).to(W.device).T

@@ -10,8 +10,11 @@ Example:
     (torch.Size([4, 10]), torch.Size([10, 3]))
 """
 
+from ..losses.margins import ArcMargin as ArcMargin
+from ..losses.margins import CosMargin as CosMargin
+from ..losses.margins import SphereMargin as SphereMargin
 from ._head import Head as Head
 from .cosine import Cosine as Cosine
 from .linear import Linear as Linear
 
-__all__ = ["Cosine", "Head", "Linear"]
+__all__ = ["ArcMargin", "CosMargin", "Cosine", "Head", "Linear", "SphereMargin"]

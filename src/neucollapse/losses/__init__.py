@@ -19,6 +19,9 @@ are functions of two numbers a sample, the target cosine and the logarithm of th
 
 On plain logits there are :func:`cross_entropy`, :func:`focal_loss` and :func:`label_smoothing`.
 
+Without logits: :class:`HUG` pulls features to proxies that :func:`uniformity` spreads over the sphere, :func:`sup_con`
+contrasts samples with one another, :func:`dot_regression` and :func:`centre_loss` draw them to fixed codes and to centres.
+
 Each loss is a pure function, and a module called as ``loss(features, labels, head)``.
 
 Example:
@@ -32,12 +35,20 @@ Example:
 from ._statistics import spherical_statistics as spherical_statistics
 from .arc_face import ArcFace as ArcFace
 from .arc_face import arc_face as arc_face
+from .centre import Centre as Centre
+from .centre import centre_loss as centre_loss
 from .cos_face import CosFace as CosFace
 from .cos_face import cos_face as cos_face
 from .cross_entropy import CrossEntropy as CrossEntropy
 from .cross_entropy import cross_entropy as cross_entropy
+from .dot_regression import DotRegression as DotRegression
+from .dot_regression import dot_regression as dot_regression
 from .focal import FocalLoss as FocalLoss
 from .focal import focal_loss as focal_loss
+from .hug import HUG as HUG
+from .hug import HUGTerms as HUGTerms
+from .hug import hug as hug
+from .hug import hug_terms as hug_terms
 from .label_smoothing import LabelSmoothing as LabelSmoothing
 from .label_smoothing import label_smoothing as label_smoothing
 from .log_objective import LogCrossEntropy as LogCrossEntropy
@@ -54,31 +65,53 @@ from .sphere_face import sphere_face as sphere_face
 from .spherical import cosine_logits as cosine_logits
 from .spherical import spherical_ce as spherical_ce
 from .spherical import spherical_cross_entropy as spherical_cross_entropy
+from .sup_con import SupCon as SupCon
+from .sup_con import sup_con as sup_con
+from .uniformity import Uniformity as Uniformity
+from .uniformity import closest_distance as closest_distance
+from .uniformity import log_determinant as log_determinant
+from .uniformity import riesz_energy as riesz_energy
+from .uniformity import uniformity as uniformity
 
 __all__ = [
+    "HUG",
     "AdaMargin",
     "ArcFace",
     "ArcMargin",
+    "Centre",
     "CosFace",
     "CosMargin",
     "CrossEntropy",
+    "DotRegression",
     "FocalLoss",
+    "HUGTerms",
     "LabelSmoothing",
     "LogCrossEntropy",
     "Margin",
     "NormFace",
     "SphereFace",
     "SphereMargin",
+    "SupCon",
+    "Uniformity",
     "arc_face",
+    "centre_loss",
+    "closest_distance",
     "cos_face",
     "cosine_logits",
     "cross_entropy",
+    "dot_regression",
     "focal_loss",
+    "hug",
+    "hug_terms",
     "label_smoothing",
     "log_cross_entropy",
+    "log_determinant",
     "norm_face",
+    "riesz_energy",
     "sphere_face",
     "spherical_ce",
     "spherical_cross_entropy",
     "spherical_statistics",
+    "sup_con",
+    "uniformity",
 ]
