@@ -10,15 +10,15 @@ from scipy.spatial.transform import Rotation
 
 from ._descent import ABSOLUTE
 
-_CROWD = 150  # points of space from which random starts find nothing good
+_CROWD = 150  # points of space beyond which random starts find nothing good
 _GROUPS = "T", "O", "I", "D2", "D3", "D4", "D5", "D6"
 
 
 def fresh(K: int, d: int, rng: np.random.Generator, place: int) -> np.ndarray:
-    """Start number ``place`` (K, d): two of three random, the others cyclic or harmonic; in space most have symmetries."""
+    """Start number ``place`` (K, d): two of three random, the others cyclic or harmonic."""
     makers = [_random, _random, _cyclic, _random, _harmonic, _random]
-    if d == 3:
-        makers = [_random, _polyhedral, _cyclic, _random, _polyhedral, _polyhedral if K > _CROWD else _random]
+    if d == 3 and K > _CROWD:
+        makers = [_random, _polyhedral, _cyclic, _polyhedral, _polyhedral, _polyhedral]
     U = makers[place % len(makers)](K, d, rng)
     U = U + 1e-6 * rng.standard_normal(U.shape)  # no two points coincide, and no saddle is met exactly
     return U / np.linalg.norm(U, axis=1)[:, None]
