@@ -28,6 +28,7 @@ from neucollapse.geometry import (
 
 DATA = Path(__file__).parent / "data"
 WORKERS = 2
+SEARCHED = 3000  # K d of softmax codes up to which the search is run; it takes minutes beyond
 SHARP = {(24, 4): 1 / 2, (40, 5): 1 / 2, (72, 6): 1 / 2, (126, 7): 1 / 2, (240, 8): 1 / 2, (120, 4): (1 + 5**0.5) / 4,
          (16, 5): 1 / 5, (27, 6): 1 / 4, (56, 7): 1 / 3}  # fmt: skip
 SOFTMAX = {(100, 10): 0.66594, (100, 20): 0.84695, (100, 30): 0.91461, (200, 10): 0.54519, (200, 20): 0.7211,
@@ -124,9 +125,11 @@ def verified(solution):
 def softmax():
     rows = []
     for (K, d), published in SOFTMAX.items():
-        row, solution = search(SoftmaxCode(K, d), published + 2e-6, 180)
-        shipped = best_code(K, d, budget=0)
-        rows.append({**row, "at_least": published, "searched": verified(solution), "shipped": verified(shipped)})
+        row = {"d": d, "K": K, "at_least": published, "shipped": verified(best_code(K, d, budget=0))}
+        if K * d <= SEARCHED:
+            found, solution = search(SoftmaxCode(K, d), published + 2e-6, 180)
+            row |= {**found, "searched": verified(solution)}
+        rows.append(row)
     for (K, d), at_least in {(1000, 512): 1.0, (10_000, 512): 0.939, (10_000, 2048): 0.968}.items():
         code, seconds = timed(lambda K=K, d=d: best_code(K, d, budget=0))
         rows.append(
