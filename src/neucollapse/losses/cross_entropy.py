@@ -28,6 +28,19 @@ def negatives_logsumexp(logits: Float[Tensor, "n K"], labels: Int[Tensor, " n"])
     return logits.scatter(1, labels[:, None], -torch.inf).logsumexp(dim=1)
 
 
+def flat_logits(logits: Tensor, labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (n, K) and labels (n,), zero in rows that do not count, and the mask ``(...)``; half precision in float32."""
+    if not logits.is_floating_point() or logits.dim() < 1 or logits.shape[-1] < 1:
+        raise InputError(f"expected floating logits of shape (..., K), got {logits.dtype} of {tuple(logits.shape)}")
+    K = logits.shape[-1]
+    counted = check_labels(labels, logits.shape[:-1], K, ignore_index)
+    z = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    # Masked rows, not a mask on the losses alone: 0 times the gradient of a NaN row would be NaN.
+    z = z.reshape(-1, K).where(counted.reshape(-1, 1), 0)
+    y = labels.where(counted, 0).reshape(-1).long()
+    return z, y, counted
+
+
 def cross_entropy(logits: Tensor, labels: Tensor, reduction: str = "mean", ignore_index: int = -100) -> Tensor:
     r"""Softmax cross-entropy, exact in the terminal phase.
 
@@ -61,14 +74,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, reduction: str = "mean", ignor
         >>> logits.grad[0]
         tensor([-1.3888e-11,  1.3888e-11])
     """
-    if not logits.is_floating_point() or logits.dim() < 1 or logits.shape[-1] < 1:
-        raise InputError(f"expected floating logits of shape (..., K), got {logits.dtype} of {tuple(logits.shape)}")
-    K = logits.shape[-1]
-    counted = check_labels(labels, logits.shape[:-1], K, ignore_index)
-    z = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    # Masked rows, not a mask on the losses alone: 0 times the gradient of a NaN row would be NaN.
-    z = z.reshape(-1, K).where(counted.reshape(-1, 1), 0)
-    y = labels.where(counted, 0).reshape(-1).long()
+    z, y, counted = flat_logits(logits, labels, ignore_index)
     margin = negatives_logsumexp(z, y) - z.gather(1, y[:, None]).squeeze(1)
     losses = softplus(margin).reshape(labels.shape).where(counted, 0)
     return reduce(losses, counted, reduction)
