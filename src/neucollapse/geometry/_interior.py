@@ -4,8 +4,8 @@ Minimise t with ``c_a + s_a = t`` and slacks ``s_a >= 0`` over the pairs a that 
 
 .. math:: \sum_a \lambda_a \nabla c_a = 0, \quad \sum_a \lambda_a = 1, \quad c_a + s_a = t, \quad \lambda_a s_a = \mu
 
-with :math:`\mu \to 0` (Fiacco and McCormick's rule as in Ipopt, doi:10.1007/s10107-004-0559-y): it takes some twenty steps
-from an annealed code to ten digits, and tells the pairs that carry a multiplier from those that only come near.
+with :math:`\mu \to 0` (Fiacco and McCormick's rule as in Ipopt, doi:10.1007/s10107-004-0559-y): it goes from an
+annealed code to ten digits, and tells the pairs that carry a multiplier from those that only come near.
 """
 
 from typing import NamedTuple

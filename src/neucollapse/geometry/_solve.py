@@ -56,9 +56,11 @@ def solve(
     .. math:: f_p(W) = \frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}, \qquad p \to 10^5 ,
 
     (or the energy itself); the best of a batch go to the end of their slow modes, and then (beyond K (d-1) = 1,000 the
-    best of all alone) through a primal-dual interior-point method to the last digit. That is dense: it takes a second at
-    1,000 unknowns and minutes at 6,000, its limit, whatever the budget. A softmax code is searched as a spherical code,
-    and the margin taken exactly: where the optimality conditions of the spherical code hold, it is 1 - max cosine.
+    best of all alone) through a primal-dual interior-point method to the last digit. That is dense: its time
+    grows as the cube of K (d-1), to minutes at 6,000, its limit, whatever the budget.
+
+    A softmax code is searched as a spherical code, and the margin taken exactly: where the optimality conditions of the
+    spherical code hold, it is 1 - max cosine.
 
     Beyond 4,000 points one start, from a construction where there is one, goes downhill in tiles until the budget ends (a
     minute by default); a softmax value is then the lower bound 1 - max cosine.
