@@ -1,86 +1,200 @@
-"""A training step with 100,000 classes: ours in tiles against eager autograd, in time and in memory.
+"""A training step over 100,000 and a million classes: time, memory, and the floor that matrix products set.
 
-Forward, backward and the update of the weights by SGD, at B = 512, K = 100,000, d = 128, float32, s = 20. The peers are
-normalised rows, one matrix product and ``torch.nn.functional.cross_entropy``; and ours without tiles. Memory is what the
-resident set of a fresh process grows by in one step; the gradient (K, d) alone, which ``.grad`` must hold, is 51 MB.
+Forward, backward and the update of the weights by SGD, at d = 128, float32, s = 20; in turn, one thread. ``stepped`` is ours
+in tiles with the step taken in backward; ``tiled`` leaves a gradient to the optimizer. The peers: normalised rows, a
+product and cross-entropy in eager torch; torch's ``linear_cross_entropy`` on the same rows, by default and in chunks of 128
+samples, the best of its settings here; pytorch-metric-learning's ArcFace; cut-cross-entropy's ``torch_compile`` path. Peers
+that are not installed are left out (``pip install pytorch-metric-learning cut-cross-entropy triton``).
 
-    python benchmarks/spherical_ce.py        writes benchmarks/results/spherical_ce.json
+Memory is what the resident set grows by in one step, in a process of its own that has run a small step before, so that no
+code is counted. The floor is the time of the four products of (B, d) and (d, K) that a step without logits needs: at the rate
+of a product of 2,048-square matrices, and at that of the tiles' own shape; both measured here, between the steps.
+
+    python benchmarks/spherical_ce.py [--million]     writes benchmarks/results/spherical_ce[_million].json
 """
 
 from _timing import alternate, save  # first: it pins the threads
 
-import resource
+import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from neucollapse.losses import ArcFace, spherical_ce
+from neucollapse.losses import ArcFace, NormFace, spherical_ce
+from neucollapse.losses._tiles import tile_shape
 
-B, K, D, SCALE, REPEATS = 512, 100_000, 128, 20.0, 3
+SIZES = {"hundred thousand": (512, 100_000, 128, 5), "million": (512, 1_000_000, 128, 3)}
+SCALE = 20.0
+AT_A_MILLION = ("stepped", "eager torch")  # the others take minutes or gigabytes there
+Step = Callable[[], None]
 
 
-def steps() -> dict[str, Callable[[], None]]:
-    """One step of each, on the same features and weights."""
+def steps(B: int, K: int, d: int) -> dict[str, Callable[[], Step]]:
+    """Makers of one step of each, on the same features; each owns its weight."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(B, D, generator=generator).requires_grad_()
-    W = torch.nn.Parameter(torch.randn(K, D, generator=generator))
+    x = torch.randn(B, d, generator=generator).requires_grad_()
     y = torch.randint(K, (B,), generator=generator)
-    optimizer, arc = torch.optim.SGD([W], lr=0.1), ArcFace(scale=SCALE)
 
-    def step(loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
+    def weight() -> torch.nn.Parameter:
+        return torch.nn.Parameter(torch.randn(K, d, generator=torch.Generator().manual_seed(1)))
+
+    def step(W: torch.nn.Parameter, loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> Step:
         def run() -> None:
             optimizer.zero_grad()
             x.grad = None
             loss().backward()
             optimizer.step()
 
+        assert W.shape.numel() == K * d
         return run
 
-    arc.register_parameter("weight", W)
-    return {
-        "tiled": step(lambda: spherical_ce(x, W, y, SCALE, implementation="tiled")),
-        "tiled, ArcFace": step(lambda: arc(x, y)),
-        "reference": step(lambda: spherical_ce(x, W, y, SCALE, implementation="reference")),
-        "eager torch": step(lambda: F.cross_entropy(SCALE * F.normalize(x) @ F.normalize(W).mT, y)),
+    def of_weight(loss: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[], Step]:
+        def make() -> Step:
+            W = weight()
+            return step(W, lambda: loss(W), torch.optim.SGD([W], lr=0.1))
+
+        return make
+
+    def of_module(kind: type, stepped: bool) -> Callable[[], Step]:
+        def make() -> Step:
+            loss = kind(scale=SCALE)
+            loss.weight = weight()
+            optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
+            if stepped:
+                loss.step_in_backward(optimizer)
+            return step(loss.weight, lambda: loss(x, y), optimizer)
+
+        return make
+
+    def chunked(W: torch.Tensor) -> torch.Tensor:
+        options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=128)
+        return F.linear_cross_entropy(SCALE * F.normalize(x), F.normalize(W), y, options=options)
+
+    def default(W: torch.Tensor) -> torch.Tensor:
+        options = torch.nn.LinearCrossEntropyOptions()
+        return F.linear_cross_entropy(SCALE * F.normalize(x), F.normalize(W), y, options=options)
+
+    found = {
+        "stepped": of_module(NormFace, stepped=True),
+        "stepped, ArcFace": of_module(ArcFace, stepped=True),
+        "tiled": of_weight(lambda W: spherical_ce(x, W, y, SCALE, implementation="tiled")),
+        "reference": of_weight(lambda W: spherical_ce(x, W, y, SCALE, implementation="reference")),
+        "eager torch": of_weight(lambda W: F.cross_entropy(SCALE * F.normalize(x) @ F.normalize(W).mT, y)),
+        "torch linear_cross_entropy, chunks of 128": of_weight(chunked),
+        "torch linear_cross_entropy, default": of_weight(default),
     }
+    return {**found, **peers(x, y, K, d, step, of_weight)}
 
 
-def grown(name: str) -> float:
-    """Megabytes that the peak resident set of this process grows by in one step."""
-    step = steps()[name]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peers(x, y, K, d, step, of_weight) -> dict[str, Callable[[], Step]]:
+    found = {}
+    try:
+        from pytorch_metric_learning.losses import ArcFaceLoss
+    except ImportError:
+        pass
+    else:
+
+        def metric_learning() -> Step:
+            loss = ArcFaceLoss(K, d, margin=math.degrees(0.5), scale=SCALE)
+            return step(loss.W, lambda: loss(x, y), torch.optim.SGD(loss.parameters(), lr=0.1))
+
+        found["pytorch-metric-learning ArcFace"] = metric_learning
+    try:
+        from cut_cross_entropy import linear_cross_entropy
+    except ImportError:
+        pass
+    else:
+        found["cut-cross-entropy torch_compile"] = of_weight(
+            lambda W: linear_cross_entropy(SCALE * F.normalize(x), F.normalize(W), y, impl="torch_compile")
+        )
+    return found
+
+
+def products(B: int, K: int, d: int) -> dict[str, Step]:
+    """Four products' work, at the rate of large squares and at that of tiles."""
+    samples, classes = tile_shape(B, K)
+    x, U, z = torch.randn(samples, d), torch.randn(classes, d), torch.empty(samples, classes)
+    square = torch.randn(2048, 2048)
+    out = torch.empty_like(square)
+    repeats = round(4 * B * K * d / 2048**3)
+
+    def squares() -> None:
+        for _ in range(repeats):
+            torch.mm(square, square, out=out)
+
+    def tiles() -> None:
+        means, G = torch.zeros(samples, d), torch.zeros(classes, d)
+        for _ in range(-(-K // classes) * -(-B // samples)):
+            torch.mm(x, U.mT, out=z)
+            means.addmm_(z, U, beta=0)
+            torch.mm(x, U.mT, out=z)
+            G.addmm_(z.mT, x, beta=0)
+
+    return {"floor: squares": squares, "floor: tiles": tiles}
+
+
+def grown(name: str, size: str) -> float:
+    """Megabytes that the resident set of this process grows by, at most, in one step."""
+    steps(16, 1000, 128)[name]()()
+    step = steps(*SIZES[size][:3])[name]()
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again at what is resident
+    before = status("VmRSS")
     step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (status("VmHWM") - before) / 1024
+
+
+def status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
 def main() -> None:
-    if len(sys.argv) == 2:
-        print(grown(sys.argv[1]))
+    if len(sys.argv) == 3:
+        print(json.dumps(grown(*sys.argv[1:])))
         return
-    functions = steps()
-    memory = {
-        name: float(subprocess.run([sys.executable, __file__, name], check=True, capture_output=True, text=True).stdout)
-        for name in functions
-    }
-    times = alternate(functions, REPEATS)
-    slowest = times["eager torch"]["median"]
+    size = "million" if "--million" in sys.argv else "hundred thousand"
+    B, K, d, repeats = SIZES[size]
+    makers = steps(B, K, d)
+    names = AT_A_MILLION if size == "million" else tuple(makers)
+    memory = {name: memory_of(name, size) for name in names}
+    functions = {name: makers[name]() for name in names} | products(B, K, d)
+    times = alternate(functions, repeats)
     rows = [
         {
             "step": name,
             **{f"{key}_s": value for key, value in times[name].items()},
             "memory_MB": memory[name],
-            "times_faster": slowest / times[name]["median"],
-            "times_less_memory": memory["eager torch"] / memory[name],
+            **{f"{floor}, share": times[floor]["median"] / times[name]["median"] for floor in products(B, K, d)},
+            **compared(name, names, times, memory),
         }
-        for name in functions
+        for name in names
     ]
-    settings = {"B": B, "K": K, "d": D, "scale": SCALE, "dtype": "float32", "repeats": REPEATS}
-    save(
-        "spherical_ce", "A step over many classes is faster in tiles, and holds no logits.", {**settings, "rows": rows}
-    )
+    floors = {name: times[name] for name in times if name not in names}
+    settings = {"B": B, "K": K, "d": d, "scale": SCALE, "dtype": "float32", "repeats": repeats}
+    result = "spherical_ce" + ("_million" if size == "million" else "")
+    claim = "A step over many classes is faster in tiles, and holds neither logits nor a gradient."
+    save(result, claim, {**settings, "rows": rows, "floors": floors})
+
+
+def memory_of(name: str, size: str) -> float:
+    command = [sys.executable, __file__, name, size]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def compared(name: str, names: tuple[str, ...], times: dict, memory: dict) -> dict:
+    """Of our steps: how many times faster than each peer, and how many times less memory."""
+    if not name.startswith(("stepped", "tiled")):
+        return {}
+    others = [other for other in names if not other.startswith(("stepped", "tiled", "reference"))]
+    return {
+        "times_faster_than": {other: times[other]["median"] / times[name]["median"] for other in others},
+        "times_less_memory_than": {other: memory[other] / memory[name] for other in others},
+    }
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from ..losses._stepped_weight import StepsInBackward
 from ..losses.margins import Margin
 from ._head import Head, check_scale, full_precision_cosine_logits
 
 
-class Cosine(Head):
+class Cosine(StepsInBackward, Head):
     r"""Logits :math:`z_j = s \cos(w_j, x)`, with scale :math:`s` the inverse temperature.
 
     The head of generalized neural collapse (arXiv 2310.05351): for any K and d, its features and weights tend to a

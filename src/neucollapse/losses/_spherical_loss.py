@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._errors import InputError
 from ._directions import DirectionLoss
 from ._statistics import ImplicitWeight
+from ._stepped_weight import StepsInBackward
 from .margins import Margin
 from .spherical import spherical_ce
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ..heads import Head
 
 
-class SphericalLoss(DirectionLoss):
+class SphericalLoss(StepsInBackward, DirectionLoss):
     """``loss(features, labels, head=None)``: :func:`spherical_ce` with a margin, and class directions from a head or of its own.
 
     Args:
@@ -56,10 +57,11 @@ class SphericalLoss(DirectionLoss):
         A loss without a margin takes that of the head, where it has one.
         """
         margin = self.margin
-        if isinstance(head, ImplicitWeight):  # its weight is never written out
-            weight, scale = head, getattr(head, "scale", self.scale)
-        else:
+        weight = _implicit(self if head is None else head)
+        if weight is None:
             weight, scale = self.directions(head)
+        else:
+            scale = getattr(self if head is None else head, "scale", self.scale)
         if head is not None:
             given = getattr(head, "margin", None)
             if margin is not None and given is not None:
@@ -79,3 +81,8 @@ class SphericalLoss(DirectionLoss):
     def extra_repr(self) -> str:
         """Sizes, scale and margin, for ``repr``."""
         return f"{super().extra_repr()}, margin={self.margin}"
+
+
+def _implicit(source: nn.Module) -> ImplicitWeight | None:
+    """What stands for the weight where it is never written out, or moved in backward."""
+    return source if isinstance(source, ImplicitWeight) else getattr(source, "stepped_weight", None)

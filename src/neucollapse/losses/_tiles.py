@@ -168,8 +168,17 @@ def _(_x, weight, *_):
     return torch.empty_like(weight)
 
 
+def feature_and_scale_gradients(
+    x: Tensor, scale: Tensor, means: Tensor, grad_lse: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """From that of LSE_neg, where the means of the negatives were kept."""
+    if len(means) < len(x):
+        return None, None
+    return (scale * grad_lse)[:, None] * means, (grad_lse * (x * means).sum(dim=1)).sum()
+
+
 def _setup_context(ctx, inputs, output) -> None:
-    x, weight, labels, scale, ctx.samples, ctx.classes, ctx.with_mean = inputs
+    x, weight, labels, scale, ctx.samples, ctx.classes, _ = inputs
     _, lse, means, _ = output
     ctx.mark_non_differentiable(means)
     ctx.save_for_backward(x, weight, labels, scale, lse, means)
@@ -177,10 +186,8 @@ def _setup_context(ctx, inputs, output) -> None:
 
 def _backward(ctx, grad_rows, grad_lse, _grad_means, grad_sum):
     x, weight, labels, scale, lse, means = ctx.saved_tensors
-    grad_x = grad_weight = grad_scale = None
-    if ctx.with_mean:
-        grad_x = (scale * grad_lse)[:, None] * means
-        grad_scale = (grad_lse * (x * means).sum(dim=1)).sum()
+    grad_x, grad_scale = feature_and_scale_gradients(x, scale, means, grad_lse)
+    grad_weight = None
     if ctx.needs_input_grad[1]:
         grad_weight = spherical_weight_gradient(
             x, weight, labels, scale, lse, grad_rows, grad_lse, grad_sum, ctx.samples, ctx.classes
