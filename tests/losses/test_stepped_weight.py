@@ -135,3 +135,11 @@ def test_what_cannot_be_stepped_is_refused():
         head.bfloat16().step_in_backward(torch.optim.SGD(head.parameters(), lr=1.0))
     with pytest.raises(InputError, match="NormFace expected a weight of its own"):
         NormFace().step_in_backward(torch.optim.SGD(head.parameters(), lr=1.0))
+
+
+def test_an_empty_batch_is_a_step_without_a_gradient():
+    head = Cosine(4, 50)
+    head.step_in_backward(torch.optim.SGD(head.parameters(), lr=1.0))
+    before = head.weight.detach().clone()
+    NormFace(reduction="sum")(torch.zeros(0, 4, requires_grad=True), torch.zeros(0, dtype=torch.long), head).backward()
+    assert torch.equal(head.weight, before)

@@ -92,7 +92,8 @@ class _NegativesThenStep(torch.autograd.Function):
         x, weight, labels, scale, lse, means = ctx.saved_tensors
         grad_x, grad_scale = feature_and_scale_gradients(x, scale, means, grads[1])
         if ctx.needs_input_grad[1]:
-            ctx.stepped.step(weight_gradient_blocks(x, weight, labels, scale, lse, grads, ctx.tile))
+            with torch.autocast(x.device.type, enabled=False):  # backward may be called within a region of it
+                ctx.stepped.step(weight_gradient_blocks(x, weight, labels, scale, lse, grads, ctx.tile))
         return grad_x, None, None, grad_scale, None
 
 

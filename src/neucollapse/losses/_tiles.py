@@ -29,9 +29,9 @@ def tile_shape(B: int, K: int, elements: int = _ELEMENTS) -> tuple[int, int]:
     2 / samples)``, least near a square tile: all samples and a block of classes when K is large (class-major), all
     classes and a block of samples when it is small (row-major).
     """
-    samples = min(B, max(1, math.isqrt(elements * 2 // 3)))
+    samples = max(1, min(B, math.isqrt(elements * 2 // 3)))
     classes = min(K, max(1, elements // samples))
-    return min(B, max(1, elements // classes)), classes
+    return max(1, min(B, elements // classes)), classes
 
 
 def _blocks(n: int, size: int) -> Iterator[tuple[int, int]]:
@@ -40,6 +40,11 @@ def _blocks(n: int, size: int) -> Iterator[tuple[int, int]]:
 
 def directions_and_lengths(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Unit rows, and the lengths (n, 1) they had; a zero row stays zero. As ``unit_rows``, outside autograd."""
+    norm = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
+    low, high = norm.aminmax()
+    least = torch.finfo(weight.dtype).tiny ** 0.5
+    if 1e4 * least < low and high < 1e-4 / least:  # no square leaves the range of the type: one pass is enough
+        return weight / norm, norm
     largest = weight.abs().amax(dim=1, keepdim=True)
     scaled = weight / largest.where(largest > 0, 1)
     norm = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
@@ -51,12 +56,15 @@ def needs_maximum(scale: float, K: int, dtype: torch.dtype) -> bool:
     return scale + math.log(K) > -math.log(torch.finfo(dtype).tiny) - 7  # 7: small components of u_j keep their digits
 
 
-def _logits(scaled: Tensor, U: Tensor, labels: Tensor, start: int, buffer: Tensor) -> Tensor:
-    """``scaled @ U.T`` in the buffer, with -inf at the target of each sample whose target is in this tile."""
-    z = torch.mm(scaled, U.mT, out=buffer[: len(scaled) * len(U)].view(len(scaled), len(U)))
-    rows = ((labels >= start) & (labels < start + len(U))).nonzero().squeeze(1)
-    z[rows, labels[rows] - start] = -torch.inf
-    return z
+def _logits(a: Tensor, b: Tensor, buffer: Tensor) -> Tensor:
+    """``a @ b.T`` in the buffer."""
+    return torch.mm(a, b.mT, out=buffer[: len(a) * len(b)].view(len(a), len(b)))
+
+
+def _targets(labels: Tensor, start: int, classes: int) -> tuple[Tensor, Tensor]:
+    """The samples whose target is among the classes from ``start``, and its place there."""
+    samples = ((labels >= start) & (labels < start + classes)).nonzero().squeeze(1)
+    return samples, labels[samples] - start
 
 
 @torch.library.custom_op("neucollapse::spherical_negatives", mutates_args=())
@@ -78,7 +86,8 @@ def spherical_negatives(
         U, _ = directions_and_lengths(weight[start:stop])
         direction_sum += U.sum(dim=0)
         for first, last in _blocks(B, samples):
-            z = _logits(scaled[first:last], U, labels[first:last], start, buffer)
+            z = _logits(scaled[first:last], U, buffer)
+            z[_targets(labels[first:last], start, stop - start)] = -torch.inf
             if running:
                 new = torch.maximum(maximum[first:last], z.amax(dim=1, keepdim=True))
                 shift = new.where(new > -torch.inf, 0)  # -inf: nothing but the target so far
@@ -129,14 +138,16 @@ def weight_gradient_blocks(
     bounds = torch.searchsorted(labels[order], torch.arange(0, K + classes, classes, device=x.device)).tolist()
     for (start, stop), low, high in zip(_blocks(K, classes), bounds, bounds[1:], strict=False):
         U, length = directions_and_lengths(weight[start:stop])
-        G = grad_sum.expand(stop - start, -1).clone()
+        G = grad_sum if B else grad_sum.repeat(stop - start, 1)  # broadcast by the first product, where there is one
         for first, last in _blocks(B, samples):
-            z = _logits(scaled[first:last], U, labels[first:last], start, buffer)
+            z = _logits(U, scaled[first:last], buffer)  # classes x samples: products without a transpose are faster
+            place, target = _targets(labels[first:last], start, stop - start)
+            z[target, place] = -torch.inf
             if running:
-                z.sub_(lse[first:last, None])
-            G.addmm_(z.exp_().mT, weighted[first:last])
+                z.sub_(lse[first:last])
+            G = torch.addmm(G, z.exp_(), weighted[first:last])
         # Through the normalisation: the tangential part, over the length; a zero row has no direction to turn.
-        G.addcmul_(U, (G * U).sum(dim=1, keepdim=True), value=-1)
+        G.addcmul_(U, torch.linalg.vecdot(G, U)[:, None], value=-1)
         G.div_(length.where(length > 0, torch.inf))
         mine = order[low:high]
         yield start, stop, G.index_add_(0, labels[mine] - start, grad_rows[mine])
