@@ -19,8 +19,8 @@ from neucollapse._files import write_json
 torch.set_num_threads(1)
 
 
-def alternate(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
-    """Seconds of each function: median, least, largest. They run in turn, so that a slow spell meets all alike."""
+def each_round(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each function, round by round. They run in turn, so that a slow spell meets all alike."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()  # warm-up: compilation, allocation
@@ -29,7 +29,22 @@ def alternate(functions: dict[str, Callable[[], object]], repeats: int) -> dict[
             begin = time.perf_counter()
             function()
             times[name].append(time.perf_counter() - begin)
-    return {name: {"median": statistics.median(t), "least": min(t), "largest": max(t)} for name, t in times.items()}
+    return times
+
+
+def summary(times: list[float]) -> dict[str, float]:
+    """Median, least, largest."""
+    return {"median": statistics.median(times), "least": min(times), "largest": max(times)}
+
+
+def alternate(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
+    """The summary of each function, run in turn with the others."""
+    return {name: summary(times) for name, times in each_round(functions, repeats).items()}
+
+
+def ratio(above: list[float], below: list[float]) -> float:
+    """The median over rounds of a quotient of times: what slows a whole round cancels."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
 def save(name: str, claim: str, content: dict) -> None:

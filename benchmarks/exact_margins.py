@@ -6,7 +6,9 @@ One thread, processor time, medians of several runs. The ascent is written here 
 gradient steps on the sphere for ``max_h min_j <w_k - w_j, h>``, 10,000 of them at rate .01, cut by 10 five times, from a
 random start. Where fewer steps were timed, ``steps_timed`` says how many and the time is extrapolated; NNLS and daqp
 likewise, by classes timed. ``plain`` is ours without numba. ``--large`` adds K = 2000, and wall times on two threads up to
-K = 10,000 (making those codes takes a quarter of an hour). The first call, which compiles or loads the compiled code, is not counted; ``first_call_seconds`` says what
+K = 10,000 (making those codes takes a quarter of an hour).
+
+The first call, which compiles or loads the compiled code, is not counted; ``first_call_seconds`` says what
 it took here.
 """
 

@@ -6,6 +6,7 @@ product and cross-entropy in eager torch; torch's ``linear_cross_entropy`` on th
 samples, the best of its settings here; pytorch-metric-learning's ArcFace; cut-cross-entropy's ``torch_compile`` path. Peers
 that are not installed are left out (``pip install pytorch-metric-learning cut-cross-entropy triton``).
 
+Times are medians over rounds in which each runs once, and ratios are medians over rounds of the ratio within one.
 Memory is what the resident set grows by in one step, in a process of its own that has run a small step before, so that no
 code is counted. The floor is the time of the four products of (B, d) and (d, K) that a step without logits needs: at the rate
 of a product of 2,048-square matrices, and at that of the tiles' own shape; both measured here, between the steps.
@@ -13,7 +14,7 @@ of a product of 2,048-square matrices, and at that of the tiles' own shape; both
     python benchmarks/spherical_ce.py [--million]     writes benchmarks/results/spherical_ce[_million].json
 """
 
-from _timing import alternate, save  # first: it pins the threads
+from _timing import each_round, ratio, save, summary  # first: it pins the threads
 
 import json
 import math
@@ -28,8 +29,9 @@ from torch.nn import functional as F  # noqa: N812
 from neucollapse.losses import ArcFace, NormFace, spherical_ce
 from neucollapse.losses._tiles import tile_shape
 
-SIZES = {"hundred thousand": (512, 100_000, 128, 5), "million": (512, 1_000_000, 128, 3)}
+SIZES = {"hundred thousand": (512, 100_000, 128, 9), "million": (512, 1_000_000, 128, 3)}
 SCALE = 20.0
+FLOORS = ("floor: squares", "floor: tiles")
 AT_A_MILLION = ("stepped", "eager torch")  # the others take minutes or gigabytes there
 Step = Callable[[], None]
 
@@ -118,7 +120,8 @@ def peers(x, y, K, d, step, of_weight) -> dict[str, Callable[[], Step]]:
 def products(B: int, K: int, d: int) -> dict[str, Step]:
     """Four products' work, at the rate of large squares and at that of tiles."""
     samples, classes = tile_shape(B, K)
-    x, U, z = torch.randn(samples, d), torch.randn(classes, d), torch.empty(samples, classes)
+    x, U = torch.randn(samples, d), torch.randn(classes, d)
+    z, zt = torch.empty(samples, classes), torch.empty(classes, samples)
     square = torch.randn(2048, 2048)
     out = torch.empty_like(square)
     repeats = round(4 * B * K * d / 2048**3)
@@ -132,10 +135,10 @@ def products(B: int, K: int, d: int) -> dict[str, Step]:
         for _ in range(-(-K // classes) * -(-B // samples)):
             torch.mm(x, U.mT, out=z)
             means.addmm_(z, U, beta=0)
-            torch.mm(x, U.mT, out=z)
-            G.addmm_(z.mT, x, beta=0)
+            torch.mm(U, x.mT, out=zt)
+            G.addmm_(zt, x, beta=0)
 
-    return {"floor: squares": squares, "floor: tiles": tiles}
+    return dict(zip(FLOORS, (squares, tiles), strict=True))
 
 
 def grown(name: str, size: str) -> float:
@@ -163,18 +166,19 @@ def main() -> None:
     names = AT_A_MILLION if size == "million" else tuple(makers)
     memory = {name: memory_of(name, size) for name in names}
     functions = {name: makers[name]() for name in names} | products(B, K, d)
-    times = alternate(functions, repeats)
+    slow = {name: functions.pop(name) for name in list(functions) if name.endswith("default")}  # ten times the others
+    times = each_round(functions, repeats) | each_round(slow, 1)
     rows = [
         {
             "step": name,
-            **{f"{key}_s": value for key, value in times[name].items()},
+            **{f"{key}_s": value for key, value in summary(times[name]).items()},
             "memory_MB": memory[name],
-            **{f"{floor}, share": times[floor]["median"] / times[name]["median"] for floor in products(B, K, d)},
+            **({} if name in slow else {f"{floor}, share": ratio(times[floor], times[name]) for floor in FLOORS}),
             **compared(name, names, times, memory),
         }
         for name in names
     ]
-    floors = {name: times[name] for name in times if name not in names}
+    floors = {name: summary(times[name]) for name in FLOORS}
     settings = {"B": B, "K": K, "d": d, "scale": SCALE, "dtype": "float32", "repeats": repeats}
     result = "spherical_ce" + ("_million" if size == "million" else "")
     claim = "A step over many classes is faster in tiles, and holds neither logits nor a gradient."
@@ -192,7 +196,7 @@ def compared(name: str, names: tuple[str, ...], times: dict, memory: dict) -> di
         return {}
     others = [other for other in names if not other.startswith(("stepped", "tiled", "reference"))]
     return {
-        "times_faster_than": {other: times[other]["median"] / times[name]["median"] for other in others},
+        "times_faster_than": {other: ratio(times[other], times[name][: len(times[other])]) for other in others},
         "times_less_memory_than": {other: memory[other] / memory[name] for other in others},
     }
 
