@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from neucollapse import InputError
-from neucollapse.geometry import orthoplex, simplex
+from neucollapse.geometry import max_cosine, orthoplex, simplex
 from neucollapse.heads import Linear
 from neucollapse.losses.energy import riesz_energy
 from neucollapse.losses.hug import HUG, hug, hug_terms
@@ -17,6 +17,20 @@ KINDS = ["mhe", "mhs", "mgd"]
 
 def unit(v):
     return v / (v @ v).sqrt()
+
+
+def descent(weight, value):
+    search = torch.optim.LBFGS(
+        [weight], max_iter=300, line_search_fn="strong_wolfe", tolerance_grad=0, tolerance_change=0
+    )
+
+    def closure():
+        search.zero_grad()
+        loss = value()
+        loss.backward()
+        return loss
+
+    search.step(closure)
 
 
 def naive(x, y, W, kind, s, reduction):
@@ -89,17 +103,7 @@ def test_optimum_is_reached_and_features_collapse(code, least):
     K, d = code.shape
     x, y = torch.randn(12, d, dtype=torch.float64, requires_grad=True), torch.arange(K).repeat(2)
     loss = HUG(K, d).double()
-    search = torch.optim.LBFGS([loss.weight], max_iter=200, line_search_fn="strong_wolfe", tolerance_change=1e-14)
-
-    def closure():
-        search.zero_grad()
-        inter = loss.terms(
-            x.detach(), y
-        ).inter  # alone: the value of intra moves with the proxies, its gradient does not
-        inter.backward()
-        return inter
-
-    search.step(closure)
+    descent(loss.weight, lambda: loss.terms(x.detach(), y).inter)  # alone: intra moves with them, its gradient does not
     for step in range(250):
         gradients = torch.autograd.grad(loss.terms(x, y).intra, x)[0]
         x.data = x.data - 0.3 * 0.97**step * gradients / gradients.norm(dim=1, keepdim=True)
@@ -117,6 +121,29 @@ def test_least_energies_of_the_paper():
     assert HUG(10, 5, proxy="static").terms(torch.randn(2, 5), torch.tensor([0, 1])).inter.item() == pytest.approx(
         0.47222, abs=1e-5
     )
+
+
+@pytest.mark.parametrize(("K", "d", "least"), [(100, 512, 0.495), (10, 5, 0.4722222)])
+def test_learned_proxies_reach_the_least_energies_of_the_paper(K, d, least):
+    """T2.1 and T2.2 at the paper's sizes: from random proxies to the simplex and to the cross-polytope."""
+    torch.manual_seed(0)
+    loss = HUG(K, d).double()
+    x, y = torch.randn(2, d, dtype=torch.float64), torch.tensor([0, 1])
+    descent(loss.weight, lambda: loss.terms(x, y).inter)
+    assert loss.terms(x, y).inter.item() == pytest.approx(least, abs=1e-7)
+    assert max_cosine(loss.weight) == pytest.approx(-1 / 99 if K == 100 else 0, abs=1e-4)
+
+
+def test_a_large_exponent_ends_at_the_icosahedron():
+    """T2.3: as s grows, least energy becomes largest separation; twelve points on the sphere, cosine 1/sqrt 5."""
+    torch.manual_seed(0)
+    proxies = torch.nn.Parameter(torch.randn(12, 3, dtype=torch.float64))
+    x, y = torch.randn(2, 3, dtype=torch.float64), torch.tensor([0, 1])
+    for s in (2.0, 10.0, 80.0):  # steep energies are found from gentle ones
+        loss = HUG(12, 3, s=s)
+        loss.raw = proxies
+        descent(proxies, lambda loss=loss: loss.terms(x, y).inter)
+    assert max_cosine(proxies) == pytest.approx(5**-0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

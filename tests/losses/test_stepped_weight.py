@@ -46,7 +46,7 @@ def trained(make, stepped, *, steps=4, K=300, dtype=torch.float64, scale=20.0):
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(_stepped_weight, "tile_shape", lambda B, K: (7, 33))
+    monkeypatch.setattr(_stepped_weight, "tile_shape", lambda *_: (7, 33))
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -131,7 +131,7 @@ def test_what_cannot_be_stepped_is_refused():
         head.step_in_backward(torch.optim.LBFGS(head.parameters()))
     with pytest.raises(InputError, match="made from other parameters"):
         head.step_in_backward(torch.optim.SGD(Linear(4, 50).parameters(), lr=1.0))
-    with pytest.raises(InputError, match="got torch.bfloat16"):
+    with pytest.raises(InputError, match=r"got torch\.bfloat16"):
         head.bfloat16().step_in_backward(torch.optim.SGD(head.parameters(), lr=1.0))
     with pytest.raises(InputError, match="NormFace expected a weight of its own"):
         NormFace().step_in_backward(torch.optim.SGD(head.parameters(), lr=1.0))

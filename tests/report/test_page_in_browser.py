@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from neucollapse import write_report
+from neucollapse.report import write_comparison
 
 pytestmark = pytest.mark.timeout(240)
 _ACTIVE = "() => [...document.querySelectorAll('[data-plot]')].filter((item) => !item.closest('details:not([open])'))"
@@ -242,3 +243,19 @@ def test_the_watch_can_complain(browser, context, tmp_path):
     assert any("unsafe-eval" in text for text in watch.complaints)
     assert watch.requests == ["https://example.invalid/a.png"]
     page.close()
+
+
+def test_a_comparison_is_drawn_without_a_complaint(browser, context, sphere_run, tmp_path):
+    page, watch = opened(
+        browser, context, write_comparison({"one": sphere_run, "two": sphere_run}, tmp_path / "page.html")
+    )
+    plots = page.evaluate(f"({_ACTIVE})().map((place) => place.querySelectorAll('.main-svg, canvas').length)")
+    assert len(plots) == 8
+    assert all(plots)
+    page.fill("#filter", "margin_ratio")
+    assert (
+        page.locator("tr.metric:visible").count() == page.locator("tr.metric:visible", has_text="margin_ratio").count()
+    )
+    page.close()
+    assert watch.complaints == []
+    assert watch.requests == []

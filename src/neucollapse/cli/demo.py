@@ -29,7 +29,7 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class Demo:
-    """Train four small networks on digits until they collapse, measure them, and write a report of each.
+    """Train four small networks on digits until they collapse, measure them, and write a report of each and one of all.
 
     simplex has room for one (K = 10 classes, d = 32 dimensions). The others have ten classes on a sphere in three
     dimensions, where no simplex fits: sphere learns a cosine head, hug spreads its proxies by their energy, fixed-code has
@@ -48,22 +48,20 @@ class Demo:
         """Train, measure, report, print."""
         from dataclasses import replace
 
-        from ..report import write_report
+        from ..report import write_comparison, write_report
         from ..training import PRESETS, train
         from ._output import print_columns, print_verdict
 
         start = time.monotonic()
         results: dict[str, CollapseResult] = {}
-        pages = []
         for name, preset in _RUNS.items():
             config = replace(PRESETS[preset], seed=self.seed, threads=1)  # networks this small gain nothing from two
             results[name] = train(config, self.out / name, resume=not self.fresh)
-            pages.append(write_report(self.out / name))
+            write_report(self.out / name)
+        page = write_comparison({name: self.out / name for name in _RUNS}, self.out / "report.html")
         for name, result in results.items():
             sys.stdout.write(f"\n{name}: {result.info.get('title')}")
             print_verdict(result)
         print_columns("All four, on the training split where none is named", results, _KEYS)
-        sys.stdout.write(f"\nDone in {time.monotonic() - start:.0f} s. Open the reports in a browser:\n")
-        for page in pages:
-            sys.stdout.write(f"  {page}\n")
+        sys.stdout.write(f"\nDone in {time.monotonic() - start:.0f} s. Open the report in a browser:\n  {page}\n")
         return 0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Rprop
 
@@ -29,9 +29,8 @@ class SteppedWeight:
             raise InputError("expected an optimizer that holds the weight, got one made from other parameters")
         if weight.dtype not in (torch.float32, torch.float64):
             raise InputError(f"expected a weight in float32 or float64, got {weight.dtype}")
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            if torch.distributed.get_world_size() > 1:
-                raise InputError("expected one process: a step in backward does not average gradients over ranks")
+        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+            raise InputError("expected one process: a step in backward does not average gradients over ranks")
         self.weight, self.optimizer = weight, optimizer
         self.num_classes, self.dim = weight.shape
 

@@ -4,13 +4,15 @@ A run is a folder (``result.json``, ``arrays.safetensors``, ``history.parquet``)
 and writes one HTML page that needs no network: the verdict in words first, then the figures, then every number with
 its definition, optimum and flags. The same files give the same bytes.
 
-``write_code_page`` does the same for a code that a search or a table gave, from plain numbers and sentences.
+``write_comparison`` puts several runs on one page. ``write_code_page`` does the same for a code that a search or a table gave,
+from plain numbers and sentences.
 
-The room has three steps, one file each: ``_run`` reads and checks, ``figures`` turns a run into plots (one figure a
-file), ``_page`` and ``_code_page`` fill the templates through ``_html``, which inlines ``style.css`` and ``page.js``.
+The room has three steps: ``_run`` reads and checks, ``figures`` turns runs into plots (one figure a file), and ``_page``,
+``_comparison`` and ``_code_page`` fill the templates through ``_html``, which inlines ``style.css`` and ``page.js``.
 """
 
 from ._code_page import CodePage, Number, write_code_page
+from ._comparison import write_comparison
 from ._page import write_report
 
-__all__ = ["CodePage", "Number", "write_code_page", "write_report"]
+__all__ = ["CodePage", "Number", "write_code_page", "write_comparison", "write_report"]

@@ -64,50 +64,52 @@ def _panel(run: Run, name: str, curves: dict[str, Curve]) -> Panel:
     log = definition.log or name == "loss"
     data, notes = [], []
     for split, curve in curves.items():
-        data.append(_line(run, split, _drawable(curve.values, log), curve.epochs))
+        data.append(line(split_name(split), _colour(run, split), curve, log))
         if log and np.any(curve.values <= 0):
             notes.append(f"{split_name(split)}: values of 0 or below cannot stand on a log axis")
     for value, splits in _optima(run, name, list(curves)).items():
         if log and value <= 0:
             continue  # the caption says so
         line_colour = "soft" if len(splits) == len(curves) else _colour(run, splits[0])
-        data.append(_optimum_line(value, line_colour, curves))
-    span = (min(c.epochs[0] for c in curves.values()), max(c.epochs[-1] for c in curves.values()))
-    shapes, annotations = _terminal_phase(run.zero_error_epoch, span)
-    whole: Json = {"dtick": 1} if span[1] - span[0] < 6 else {"nticks": 6}
-    y = log_axis([c.values for c in curves.values()]) if log else axis(nticks=6)
+        data.append(optimum_line(value, line_colour, list(curves.values())))
+    shapes, annotations = _terminal_phase(run.zero_error_epoch, span(list(curves.values())))
     return Panel(
         title=capital(definition.title),
         code="" if definition.title == name else name,
         note="; ".join(dict.fromkeys(notes)),
         data=data,
-        layout=layout(
-            xaxis=axis("epoch", range=_padded(span), **whole),
-            yaxis=y,
-            shapes=shapes,
-            annotations=annotations,
-            hovermode="x unified",
-        ),
+        layout=over_epochs(list(curves.values()), log) | {"shapes": shapes, "annotations": annotations},
     )
 
 
-def _drawable(values: np.ndarray, log: bool) -> np.ndarray:
-    return np.where(values > 0, values, np.nan) if log else values
+def over_epochs(curves: list[Curve], log: bool) -> Json:
+    """The layout of a plot of curves over epochs."""
+    first, last = span(curves)
+    whole: Json = {"dtick": 1} if last - first < 6 else {"nticks": 6}
+    y = log_axis([curve.values for curve in curves]) if log else axis(nticks=6)
+    return layout(xaxis=axis("epoch", range=_padded((first, last)), **whole), yaxis=y, hovermode="x unified")
+
+
+def span(curves: list[Curve]) -> tuple[float, float]:
+    """The first and the last epoch of all."""
+    return min(curve.epochs[0] for curve in curves), max(curve.epochs[-1] for curve in curves)
 
 
 def _colour(run: Run, split: str) -> str:
     return SERIES[run.splits.index(split) % len(SERIES)] if split in run.splits else SERIES[0]
 
 
-def _line(run: Run, split: str, values: np.ndarray, epochs: np.ndarray) -> Json:
-    marked = len(epochs) < 3 or np.isfinite(values).sum() < 3  # a line of one point shows nothing
+def line(name: str, colour_name: str, curve: Curve, log: bool) -> Json:
+    """A curve; on a logarithmic axis without what is not positive."""
+    values = np.where(curve.values > 0, curve.values, np.nan) if log else curve.values
+    marked = len(curve.epochs) < 3 or np.isfinite(values).sum() < 3  # a line of one point shows nothing
     return {
         "type": "scatter",
         "mode": "lines+markers" if marked else "lines",
-        "name": plot_text(split_name(split)),
-        "x": packed(epochs),
+        "name": plot_text(name),
+        "x": packed(curve.epochs),
         "y": packed(values, "f8"),
-        "line": {"color": colour(_colour(run, split)), "width": 2},
+        "line": {"color": colour(colour_name), "width": 2},
         "hovertemplate": "%{y:.4g}",
     }
 
@@ -122,8 +124,9 @@ def _optima(run: Run, name: str, splits: list[str]) -> dict[float, list[str]]:
     return found
 
 
-def _optimum_line(value: float, name: str, curves: dict[str, Curve]) -> Json:
-    epochs = np.unique(np.concatenate([curve.epochs for curve in curves.values()]))
+def optimum_line(value: float, name: str, curves: list[Curve]) -> Json:
+    """A dashed line over the epochs of the curves."""
+    epochs = np.unique(np.concatenate([curve.epochs for curve in curves]))
     return {
         "type": "scatter",
         "mode": "lines",
