@@ -7,8 +7,9 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from neucollapse import InputError
+from neucollapse.geometry import best_known, one_vs_rest
 from neucollapse.heads import Linear
-from neucollapse.losses import LogCrossEntropy, cross_entropy, log_cross_entropy
+from neucollapse.losses import LogCrossEntropy, cross_entropy, log_cross_entropy, spherical_ce
 from neucollapse.losses.log_objective import log_softplus
 
 
@@ -82,3 +83,25 @@ def test_module():
     assert torch.equal(LogCrossEntropy()(x, y, head), log_cross_entropy(head(x), y))
     with pytest.raises(InputError, match="expected a head"):
         LogCrossEntropy()(x, y)
+
+
+def margin_of_free_features(reduction):
+    """Margin of 8 free directions in 3 dimensions at a temperature of 1/100, where L-BFGS in float32 ends."""
+    generator = torch.Generator().manual_seed(0)
+    x, W = (torch.randn(8, 3, generator=generator).requires_grad_() for _ in range(2))
+    optimizer = torch.optim.LBFGS([x, W], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        value = spherical_ce(x, W, torch.arange(8), 100.0, reduction=reduction)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return one_vs_rest(torch.nn.functional.normalize(W.detach())).margin
+
+
+def test_reaches_the_best_margin_where_the_loss_stalls_far_from_it():
+    best = best_known(8, 3).margin
+    assert margin_of_free_features("log_mean") == pytest.approx(best, rel=1e-3)
+    assert margin_of_free_features("mean") < 0.5 * best

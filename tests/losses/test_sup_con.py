@@ -6,6 +6,8 @@ import sys
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from neucollapse import InputError
 from neucollapse.geometry import simplex
@@ -46,7 +48,8 @@ def test_tiles_change_nothing(tile, monkeypatch):
     y = torch.randint(3, (11,))
     expected = sup_con(x, y)
     (gradient,) = torch.autograd.grad(expected, x)
-    monkeypatch.setattr(room, "_TILE", {"negatives": tile, "positives": tile})
+    monkeypatch.setattr(room, "_ROWS", tile)
+    monkeypatch.setattr(room, "_COLUMNS", 2)
     tiled = sup_con(x, y)
     torch.testing.assert_close(tiled, expected, rtol=1e-12, atol=0)
     torch.testing.assert_close(torch.autograd.grad(tiled, x)[0], gradient, rtol=1e-10, atol=1e-13)
@@ -54,7 +57,8 @@ def test_tiles_change_nothing(tile, monkeypatch):
 
 @pytest.mark.parametrize("tile", [2, 100])
 def test_gradcheck(tile, monkeypatch):
-    monkeypatch.setattr(room, "_TILE", {"negatives": tile, "positives": tile})
+    monkeypatch.setattr(room, "_ROWS", tile)
+    monkeypatch.setattr(room, "_COLUMNS", 2)
     x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     y = torch.tensor([0, 0, 1, 1, 4])
     assert gradcheck(lambda x: sup_con(x, y, 0.5), x)
@@ -82,6 +86,33 @@ def test_nothing_of_the_size_of_all_pairs_is_kept():
     assert sum(kept) < B * B / 5
 
 
+class Largest(TorchDispatchMode):
+    """Keeps the number of elements of the largest tensor that any operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return result
+
+
+@pytest.mark.parametrize("K", [1, 9, 150])
+def test_nothing_of_the_size_of_all_pairs_is_made(K, monkeypatch):
+    monkeypatch.setattr(room, "_ROWS", 16)
+    monkeypatch.setattr(room, "_COLUMNS", 4)
+    B, d = 300, 8
+    x, y = torch.randn(B, d, requires_grad=True), torch.randint(K, (B,))
+    with Largest() as largest:
+        sup_con(x, y).backward()
+    assert largest.elements == B * d
+    with Largest() as largest:
+        (x @ x.mT).sum().backward()
+    assert largest.elements == B * B
+
+
 def test_value_at_collapse():
     K, n, tau = 10, 4, 0.1
     x, y = simplex(K).repeat(n, 1).float().requires_grad_(), torch.arange(K).repeat(n)
@@ -103,6 +134,21 @@ def test_float32_gradient_near_collapse(noise, n, tau):
     (sum(losses.values()) / len(losses)).backward()
     error = (x32.grad.double() - x64.grad).norm() / x64.grad.norm()
     assert error < 1e-4
+
+
+@pytest.mark.parametrize("tau", [0.0034, 0.025])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_nothing_overflows_at_the_smallest_temperatures(tau, sign):
+    """Cosines of 1 and -1 in both roles, where no maximum is taken out of e^(300) in float64 and e^40 in float32."""
+    x = torch.tensor([[1.0, 0.0], [sign, 0.0], [sign, 1e-3], [-1.0, 0.0], [-sign, 0.0], [-sign, 1e-3]])
+    x, y = x.repeat(4, 1), torch.tensor([0, 0, 0, 1, 1, 1]).repeat(4)
+    x32, x64 = x.clone().requires_grad_(), x.double().requires_grad_()
+    losses = naive(x64, y.tolist(), tau)
+    loss, expected = sup_con(x32, y, tau), sum(losses.values()) / len(losses)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    for value in (loss, expected):
+        value.backward()
+    assert (x32.grad.double() - x64.grad).norm() < 1e-4 * x64.grad.norm()
 
 
 @pytest.mark.parametrize("tau", [0.025, 0.1])

@@ -278,8 +278,9 @@ class HUG(nn.Module):
             raise InputError(f"expected floating features (..., d), got {features.dtype} of {tuple(features.shape)}")
         most = self.num_classes if self.num_classes is not None else 2**31 - 1
         counted = check_labels(labels, features.shape[:-1], most, self.ignore_index)
-        x, (present, y) = features[counted], labels[counted].unique(return_inverse=True)
-        unit = unit_rows(_at_least_float32(x))
+        # Widened once: two gradients of bfloat16, one of each term, would be rounded before they are added.
+        x, (present, y) = _at_least_float32(features[counted]), labels[counted].unique(return_inverse=True)
+        unit = unit_rows(x)
         means = unit.new_zeros(len(present), unit.shape[1]).index_add(0, y, unit)
         if len(present) > 1:
             return hug_terms(x, y, means, **self.options, detach_proxy=self.detach_proxy)

@@ -1,7 +1,8 @@
 """Supervised contrastive loss without a matrix of all pairs: everything by tiles, pairs of one class in float64."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +11,12 @@ from .._errors import InputError
 from .._types import Float, Int
 from ._labels import check_labels
 from ._unit_rows import unit_rows
-from .cross_entropy import softplus
 
 if TYPE_CHECKING:
     from ..heads import Head
 
-_TILE = {"negatives": 512, "positives": 64}  # rows; negatives: 1 MB in float32, positives: little beside their band
+_ROWS = 128  # of a tile; few, as beside the diagonal it does both triangles
+_COLUMNS = 16  # for each row, at most: 1 MB in float32
 _SAFE_IN_FLOAT32 = 2 / 80  # temperatures at which exp(-2/temperature) and its inverse are normal numbers
 _SAFE_IN_FLOAT64 = 2 / 600
 
@@ -79,7 +80,7 @@ def sup_con(
     result = torch.promote_types(features.dtype, torch.float32)
     flat = counted.reshape(-1).nonzero().squeeze(1)
     _, y, counts = labels.reshape(-1)[flat].unique(return_inverse=True, return_counts=True)
-    order = y.argsort()  # so that pairs of one class lie in a band of tiles
+    order = y.argsort()  # so that pairs of one class lie in a band beside the diagonal
     rows, y = flat[order], y[order]
     z = unit_rows(features.reshape(-1, features.shape[-1]).index_select(0, rows).double())
     others = z if temperature < _SAFE_IN_FLOAT32 else z.to(result)
@@ -94,77 +95,89 @@ def _losses(
     z: Float[Tensor, "B d"], others: Float[Tensor, "B d"], y: Tensor, counts: Tensor, temperature: float | int
 ) -> Float[Tensor, " B"]:
     """The loss of each sample, 0 for one without positives; rows z in float64 and others in any type, sorted by label y."""
-    number = counts[y] - 1
-    # Not a product of matrices, so that autocast does not narrow it.
+    anchor = counts[y] > 1
+    number = (counts[y] - 1).clamp(min=1)
+    # Class sums, of which a row is a part itself: that is taken out as a constant, because unit rows keep their length.
     sums = z.new_zeros(len(counts), z.shape[1]).index_add(0, y, z)
-    mean = (z * (sums.index_select(0, y) - z)).sum(dim=1) / number.clamp(min=1) / temperature
+    itself = torch.linalg.vecdot(z.detach(), z.detach())
+    mean = (torch.linalg.vecdot(z, sums.index_select(0, y)) - itself) / number / temperature
     with torch.autocast(z.device.type, enabled=False):
-        positives = _LogSumExp.apply(z, y, temperature, "positives")
-        negatives = _LogSumExp.apply(others, y, temperature, "negatives").double()
-    spread = (positives - mean).where(number > 1, 0)  # of one positive exactly 0
-    return (spread + softplus(negatives - positives.where(number > 0, 0))).where(number > 0, 0)
+        positives = _SumExp.apply(z, y, temperature, "positives").where(anchor, 1)
+        negatives = _SumExp.apply(others, y, temperature, "negatives").double()
+    spread = (positives.log() - mean).where(number > 1, 0)  # of one positive exactly 0
+    return (spread + torch.log1p(negatives / positives)).where(anchor, 0)
 
 
-class _LogSumExp(torch.autograd.Function):
-    r""":math:`\log \sum_a e^{z_i \cdot z_a / \tau}` over the positives, or over the negatives; -inf where there are none.
+class _SumExp(torch.autograd.Function):
+    r""":math:`\sum_a e^{z_i \cdot z_a / \tau}` over the positives, or over the negatives; 0 where there are none.
 
-    The matrix is symmetric, so a tile serves its rows and its columns. Cosines are bounded, so the shift is
-    :math:`1/\tau`, known beforehand. The backward is made of differentiable steps: second derivatives are right.
+    The matrix is symmetric, so a tile serves its rows and its columns. Cosines are bounded, so no maximum is taken out.
+    The backward is made of differentiable steps: second derivatives are right.
     """
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, y: Tensor, temperature: float | int, kind: str) -> Tensor:
-        sums = z.new_zeros(len(z))
-        for rows, columns in _tiles(y, kind):
-            similarity = _exponentials(z, y, rows, columns, temperature, kind)
-            sums[rows] += similarity.sum(dim=1)
-            if rows != columns:
-                sums[columns] += similarity.sum(dim=0)
-        result = sums.log() + 1 / temperature
-        ctx.save_for_backward(z, y, result)
+        ctx.save_for_backward(z, y)
         ctx.temperature, ctx.kind = temperature, kind
-        return result
+        sums, scaled = z.new_zeros(len(z)), z / temperature
+        for tile in _tiles(y, kind):
+            pairs = _exponentials(z, scaled, y, tile, kind)
+            sums[tile.rows] += pairs.sum(dim=1)
+            sums[tile.mirrored] += pairs[:, tile.square :].sum(dim=0)
+        return sums
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        z, y, result = ctx.saved_tensors
-        # Where a row has no others, its sum is 0 and its gradient too.
-        lonely = result.isinf()
-        shares = (gradients[0] * torch.exp(1 / ctx.temperature - result.where(~lonely, 0))).where(~lonely, 0)
-        gradient = torch.zeros_like(z)
+        z, y = ctx.saved_tensors
+        weights = gradients[0]
+        gradient, scaled = torch.zeros_like(z), z / ctx.temperature
         with torch.autocast(z.device.type, enabled=False):
-            for rows, columns in _tiles(y, ctx.kind):
-                pairs = _exponentials(z, y, rows, columns, ctx.temperature, ctx.kind)
-                pairs = pairs * (shares[rows, None] + shares[columns])
-                gradient[rows] += pairs @ z[columns]
-                if rows != columns:
-                    gradient[columns] += pairs.mT @ z[rows]
-        return gradient / ctx.temperature, None, None, None
+            for tile in _tiles(y, ctx.kind):
+                pairs = _exponentials(z, scaled, y, tile, ctx.kind)
+                pairs = pairs * (weights[tile.rows, None] + weights[tile.columns])
+                gradient[tile.rows].addmm_(pairs, scaled[tile.columns])
+                gradient[tile.mirrored].addmm_(pairs[:, tile.square :].mT, scaled[tile.rows])
+        return gradient, None, None, None
 
 
-def _tiles(y: Int[Tensor, " B"], kind: str) -> list[tuple[slice, slice]]:
-    """Tiles of the upper triangle, those of the diagonal whole, that hold pairs of the kind; labels y are sorted."""
-    tile, size = _TILE[kind], len(y)
-    blocks = [slice(first, min(first + tile, size)) for first in range(0, size, tile)]
-    first, last = y[::tile].tolist(), [*y[tile - 1 : size - 1 : tile].tolist(), *y[-1:].tolist()]
-    return [
-        (rows, columns)
-        for i, rows in enumerate(blocks)
-        for j, columns in enumerate(blocks[i:], start=i)
-        if (last[i] == first[j] or i == j if kind == "positives" else first[i] != last[j])
-    ]
+class _Tile(NamedTuple):
+    """Rows and columns of the matrix of all pairs."""
+
+    rows: slice
+    columns: slice
+    square: int  # leading columns that are rows of the tile too, where it has both triangles
+    own: int  # leading columns that may share a label with a row
+
+    @property
+    def mirrored(self) -> slice:
+        """The columns beyond the square, whose pairs count the other way round too."""
+        return slice(self.columns.start + self.square, self.columns.stop)
+
+
+def _tiles(y: Int[Tensor, " B"], kind: str) -> Iterator[_Tile]:
+    """Tiles from the diagonal to the right that hold all pairs of the kind; labels y are sorted."""
+    size = len(y)
+    last = torch.arange(_ROWS - 1, size + _ROWS - 1, _ROWS, device=y.device).clamp(max=size - 1)
+    ends = torch.searchsorted(y, y[last], right=True).tolist()  # of the class of the last row
+    for first, end in zip(range(0, size, _ROWS), ends, strict=True):
+        rows = slice(first, min(first + _ROWS, size))
+        stop = end if kind == "positives" else size
+        for start in range(first, stop, _COLUMNS * _ROWS):
+            columns = slice(start, min(start + _COLUMNS * _ROWS, stop))
+            yield _Tile(rows, columns, max(0, rows.stop - start), max(0, min(end, columns.stop) - start))
 
 
 def _exponentials(
-    z: Float[Tensor, "B d"], y: Int[Tensor, " B"], rows: slice, columns: slice, temperature: float | int, kind: str
+    z: Float[Tensor, "B d"], scaled: Float[Tensor, "B d"], y: Int[Tensor, " B"], tile: _Tile, kind: str
 ) -> Float[Tensor, "r c"]:
-    r""":math:`e^{(z_i \cdot z_a - 1) / \tau}` of one tile, 0 for pairs of the other kind and a sample with itself."""
-    pairs = ((z[rows] / temperature) @ z[columns].mT).sub_(1 / temperature)
+    r""":math:`e^{z_i \cdot z_a / \tau}` of one tile, 0 for pairs of the other kind and a sample with itself."""
+    pairs = scaled[tile.rows] @ z[tile.columns].mT
+    rows, own = y[tile.rows, None], y[tile.columns][: tile.own]
     if kind == "positives":
-        pairs = pairs.masked_fill_(y[rows, None] != y[columns], -torch.inf)
-        pairs = pairs.fill_diagonal_(-torch.inf) if rows == columns else pairs
-    elif y[rows][-1] >= y[columns][0]:
-        pairs = pairs.masked_fill_(y[rows, None] == y[columns], -torch.inf)
+        pairs = pairs.masked_fill_(rows != own, -torch.inf)
+        pairs = pairs.fill_diagonal_(-torch.inf) if tile.square else pairs
+    elif tile.own:
+        pairs[:, : tile.own].masked_fill_(rows == own, -torch.inf)
     return pairs.exp_()
 
 
