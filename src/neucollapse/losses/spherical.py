@@ -75,7 +75,7 @@ def spherical_ce(
     ``sphere_face``.
 
     Exact in the terminal phase: every gradient is formed from :math:`\sigma(m)`, and never from :math:`p_y - 1`. With
-    ``"tiled"`` there is no (B, K) buffer: memory beyond the gradients is a tile of 2 MB and O(B d).
+    ``"tiled"`` there is no (B, K) buffer: memory beyond the gradients is a tile of 4 MB and O(B d).
 
     Range: from 0 up without smoothing; at exact collapse on the simplex with :math:`\gamma = \epsilon = 0` and v = 1 it is
     :math:`\log(1 + (K-1) e^{-s (\psi(1) + 1/(K-1))})`.
