@@ -1,15 +1,13 @@
 """Exact one-vs-rest margins: ours, the sub-gradient ascent of the GNC study, SciPy's NNLS and daqp class by class.
 
-    python benchmarks/exact_margins.py [--large]
+    python benchmarks/exact_margins.py [--large]     writes benchmarks/results/exact_margins[_large].json
 
 One thread, processor time, medians of several runs. The ascent is written here from its description: for each class,
 gradient steps on the sphere for ``max_h min_j <w_k - w_j, h>``, 10,000 of them at rate .01, cut by 10 five times, from a
 random start. Where fewer steps were timed, ``steps_timed`` says how many and the time is extrapolated; NNLS and daqp
-likewise, by classes timed. ``plain`` is ours without numba. Rows of two threads hold
-wall times. ``--large`` adds K = 2000, and K = 10,000 on two threads (making those codes takes a quarter of an hour).
-
-The first call, which compiles or loads the compiled code, is not counted; ``first_call_seconds`` says what
-it took here.
+likewise, by classes timed. ``plain`` is ours without numba. Rows of two threads hold wall times. ``--large`` adds K = 2000, and
+K = 10,000 on two threads (making those codes takes a quarter of an hour). The first call, which compiles or loads the
+compiled code, is not counted; ``first_call_seconds`` says what it took here.
 """
 
 import os
@@ -30,7 +28,7 @@ from neucollapse._files import write_json
 from neucollapse.geometry import _compiled, one_vs_rest, simplex, unit_rows
 
 STEPS, RATE = 10_000, 0.01
-RESULT = Path(__file__).parent / "results" / "exact_margins.json"
+RESULTS = Path(__file__).parent / "results"
 
 
 def random_code(K, d):
@@ -212,7 +210,8 @@ def main():
             on_two_threads("optimised", optimised_code, 10_000, 512),
         ]
     content = {"environment": environment(), "first_call_seconds": first, "rows": rows}
-    write_json(RESULT, content, schema="neucollapse/benchmark/exact_margins/1")
+    name = "exact_margins_large" if "--large" in sys.argv else "exact_margins"
+    write_json(RESULTS / f"{name}.json", content, schema="neucollapse/benchmark/exact_margins/1")
 
 
 if __name__ == "__main__":

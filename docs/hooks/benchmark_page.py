@@ -32,12 +32,14 @@ def _is_table(value: Any) -> bool:
 
 def _about(stem: str) -> str:
     """The docstring of the script that wrote the file, without its usage lines, and its name."""
-    script = ROOT / "benchmarks" / f"{stem}.py"
-    if not script.exists():
+    # The script of the longest matching name: class_mean_features_digits is written by class_mean_features.
+    scripts = [path for path in (ROOT / "benchmarks").glob("[a-z]*.py") if f"{stem}_".startswith(f"{path.stem}_")]
+    if not scripts:
         return ""
+    script = max(scripts, key=lambda path: len(path.stem))
     text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
     prose = [part for part in text.split("\n\n") if not part.startswith(" ")]
-    return "\n\n".join([*prose, f"Script: `benchmarks/{stem}.py`."])
+    return "\n\n".join([*prose, f"Script: `benchmarks/{script.name}`."])
 
 
 def _settings(rest: dict[str, Any]) -> list[str]:
