@@ -9,6 +9,8 @@ A round prices the candidates, lets the worst violators join in turn (each only 
 it have joined), and walks from the old point ``x`` to the new minimum ``z``, dropping what reaches zero on the way. The
 first to join always moves the point, so every round strictly improves and none can recur. A point affinely dependent on
 the support lies on its hyperplane and violates nothing: one that rounding makes seem to is refused.
+
+All of it is one file because numba's cache looks at the file of ``solve`` alone: what changed elsewhere would not be compiled.
 """
 
 from collections import namedtuple

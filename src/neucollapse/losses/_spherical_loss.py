@@ -57,11 +57,9 @@ class SphericalLoss(StepsInBackward, DirectionLoss):
         A loss without a margin takes that of the head, where it has one.
         """
         margin = self.margin
-        weight = _implicit(self if head is None else head)
+        weight, scale = _implicit(self if head is None else head), getattr(head, "scale", self.scale)
         if weight is None:
             weight, scale = self.directions(head)
-        else:
-            scale = getattr(self if head is None else head, "scale", self.scale)
         if head is not None:
             given = getattr(head, "margin", None)
             if margin is not None and given is not None:

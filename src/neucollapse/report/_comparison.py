@@ -11,9 +11,9 @@ from .._errors import InputError
 from .._files import write_text
 from ._html import fill
 from ._run import Definition, Run, read_run
-from ._story import in_order, key_names
+from ._story import in_order, key_names, teller
 from ._text import clean, number
-from .figures.comparison import comparison_figures, teller
+from .figures.comparison import comparison_figures
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,12 @@ def write_comparison(runs: Mapping[str, str | Path], page: str | Path) -> Path:
 
 
 def _card(name: str, run: Run, folder: Path, page: Path) -> dict[str, Any]:
-    verdict = run.info.get("verdict") or [{"tone": "note", "text": "This run holds measurements and no verdict."}]
     report = folder / "report.html"
     place = os.path.relpath(report, page.parent) if report.exists() else ""
     return {
         "name": clean(name),
         "title": run.info.get("title") or f"{run.num_classes} classes in {run.dim} dimensions",
-        "headline": verdict[0],
+        "headline": run.headline,
         "link": quote(Path(place).as_posix()) if place else "",
     }
 
@@ -88,7 +87,7 @@ def _groups(runs: dict[str, Run]) -> list[tuple[str, bool, list[Row]]]:
         )
         first = list(dict.fromkeys(name for run in runs.values() for choice in key_names(run) for name in choice))
         story = [name for name in first if name in names]
-        others = [name for name in in_order(teller(runs), names) if name not in story]
+        others = [name for name in in_order(teller(runs.values()), names) if name not in story]
         groups.append((split or "Measured", False, [_row(runs, name, split) for name in story]))
         groups.append((f"All others, {split}" if split else "All others", True, [_row(runs, n, split) for n in others]))
     return [group for group in groups if group[2]]

@@ -106,6 +106,12 @@ class Run:
         return self.arrays.get(f"{split}/{name}" if split else name)
 
     @property
+    def headline(self) -> dict[str, str]:
+        """The first sentence of the verdict, with its tone."""
+        missing = {"tone": "note", "text": "This run holds measurements and no verdict."}
+        return next(iter(self.info.get("verdict") or []), missing)
+
+    @property
     def zero_error_epoch(self) -> int | None:
         """The first epoch at which every training sample is classified correctly."""
         return (self.info.get("training") or {}).get("zero_error_epoch")

@@ -1,5 +1,7 @@
 """Which of the many metrics tell the story: where a simplex fits (K <= d + 1), and where it does not."""
 
+from collections.abc import Collection
+
 from ._run import Run
 
 # Each entry lists names in order of preference: the first that a run has is shown.
@@ -36,6 +38,11 @@ _GENERAL_MORE = (
 def has_simplex(run: Run) -> bool:
     """Whether K vectors at equal, widest angles fit into d dimensions."""
     return run.num_classes <= run.dim + 1
+
+
+def teller(runs: Collection[Run]) -> Run:
+    """Whose story several runs share: the first run beyond a simplex, whose metrics serve the others too."""
+    return next((run for run in runs if not has_simplex(run)), next(iter(runs)))
 
 
 def key_names(run: Run) -> tuple[tuple[str, ...], ...]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._history import Curve
 from .._run import Run
-from .._story import has_simplex, in_order
+from .._story import in_order, teller
 from .._text import capital
 from . import sphere
 from ._plot import SERIES, Figure, Panel, Swatch
@@ -30,7 +30,7 @@ def _curves(runs: dict[str, Run]) -> Figure | None:
             name = key.removeprefix(prefix)
             if run.find(name, run.splits[0]) is not None and np.isfinite(curve.values).any():
                 found.setdefault(name, {})[title] = curve
-    names = in_order(teller(runs), list(found))
+    names = in_order(teller(runs.values()), list(found))
     panels = [_panel(runs, name, found[name]) for name in names]
     if not panels:
         return None
@@ -45,11 +45,6 @@ def _curves(runs: dict[str, Run]) -> Figure | None:
         more=panels[_SHOWN:],
         legend=[Swatch(title, _colour(runs, title)) for title in runs] + [Swatch("optimum", "soft", "dash")],
     )
-
-
-def teller(runs: dict[str, Run]) -> Run:
-    """Whose order of metrics the comparison has: the first run beyond a simplex, whose metrics serve the others too."""
-    return next((run for run in runs.values() if not has_simplex(run)), next(iter(runs.values())))
 
 
 def _panel(runs: dict[str, Run], name: str, curves: dict[str, Curve]) -> Panel:
