@@ -1,14 +1,15 @@
 """``TrainConfig``: everything a training run depends on, as a frozen dataclass. This module never imports torch."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 from .._conditions import Condition
 from .._errors import FileFormatError, InputError
 from .._files import read_json, write_json
+from .._settings import Rule, check_settings, from_known_fields
 from ._combinations import HeadName, LossName, check_combination
 
 SCHEMA = "neucollapse/config/1"
@@ -135,11 +136,7 @@ class TrainConfig:
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
-        for names, rule, holds in _RANGES:
-            for name in names:
-                _check(name, getattr(self, name), rule, holds)
+        check_settings(self, _RANGES)
         if self.backbone != "mlp" and (self.depth is not None or not self.batch_norm):
             raise InputError(f"depth and batch_norm are settings of the mlp; expected neither with the {self.backbone}")
         if self.stop_when is not None:
@@ -157,10 +154,7 @@ class TrainConfig:
         Raises:
             InputError: for an unknown field or an impossible value.
         """
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise InputError(f"unknown setting {unknown[0]!r}; expected some of {', '.join(sorted(known))}")
-        return cls(**values)
+        return from_known_fields(cls, values)
 
     def save(self, path: str | Path) -> None:
         """Write the config as JSON, atomically."""
@@ -184,7 +178,7 @@ class TrainConfig:
 _COUNTS = (
     "width", "depth", "dim", "epochs", "batch_size", "measure_every", "threads", "reassign_every", "centres",
 )  # fmt: skip
-_RANGES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
+_RANGES: tuple[Rule, ...] = (
     (_COUNTS, "of at least 1", lambda value: value >= 1),
     (
         ("scale", "scale_start", "lr", "head_lr", "temperature"),
@@ -201,23 +195,3 @@ _RANGES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (("imbalance_ratio",), "of at least 1 and finite", lambda value: 1 <= value < math.inf),
     (("seed",), "in [0, 2^32)", lambda value: 0 <= value < 2**32),
 )
-
-
-def _check(name: str, value: Any, rule: str, holds: Any) -> None:
-    if value is not None and not holds(value):
-        raise InputError(f"expected {name} {rule}, got {value}")
-
-
-def _check_type(name: str, value: Any, annotation: Any) -> None:
-    """Check a value, which may come from a JSON file, against its annotation: types, and values of a ``Literal``."""
-    parts = [annotation] if get_origin(annotation) is Literal else list(get_args(annotation)) or [annotation]
-    words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
-    types = tuple(part for part in parts if get_origin(part) is not Literal)
-    if value in words or (value is None and type(None) in types):
-        return
-    if words:
-        raise InputError(f"expected {name} among {', '.join(words)}, got {value!r}")
-    allowed = (*types, int) if float in types else types  # an int serves as a float, a bool never as a number
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in types):
-        names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in types)
-        raise InputError(f"expected {name} to be {names}, got {value!r}")

@@ -1,0 +1,59 @@
+"""Settings that may come from a JSON file: their types and ranges, checked with a sentence. This module never imports torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ._errors import InputError
+
+Rule = tuple[tuple[str, ...], str, Callable[[Any], bool]]
+"""Names of settings, what is expected of them in words, and the test. None always passes."""
+
+
+def check_settings(settings: Any, rules: tuple[Rule, ...]) -> None:
+    """Check every field of a dataclass against its annotation, then against the rules.
+
+    Raises:
+        InputError: what was expected, what was got.
+    """
+    hints = get_type_hints(type(settings))
+    for field in fields(settings):
+        _check_type(field.name, getattr(settings, field.name), hints[field.name])
+    for names, rule, holds in rules:
+        for name in names:
+            value = getattr(settings, name)
+            if value is not None and not holds(value):
+                raise InputError(f"expected {name} {rule}, got {value}")
+
+
+def from_known_fields(kind: type, values: Mapping[str, Any]) -> Any:
+    """A dataclass from plain values; fields that are left out keep their defaults.
+
+    Raises:
+        InputError: for an unknown field or an impossible value.
+    """
+    known = {field.name for field in fields(kind)}
+    if unknown := sorted(set(values) - known):
+        raise InputError(f"unknown setting {unknown[0]!r}; expected some of {', '.join(sorted(known))}")
+    return kind(**values)
+
+
+def _check_type(name: str, value: Any, annotation: Any) -> None:
+    """Types, and values of a ``Literal``; ``int | None``, ``tuple[int, ...]`` and the like."""
+    parts = [annotation] if get_origin(annotation) in (Literal, tuple) else list(get_args(annotation)) or [annotation]
+    words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
+    items = [get_args(part)[0] for part in parts if get_origin(part) is tuple]
+    types = tuple(part for part in parts if get_origin(part) is None)
+    if value in words or (value is None and type(None) in types):
+        return
+    if items and isinstance(value, tuple):
+        for item in value:
+            _check_type(f"every one of {name}", item, items[0])
+        return
+    if words:
+        raise InputError(f"expected {name} among {', '.join(map(str, words))}, got {value!r}")
+    allowed = (*types, int) if float in types else types  # an int serves as a float, a bool never as a number
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in types):
+        names = [f"a list of {kind.__name__}" for kind in items]
+        names += ["null" if kind is type(None) else kind.__name__ for kind in types]
+        raise InputError(f"expected {name} to be {' or '.join(names)}, got {value!r}")
