@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from . import data, geometry, heads, losses, metrics, probe, statistics, training
+    from . import data, geometry, heads, losses, metrics, probe, statistics, theory, training
     from ._errors import (
         FileFormatError,
         InputError,
@@ -45,13 +45,14 @@ __all__ = [
     "metrics",
     "probe",
     "statistics",
+    "theory",
     "training",
     "write_report",
 ]
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
-    submodules=("data", "geometry", "heads", "losses", "metrics", "probe", "statistics", "training"),
+    submodules=("data", "geometry", "heads", "losses", "metrics", "probe", "statistics", "theory", "training"),
     submod_attrs={
         "_errors": [
             "FileFormatError",

@@ -1,0 +1,172 @@
+"""What holds of every model: it resumes to the same numbers, keeps its files, refuses what makes no sense (P10, P11)."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from neucollapse import FileFormatError, InputError
+from neucollapse._citations import citation_keys
+from neucollapse._files import load_tensors
+from neucollapse.report import write_simulation_page
+from neucollapse.theory import _simulate, model_of, simulate
+from neucollapse.theory._simulation import ARRAYS_SCHEMA
+from neucollapse.theory.settings import SETTINGS
+
+# Sizes that take a second or two; whatever is not named keeps its default.
+SMALL: dict[str, dict] = {
+    "ufm": {"classes": 4, "dim": 5, "samples": 2, "starts": 2, "saddles": 1, "gd_steps": 100},
+    "layer-peeled": {"classes": 4, "minority": 2, "dim": 4, "ratios": 4, "steps": 40},
+    "seli": {"classes": 4, "minority": 2, "dim": 4, "decays": 3, "smallest_decay": 1e-4},
+    "central-path": {"classes": 4, "dim": 5, "samples": 4, "points": 5, "descent_steps": 50, "horizon": 30.0},
+    "svm": {"classes": 4, "dim": 6, "drop": 100.0, "points": 8, "descent_steps": 30},
+    "extended-ufm": {"classes": 3, "dim": 4, "samples": 2, "layers": 3, "starts": 2, "steps": 100, "sweep": 3},
+    "deep-linear": {"classes": 4, "dim": 5, "depths": (2, 3), "starts": 1, "steps": 40},
+    "local-elasticity": {"steps": 100},
+    "memorisation": {},
+    "supcon": {"classes": 4, "dim": 4, "samples": 2, "steps": 40, "starts": 2},
+    "margin-bound": {
+        "classes": 4,
+        "samples": 200,
+        "tests": 100,
+        "levels": 2,
+        "permutations": 4,
+        "trials": 5,
+        "digits": False,
+    },
+    "separation": {},
+    "conv-rank": {"signals": 2, "samples": 2, "width": 10, "dim": 30, "noise": (0.0, 1.0), "runs": 1, "steps": 20},
+}
+
+
+def small(name):
+    return SETTINGS[name](**SMALL.get(name, {}))
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def straight():
+    """Every model, run once without a folder and without a stop."""
+    done = {}
+
+    def get(name):
+        if name not in done:
+            done[name] = simulate(small(name), progress=False)
+        return done[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_stopped_simulation_goes_on_to_the_same_numbers(name, straight, tmp_path, monkeypatch):
+    settings = small(name)
+    model = type(model_of(settings))
+    advance, stop_at = model.advance, max(1, model_of(settings).pieces // 2)
+
+    def stops(self, state, piece):
+        if piece == stop_at:
+            raise StoppedError
+        return advance(self, state, piece)
+
+    monkeypatch.setattr(model, "advance", stops)
+    if model_of(settings).pieces > 1:
+        with pytest.raises(StoppedError):
+            simulate(settings, tmp_path, progress=False)
+        assert not (tmp_path / "simulation.json").exists()
+    monkeypatch.setattr(model, "advance", advance)
+    resumed, whole = simulate(settings, tmp_path, progress=False), straight(name)
+    assert resumed.rows == whole.rows
+    assert json.dumps(resumed.to_dict()) == json.dumps(whole.to_dict())
+    stored, _ = load_tensors(tmp_path / "arrays.safetensors", schema=ARRAYS_SCHEMA)
+    for key, tensor in whole.findings.tensors.items():
+        assert torch.equal(stored[key], tensor)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_a_model_tells(name, straight, tmp_path):
+    simulation = straight(name)
+    found = simulation.findings
+    assert found.sentences
+    assert all(sentence.endswith(".") for sentence in found.sentences)
+    assert found.plots
+    assert all(plot.title and plot.x and plot.y for plot in found.plots)
+    assert set(simulation.settings.citations) <= set(citation_keys())
+    simulation.save(tmp_path)
+    text = write_simulation_page(tmp_path).read_text(encoding="utf-8")
+    assert 'class="tone-' in text
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_are_checked_and_come_back_from_json(name):
+    settings = small(name)
+    again = type(settings).from_dict(json.loads(json.dumps(settings.to_dict())))
+    assert again == settings
+    with pytest.raises(InputError, match=r"expected seed in \[0, 2\^32\), got -1"):
+        replace(settings, seed=-1)
+    with pytest.raises(InputError, match="unknown setting"):
+        type(settings).from_dict({"colour": 1})
+    for field in fields(settings):
+        if field.type in (int, "int") and field.name != "seed":
+            with pytest.raises(InputError, match=f"expected {field.name} "):
+                replace(settings, **{field.name: -1})
+
+
+def test_a_killed_process_leaves_a_state_that_goes_on(tmp_path):
+    name = next(iter(SETTINGS))
+    program = (
+        "import sys, time\n"
+        "from neucollapse.theory import model_of, simulate\n"
+        "from neucollapse.theory.settings import SETTINGS\n"
+        f"settings = SETTINGS[{name!r}](**{SMALL.get(name, {})!r})\n"
+        "model = type(model_of(settings)); advance = model.advance\n"
+        "def slow(self, state, piece):\n"
+        "    time.sleep(0.2)\n"
+        "    return advance(self, state, piece)\n"
+        "model.advance = slow\n"
+        f"simulate(settings, {str(tmp_path)!r}, progress=False, save_every=0.0)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], env=os.environ)
+    state = tmp_path / "state.safetensors"
+    try:
+        until = time.monotonic() + 60
+        while not state.exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        assert state.exists()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    resumed = simulate(small(name), tmp_path, progress=False)
+    assert resumed.rows == simulate(small(name), progress=False).rows
+
+
+def test_a_folder_keeps_its_settings(tmp_path):
+    name = next(iter(SETTINGS))
+    settings = small(name)
+    first = simulate(settings, tmp_path, progress=False)
+    assert simulate(settings, tmp_path, progress=False).rows == first.rows  # done before: read, not run again
+    with pytest.raises(InputError, match=r"holds a simulation with seed=0 \(now 1\)"):
+        simulate(replace(settings, seed=1), tmp_path, progress=False)
+    other = simulate(replace(settings, seed=1), tmp_path, resume=False, progress=False)
+    assert other.settings.seed == 1
+
+
+def test_a_damaged_state_gets_a_sentence(tmp_path):
+    settings = small(next(iter(SETTINGS)))
+    simulate(settings, tmp_path, progress=False)
+    (tmp_path / "state.safetensors").write_bytes(b"none")
+    with pytest.raises(FileFormatError, match="not a complete safetensors file"):
+        simulate(settings, tmp_path, progress=False)
+
+
+def test_one_process_at_a_time(tmp_path):
+    with _simulate._alone(tmp_path), pytest.raises(InputError, match="another process is simulating"):
+        simulate(small(next(iter(SETTINGS))), tmp_path, progress=False)
