@@ -4,12 +4,16 @@ Numbers go to standard output, progress and warnings to standard error. Exit cod
 (``--fail-if``), 2 wrong usage, 3 an input file that cannot be used, 130 interrupted.
 """
 
+import io
+import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from typing import Annotated, Any
 
 from .._errors import FileFormatError, NeucollapseError
+from ..theory.settings import SETTINGS
 from .cite import Cite
 from .code import Code
 from .code_required_dim import CodeRequiredDim
@@ -19,6 +23,7 @@ from .demo import Demo
 from .inspect import Inspect
 from .measure import Measure
 from .report import Report
+from .simulate import subcommand as simulation
 from .train import Train, take_config
 
 _DESCRIPTION = "Generalized neural collapse: measure it, know its optimum, train towards it."
@@ -31,14 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     warnings.showwarning = _show_warning
     try:
-        given, config = take_config(_joined(given))
-        command = tyro.cli(
-            _commands(Train(config=config)),
-            prog="neucollapse",
-            description=_DESCRIPTION,
-            args=given,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
+        given, config = take_config(given)
+        with _plain_errors():
+            command = tyro.cli(
+                _commands(Train(config=config), given),
+                prog="neucollapse",
+                description=_DESCRIPTION,
+                args=_joined(given),
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
         return command.run()
     except FileFormatError as error:
         return _complain(error, 3)
@@ -48,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("interrupted", 130)
 
 
-def _commands(train: Train) -> Any:
+def _commands(train: Train, given: list[str]) -> Any:
     import tyro
 
     def named(command: type, name: str, **options: Any) -> Any:
@@ -64,15 +70,33 @@ def _commands(train: Train) -> Any:
         | named(CodeTable, "code table")
         | named(CodeVerify, "code verify")
         | named(CodeRequiredDim, "code required-dim")
+        | simulation(given)
         | named(Cite, "cite")
     )
 
 
 def _joined(given: list[str]) -> list[str]:
-    """Two words that name one subcommand, such as ``code table``, as one."""
-    if given[:1] == ["code"] and given[1:2] and given[1] in ("table", "verify", "required-dim"):
+    """Two words that name one subcommand, such as ``code table`` or ``simulate ufm``, as one."""
+    second = next(iter(given[1:2]), "")
+    if (given[:1] == ["code"] and second in ("table", "verify", "required-dim")) or (
+        given[:1] == ["simulate"] and second in SETTINGS
+    ):
         return [" ".join(given[:2]), *given[2:]]
     return given
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Show a sentence of ours as it is, without the name that tyro has for what it was building."""
+    caught = io.StringIO()
+    try:
+        with redirect_stderr(caught):
+            yield
+    except SystemExit:
+        words = " ".join(caught.getvalue().replace("│", " ").split())
+        ours = re.search(r"Error parsing __tyro[\w-]*\.\w+: (.*?) ─", words)
+        sys.stderr.write(f"neucollapse: {ours[1]}\n" if ours else caught.getvalue())
+        raise
 
 
 def _complain(message: object, code: int) -> int:

@@ -12,21 +12,22 @@ from .._errors import InputError
 
 @dataclass(frozen=True)
 class Report:
-    """Write the report of a run folder: one HTML page that needs no network. Of several folders, one page that compares them."""
+    """Write the report of a run or a simulation: one HTML page that needs no network. Of several runs, one that compares them."""
 
     folder: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folder with result.json; two or more to compare them, each under the name of its folder."""
+    """Folder with result.json or simulation.json; two or more runs to compare them, each under the name of its folder."""
     page: Path | None = None
     """Where to write; report.html in the folder by default, or comparison.html where several are compared."""
 
     def run(self) -> int:
         """Write the page and say where."""
-        from ..report import write_comparison, write_report
+        from ..report import is_simulation, write_comparison, write_report, write_simulation_page
 
         if not self.folder:
             raise InputError("expected the folder of a run, got none; `neucollapse report runs/mine` writes its page")
         if len(self.folder) == 1:
-            page = write_report(self.folder[0], self.page)
+            write = write_simulation_page if is_simulation(self.folder[0]) else write_report
+            page = write(self.folder[0], self.page)
         else:
             page = write_comparison(_named(self.folder), self.page or Path("comparison.html"))
         sys.stdout.write(f"{page}\n")

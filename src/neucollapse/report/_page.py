@@ -1,10 +1,9 @@
 """The page of a run, and what it says beside its figures."""
 
 from pathlib import Path
-from typing import Any
 
-from .._citations import bibtex, citation_keys
 from .._files import write_text
+from ._about import citations, facts, settings
 from ._html import fill
 from ._numbers import key_numbers
 from ._run import Run, read_run
@@ -51,39 +50,7 @@ def render(run: Run) -> str:
         missing=missing,
         groups=table(run),
         flags=general_flags(run),
-        facts=_facts(run.info.get("environment") or {}),
-        settings=_settings((run.info.get("training") or {}).get("config")),
-        citations=_citations(run),
+        facts=facts(run.info.get("environment") or {}),
+        settings=settings((run.info.get("training") or {}).get("config")),
+        citations=citations(run.info.get("citations") or []),
     )
-
-
-_FACTS = ("git_revision", "python", "platform", "processor", "cores", "threads", "accelerator", "packages")
-
-
-def _facts(environment: dict[str, Any]) -> list[tuple[str, str]]:
-    """The environment in words, known fields first, whatever else was recorded after them."""
-    names = [name for name in _FACTS if name in environment] + [name for name in environment if name not in _FACTS]
-    return [(name.replace("_", " ").capitalize(), _words(environment[name])) for name in names]
-
-
-def _settings(config: Any) -> list[tuple[str, str]]:
-    return [(name, _words(value)) for name, value in config.items()] if isinstance(config, dict) else []
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_words(item)}" for name, item in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(_words(item) for item in value) or "none"
-    return "none" if value is None else str(value)
-
-
-def _citations(run: Run) -> dict[str, Any]:
-    """BibTeX of the papers cited, and the keys this version does not know (a run may be from a newer one)."""
-    keys = [str(key) for key in run.info.get("citations") or []]
-    known = set(citation_keys())
-    return {
-        "count": len(set(keys) & known),
-        "bibtex": bibtex([key for key in keys if key in known]),
-        "unknown": [key for key in keys if key not in known],
-    }

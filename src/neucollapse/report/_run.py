@@ -128,7 +128,7 @@ def read_run(folder: str | Path) -> Run:
         raise FileFormatError(folder, "expected a folder with result.json, found no such folder")
     path = folder / "result.json"
     info = clean(read_json(path, schema=RESULT_SCHEMA))
-    _require_finite(path, info)
+    require_finite(path, info)
     run = _checked(path, info)
     tensors = folder / "arrays.safetensors"
     if tensors.exists():
@@ -139,12 +139,24 @@ def read_run(folder: str | Path) -> Run:
     return run
 
 
-def _require_finite(path: Path, content: Any, where: str = "") -> None:
+def read_size(folder: str | Path) -> tuple[int, int]:
+    """K and d of a run, from its result file alone.
+
+    Raises:
+        FileFormatError: as ``read_run``.
+    """
+    path = Path(folder) / "result.json"
+    info = read_json(path, schema=RESULT_SCHEMA)
+    return checked_field(path, info, "num_classes", int), checked_field(path, info, "dim", int)
+
+
+def require_finite(path: Path, content: Any, where: str = "") -> None:
+    """Raise ``FileFormatError`` for a number of a JSON file that is not finite."""
     if isinstance(content, float) and not math.isfinite(content):
         raise FileFormatError(path, f"expected finite numbers, found {content} at {where}; write null and a reason")
     pairs = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     for key, item in pairs:
-        _require_finite(path, item, f"{where}[{key!r}]" if where else str(key))
+        require_finite(path, item, f"{where}[{key!r}]" if where else str(key))
 
 
 _KINDS = {
@@ -157,7 +169,7 @@ _KINDS = {
 }
 
 
-def _field(path: Path, row: Any, key: str, kind: type, where: str = "", *, default: Any = ...) -> Any:
+def checked_field(path: Path, row: Any, key: str, kind: type, where: str = "", *, default: Any = ...) -> Any:
     """``row[key]`` checked for its JSON type; ``default`` (also for null) makes it optional."""
     place = f"{where}.{key}" if where else key
     if not isinstance(row, dict):
@@ -172,8 +184,9 @@ def _field(path: Path, row: Any, key: str, kind: type, where: str = "", *, defau
     return value
 
 
-def _rows(path: Path, info: dict[str, Any], key: str) -> Iterator[tuple[dict[str, Any], str]]:
-    return ((row, f"{key}[{index}]") for index, row in enumerate(_field(path, info, key, list, default=[])))
+def checked_rows(path: Path, info: dict[str, Any], key: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """The entries of the list ``info[key]``, each with its place in the file."""
+    return ((row, f"{key}[{index}]") for index, row in enumerate(checked_field(path, info, key, list, default=[])))
 
 
 _OPTIONAL = {
@@ -183,51 +196,51 @@ _OPTIONAL = {
 
 
 def _checked(path: Path, info: dict[str, Any]) -> Run:
-    K, d = _field(path, info, "num_classes", int), _field(path, info, "dim", int)
+    K, d = checked_field(path, info, "num_classes", int), checked_field(path, info, "dim", int)
     if K < 1 or d < 1:
         raise FileFormatError(path, f"expected num_classes and dim of at least 1, found {K} and {d}")
-    names = _field(path, info, "class_names", list, default=None)
+    names = checked_field(path, info, "class_names", list, default=None)
     if names is not None and len(names) != K:
         raise FileFormatError(path, f"expected {K} class names, found {len(names)}")
-    for row, where in _rows(path, info, "verdict"):
+    for row, where in checked_rows(path, info, "verdict"):
         for key in ("tone", "text"):
-            _field(path, row, key, str, where)
+            checked_field(path, row, key, str, where)
     for key, kind in _OPTIONAL.items():
-        info[key] = _field(path, info, key, kind, default=None)
+        info[key] = checked_field(path, info, key, kind, default=None)
     for key in ("zero_error_epoch", "epochs"):
-        _field(path, info.get("training") or {}, key, int, "training", default=None)
-    definitions = _field(path, info, "definitions", dict, default={})
+        checked_field(path, info.get("training") or {}, key, int, "training", default=None)
+    definitions = checked_field(path, info, "definitions", dict, default={})
     return Run(
         num_classes=K,
         dim=d,
         classes=[str(name) for name in names] if names else [f"class {k}" for k in range(K)],
-        splits=[str(split) for split in _field(path, info, "splits", list, default=[])] or [""],
-        metrics=[_metric(path, row, where) for row, where in _rows(path, info, "metrics")],
+        splits=[str(split) for split in checked_field(path, info, "splits", list, default=[])] or [""],
+        metrics=[_metric(path, row, where) for row, where in checked_rows(path, info, "metrics")],
         definitions={name: _definition(path, row, f"definitions[{name!r}]") for name, row in definitions.items()},
-        flags=[_flag(path, row, where) for row, where in _rows(path, info, "flags")],
+        flags=[_flag(path, row, where) for row, where in checked_rows(path, info, "flags")],
         info=info,
     )
 
 
 def _metric(path: Path, row: Any, where: str) -> Metric:
-    words = {key: _field(path, row, key, str, where) for key in ("key", "name")}
-    words |= {key: _field(path, row, key, str, where, default="") for key in ("split", "layer")}
-    numbers = {key: _field(path, row, key, float, where, default=None) for key in ("value", "optimum")}
-    return Metric(**words, **numbers, absent=_field(path, row, "absent", str, where, default=None))
+    words = {key: checked_field(path, row, key, str, where) for key in ("key", "name")}
+    words |= {key: checked_field(path, row, key, str, where, default="") for key in ("split", "layer")}
+    numbers = {key: checked_field(path, row, key, float, where, default=None) for key in ("value", "optimum")}
+    return Metric(**words, **numbers, absent=checked_field(path, row, "absent", str, where, default=None))
 
 
 def _definition(path: Path, row: Any, where: str) -> Definition:
     words = ("symbol", "definition", "range", "at_collapse", "citation", "family")
     return Definition(
-        title=_field(path, row, "title", str, where),
-        log=_field(path, row, "log", bool, where, default=False),
-        **{key: _field(path, row, key, str, where, default="") for key in words},
+        title=checked_field(path, row, "title", str, where),
+        log=checked_field(path, row, "log", bool, where, default=False),
+        **{key: checked_field(path, row, key, str, where, default="") for key in words},
     )
 
 
 def _flag(path: Path, row: Any, where: str) -> Flag:
-    words = {key: _field(path, row, key, str, where, default="") for key in ("code", "where", "severity")}
-    return Flag(sentence=_field(path, row, "sentence", str, where), **words)
+    words = {key: checked_field(path, row, key, str, where, default="") for key in ("code", "where", "severity")}
+    return Flag(sentence=checked_field(path, row, "sentence", str, where), **words)
 
 
 def _read_arrays(path: Path, run: Run) -> dict[str, np.ndarray]:

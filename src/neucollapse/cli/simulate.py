@@ -1,0 +1,136 @@
+"""``neucollapse simulate MODEL``: run a model of the theory wing, and set what is predicted beside what it does."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+
+from .._errors import InputError
+from ..theory.settings import SETTINGS, Settings
+
+if TYPE_CHECKING:
+    from ..theory import Simulation
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True)
+class ListModels:
+    """List the models of the theory wing; `neucollapse simulate MODEL --help` says what a model is and what it takes.
+
+    Examples:
+      neucollapse simulate ufm --classes 10 --dim 16 --out runs/ufm
+      neucollapse simulate layer-peeled --overlay runs/train     a measured run laid over the prediction
+    """
+
+    def run(self) -> int:
+        """Print names and titles."""
+        from rich.box import SIMPLE
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=SIMPLE, title="neucollapse simulate MODEL", title_justify="left", title_style="bold")
+        table.add_column("model", no_wrap=True)
+        table.add_column("what it is")
+        for name, settings in SETTINGS.items():
+            table.add_row(name, settings.title)
+        Console(highlight=False).print(table)
+        return 0
+
+
+@dataclass(frozen=True)
+class Simulate(Generic[S]):
+    """Run a model and write a folder with numbers, trajectory and page; a killed simulation goes on where it was."""
+
+    settings: S
+    out: Path | None = None
+    """Folder to write; runs/simulate-MODEL by default."""
+    overlay: Path | None = None
+    """Folder of a measured run: its metrics are laid over the plots, and its K and d are the model's where not given."""
+    restart: bool = False
+    """Delete what an earlier simulation left there, and start over."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def run(self) -> int:
+        """Simulate, write, print."""
+        from ..report import write_simulation_page
+        from ..theory import simulate
+        from ._output import print_json
+
+        folder = self.out or Path("runs") / f"simulate-{self.settings.name}"
+        simulation = simulate(self.settings, folder, resume=not self.restart)
+        page = write_simulation_page(folder, overlay=self.overlay)
+        if self.json:
+            print_json(simulation.to_dict() | {"seconds": simulation.seconds})
+            return 0
+        _print(simulation)
+        sys.stdout.write(f"\nReport: {page}\n")
+        return 0
+
+
+def _print(simulation: "Simulation") -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ._output import number
+
+    console = Console(highlight=False)
+    rows = simulation.findings.comparisons
+    if rows:
+        table = Table(title=escape(simulation.settings.title), title_justify="left", title_style="bold", box=SIMPLE)
+        for name in ("quantity", "predicted", "found", "meaning"):
+            table.add_column(name, justify="right" if name in ("predicted", "found") else "left", overflow="fold")
+        for row in rows:
+            table.add_row(escape(row.name), number(row.predicted), number(row.found), escape(row.meaning))
+        console.print(table)
+    headline, *rest = simulation.findings.sentences
+    console.print(f"[bold]{escape(headline)}[/bold]")
+    for sentence in rest:
+        console.print(f"  {escape(sentence)}")
+
+
+def subcommand(arguments: Sequence[str]) -> Any:
+    """The subcommand that these arguments name, as tyro takes it: of one model, or the list of all.
+
+    Raises:
+        InputError: for a name that no model has.
+    """
+    import tyro
+
+    name = next(iter(arguments[1:2]), "")
+    if list(arguments[:1]) != ["simulate"] or name in ("", "-h", "--help"):
+        return Annotated[ListModels, tyro.conf.subcommand("simulate", prefix_name=False)]
+    if name not in SETTINGS:
+        raise InputError(f"expected a model among {', '.join(SETTINGS)}, got {name!r}")
+    settings = SETTINGS[name]
+    options: dict[str, Any] = {
+        "default": Simulate(_sized(settings, _option(arguments, "--overlay"))),
+        "description": (settings.__doc__ or "").split("Attributes:")[0].strip(),
+        "prefix_name": False,
+    }
+    return Annotated[Simulate[settings], tyro.conf.subcommand(f"simulate {name}", **options)]
+
+
+def _option(arguments: Sequence[str], name: str) -> str | None:
+    for at, argument in enumerate(arguments):
+        if argument == name and at + 1 < len(arguments):
+            return arguments[at + 1]
+        if argument.startswith(f"{name}="):
+            return argument.partition("=")[2]
+    return None
+
+
+def _sized(settings: type[Settings], overlay: str | None) -> Settings:
+    """The default settings, with classes and dim of the run that is laid over them, where the model has such."""
+    default = settings()
+    if overlay is None:
+        return default
+    from ..report import read_size
+
+    K, d = read_size(overlay)
+    sizes = {name: value for name, value in (("classes", K), ("dim", d)) if hasattr(default, name)}
+    return replace(default, **sizes)

@@ -1,0 +1,37 @@
+"""What stands at the end of a page: machine, settings and papers, in words."""
+
+from typing import Any
+
+from .._citations import bibtex, citation_keys
+
+_FACTS = ("git_revision", "python", "platform", "processor", "cores", "threads", "accelerator", "packages")
+
+
+def facts(environment: dict[str, Any]) -> list[tuple[str, str]]:
+    """The environment in words, known fields first, whatever else was recorded after them."""
+    names = [name for name in _FACTS if name in environment] + [name for name in environment if name not in _FACTS]
+    return [(name.replace("_", " ").capitalize(), _words(environment[name])) for name in names]
+
+
+def settings(config: Any) -> list[tuple[str, str]]:
+    """The settings in words; none where there are none."""
+    return [(name, _words(value)) for name, value in config.items()] if isinstance(config, dict) else []
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(item)}" for name, item in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(_words(item) for item in value) or "none"
+    return "none" if value is None else str(value)
+
+
+def citations(named: list[Any]) -> dict[str, Any]:
+    """BibTeX of the papers cited, and the keys this version does not know (a run may be from a newer one)."""
+    keys = [str(key) for key in named]
+    known = set(citation_keys())
+    return {
+        "count": len(set(keys) & known),
+        "bibtex": bibtex([key for key in keys if key in known]),
+        "unknown": [key for key in keys if key not in known],
+    }

@@ -1,0 +1,175 @@
+"""What a simulation did: its lines over steps, time or temperature, and its tables as colours."""
+
+import numpy as np
+
+from .._run import Run
+from .._simulation import HeatMap, Line, Plot, SimulationRun
+from .._text import capital, number, plot_text, shorten
+from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, log_axis, packed
+
+_DASHES = {"found": "solid", "predicted": "dash", "baseline": "dot", "measured": "dashdot"}
+_MOST_NUMBERS = 400
+
+
+def simulation_figures(simulation: SimulationRun, overlay: Run | None = None) -> list[Figure]:
+    """A figure a plot; the metrics of collapse share one, with the curves of a measured run where one is laid over."""
+    plots = [with_run(plot, overlay) if isinstance(plot, Plot) else plot for plot in simulation.plots]
+    alone = [(index, plot) for index, plot in enumerate(plots) if isinstance(plot, HeatMap) or not plot.metric]
+    metrics = [plot for plot in plots if isinstance(plot, Plot) and plot.metric]
+    together = [_metrics(metrics, overlay)] if any(map(_can_be_drawn, metrics)) else []
+    return [_figure(index, plot) for index, plot in alone] + together
+
+
+def _can_be_drawn(plot: Plot) -> bool:
+    """Whether a line has a value that its axis can show."""
+    return any(np.any((line.y > 0) if plot.log_y else np.isfinite(line.y)) for line in plot.lines)
+
+
+def with_run(plot: Plot, run: Run | None) -> Plot:
+    """The plot with what was measured in a run: its history, spread over the same axis."""
+    if run is None or not plot.metric:
+        return plot
+    lines = [
+        Line(f"measured, {split or 'run'}", *_spread(plot, run, key), role="measured", points=False)
+        for split in run.splits
+        if (key := f"{split}/{plot.metric}" if split else plot.metric) in run.history
+    ]
+    return Plot(**{**vars(plot), "lines": [*plot.lines, *lines]})
+
+
+def _spread(plot: Plot, run: Run, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """The curve of a run with its epochs stretched from the first to the last x: training has no time in a model."""
+    curve = run.history[key]
+    ends = np.concatenate([line.x for line in plot.lines if len(line.x)])
+    low, high = float(ends.min()), float(ends.max())
+    share = (curve.epochs - curve.epochs[0]) / max(curve.epochs[-1] - curve.epochs[0], 1)
+    if plot.log_x and low > 0:
+        return low * (high / low) ** share, curve.values
+    return low + share * (high - low), curve.values
+
+
+def _figure(index: int, plot: Plot | HeatMap) -> Figure:
+    panel = _heat(plot) if isinstance(plot, HeatMap) else _panel(plot, "wide", _colours([plot]))
+    return Figure(
+        id=f"plot-{index}",
+        heading=capital(plot.title),
+        short=capital(plot.title.split(",")[0].split(":")[0]),
+        caption=plot.caption,
+        panels=[panel],
+        legend=[] if isinstance(plot, HeatMap) else _legend([plot]),
+    )
+
+
+def _metrics(every: list[Plot], overlay: Run | None) -> Figure:
+    plots = [plot for plot in every if _can_be_drawn(plot)]
+    empty = [plot.metric for plot in every if not _can_be_drawn(plot)]
+    laid = (
+        " The run that is laid over it has its epochs stretched over the same axis, as a model knows no epochs."
+        if overlay is not None
+        else ""
+    )
+    zero = f" Without a plot, as no value is above 0: {', '.join(empty)}." if empty else ""
+    return Figure(
+        id="collapse",
+        heading="Collapse over the simulation",
+        short="Collapse",
+        caption="Each plot follows one metric of collapse. Dashed lines are what the theory predicts; one of 0 lies below every "
+        f"logarithmic axis.{zero}{laid}",
+        panels=[_panel(plot, "small", _colours(plots)) for plot in plots],
+        legend=_legend(plots),
+    )
+
+
+def _colours(plots: list[Plot]) -> dict[str, str]:
+    """One colour a name of a line, whichever plots it stands in.
+
+    What is called after a line that was found, as its prediction is, shares its colour; a single line that is not is grey.
+    """
+    lines = [line for plot in plots for line in plot.lines]
+    found = list(dict.fromkeys(line.name for line in lines if line.role == "found"))
+    colours = {name: SERIES[i % len(SERIES)] for i, name in enumerate(found)}
+    measured = dict.fromkeys(line.name for line in lines if line.role == "measured")
+    colours |= {name: "ink" if i == 0 else "soft" for i, name in enumerate(measured)}
+    others = dict.fromkeys(line.name for line in lines if line.name not in colours)
+    of = {name: next((first for first in found if name.startswith(f"{first}, ")), "") for name in others}
+    alone = [name for name in others if not of[name]]
+    for i, name in enumerate(alone):
+        colours[name] = "soft" if len(alone) == 1 else SERIES[(len(found) + i) % len(SERIES)]
+    return colours | {name: colours[first] for name, first in of.items() if first}
+
+
+def _legend(plots: list[Plot]) -> list[Swatch]:
+    colours = _colours(plots)
+    kinds = {line.name: line.role for plot in plots for line in plot.lines}
+    return [Swatch(name, colours[name], "line" if kinds[name] == "found" else "dash") for name in kinds]
+
+
+def _panel(plot: Plot, shape: str, colours: dict[str, str]) -> Panel:
+    data = [_trace(plot, line, colours[line.name]) for line in plot.lines]
+    y = plot_text(shorten(plot.y, 42 if shape == "wide" else 28))
+    below = any(np.any(line.y <= 0) for line in plot.lines) and plot.log_y
+    notes = [plot.caption] if shape == "small" else []
+    notes += ["Values of 0 or below cannot stand on a log axis."] if below else []
+    xs, ys = [line.x for line in plot.lines], [line.y for line in plot.lines]
+    return Panel(
+        title=capital(
+            plot.title if shape == "small" else plot.y
+        ),  # the heading has the title where a plot stands alone
+        code=plot.metric if plot.metric != plot.title else "",
+        note=" ".join(notes),
+        data=data,
+        layout=layout(
+            xaxis=log_axis(xs, title=plot_text(plot.x)) if plot.log_x else axis(plot_text(plot.x), nticks=7),
+            yaxis=log_axis(ys, title=y) if plot.log_y else axis(y, nticks=6),
+            hovermode="x unified" if shape == "small" else "closest",
+        ),
+        shape=shape,
+    )
+
+
+def _trace(plot: Plot, line: Line, colour_name: str) -> Json:
+    keep = np.isfinite(line.x) & ((line.x > 0) | (not plot.log_x))
+    values = np.where((line.y > 0) | (not plot.log_y), line.y, np.nan)
+    few = line.role == "found" and keep.sum() < 3  # a line of one point shows nothing
+    return {
+        "type": "scatter",
+        "mode": "markers" if line.points else "lines+markers" if few else "lines",
+        "name": plot_text(line.name),
+        "x": packed(line.x[keep], "f8"),
+        "y": packed(values[keep], "f8"),
+        "line": {"color": colour(colour_name), "width": 2, "dash": _DASHES.get(line.role, "solid")},
+        "marker": {"color": colour(colour_name), "size": 6},
+        "hovertemplate": "%{y:.5g}",
+    }
+
+
+def _heat(plot: HeatMap) -> Panel:
+    """Cells coloured from the least to the largest value, with the numbers in them where there is room."""
+    finite = plot.values[np.isfinite(plot.values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    text = [[number(value) if np.isfinite(value) else "" for value in row] for row in plot.values.tolist()]
+    trace: Json = {
+        "type": "heatmap",
+        "z": packed(plot.values, "f8"),
+        "x": [plot_text(label) for label in plot.x_labels],
+        "y": [plot_text(label) for label in plot.y_labels],
+        "zmin": low,
+        "zmax": high if high > low else low + 1,
+        "colorscale": [[0, colour("panel")], [1, colour("series-1")]],
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hovertemplate": "%{y} · %{x}<br>%{z:.5g}<extra></extra>",
+    }
+    if plot.values.size <= _MOST_NUMBERS:
+        trace |= {"text": text, "texttemplate": "%{text}", "textfont": {"size": 11}}
+    return Panel(
+        title=capital(plot.title),
+        note=f"from {number(low)}, pale, to {number(high)}, dark",
+        data=[trace],
+        layout=layout(
+            xaxis=axis(plot_text(plot.x), type="category", showgrid=False),
+            yaxis=axis(plot_text(plot.y), type="category", showgrid=False, autorange="reversed"),
+        ),
+        shape="wide tall" if len(plot.y_labels) > 10 else "wide",
+    )
