@@ -1,0 +1,214 @@
+"""Unconstrained features: what L-BFGS and gradient descent find beside the predicted optimum, and the saddles between.
+
+Under decay, in a ball and with weight-norm the simulation runs plain gradient descent, then solves the model from many random
+starts, and looks for saddles: the optimum of fewer dimensions is a critical point of more, whose curvature is known in
+closed form (``saddle_curvature``). On the sphere it follows the path of temperatures down (``temperatures``): the next
+temperature is begun where the last one ended, and beside it, from a random start.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from .._measure import KEYS, balanced_labels, measured
+from .._model import Findings, Model, Row, State
+from ..settings import UFM
+from ..solvers import descend, least_curvature, minimise
+from .objective import feature_decay, logit_loss, network, random_state, scales, ufm_objective
+
+_CHUNKS = 20  # of gradient descent
+_MARGINS_UP_TO = 200  # classes for which exact margins are quick
+_QUICK = [key for key in KEYS if "margin" not in key]
+
+
+def temperatures(settings: UFM) -> list[float]:
+    """The path of temperatures on the sphere, geometric; a single point is the last one."""
+    if settings.points == 1:
+        return [settings.temperature]
+    return np.geomspace(settings.temperature_start, settings.temperature, settings.points).tolist()
+
+
+def saddle_curvature(settings: UFM, state: State) -> float:
+    r"""The least curvature at a critical point that leaves a dimension unused, for a convex loss under decay.
+
+    With :math:`\sigma` the largest singular value of the loss's gradient in the logits (N, K), :math:`a = \lambda_W` and
+    :math:`e = c \lambda_H` the decays,
+
+    .. math:: \frac{a + e}2 - \sqrt{\Big(\frac{a - e}2\Big)^2 + \sigma^2},
+
+    negative, and the point a strict saddle, where :math:`\sigma > \sqrt{a e}`. Derived here: of the second derivative along
+    (dW, dH) the loss's own part is at least 0, and 0 in the unused dimension; the rest is
+    :math:`2 \langle G, dH\, dW^\top \rangle + a |dW|^2 + e |dH|^2`, least along the top singular vectors of G.
+    """
+    H, W, b = network(settings, state)
+    logits = F.linear(H, W, b).detach().requires_grad_()
+    loss = logit_loss(settings, logits, balanced_labels(settings.classes, settings.samples))
+    sigma = torch.linalg.matrix_norm(torch.autograd.grad(loss, logits)[0], ord=2)
+    a, e = settings.decay_weight, feature_decay(settings)
+    return (a + e) / 2 - float((((a - e) / 2) ** 2 + sigma**2).sqrt())
+
+
+def collapse_of(settings: UFM, state: State) -> dict[str, float]:
+    """Every metric of collapse of a state; {} where all features are 0."""
+    H, W, b = network(settings, state)
+    if not bool(H.any()) or not bool(W.any()):
+        return {}
+    labels = balanced_labels(settings.classes, settings.samples)
+    exact = settings.classes <= _MARGINS_UP_TO
+    return measured(H, labels, W.detach(), _detached(b), keys=None if exact else _QUICK)
+
+
+class UFMModel(Model[UFM]):
+    """The unconstrained features model: gradient descent, starts or a path of temperatures, saddles."""
+
+    settings_type = UFM
+
+    @property
+    def on_sphere(self) -> bool:
+        """Whether the simulation is a path of temperatures."""
+        return self.settings.constraint == "sphere"
+
+    @property
+    def solves(self) -> int:
+        """Pieces that solve: a start, or a start at a temperature."""
+        return self.settings.starts * (self.settings.points if self.on_sphere else 1)
+
+    @property
+    def chunks(self) -> int:
+        """Pieces of gradient descent."""
+        return min(_CHUNKS, self.settings.gd_steps)
+
+    @property
+    def ranks(self) -> list[int]:
+        """Ranks below the optimum's, for which a saddle is looked for: 0 first, and then spread."""
+        if self.settings.constraint != "decay":
+            return []
+        most = min(self.settings.dim, self.settings.classes - 1)
+        return sorted({round(rank) for rank in np.linspace(0, most - 1, min(self.settings.saddles, most))})
+
+    @property
+    def pieces(self) -> int:
+        """Gradient descent, starts, saddles."""
+        return self.chunks + self.solves + len(self.ranks)
+
+    def start(self) -> State:
+        """A random start of gradient descent."""
+        return {f"gd/{name}": value for name, value in random_state(self.settings, self.generator(0)).items()}
+
+    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        """The next piece of its kind."""
+        if piece < self.chunks:
+            return self._gradient_descent(state, piece)
+        piece -= self.chunks
+        if piece < self.solves:
+            return self._on_path(state, piece) if self.on_sphere else self._solve(state, piece)
+        return self._saddle(state, self.ranks[piece - self.solves])
+
+    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+        """Prediction beside what was found."""
+        from .findings import optimum_findings, path_findings
+
+        return path_findings(self, state, rows) if self.on_sphere else optimum_findings(self, state, rows)
+
+    def _gradient_descent(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        settings, total = self.settings, self.settings.gd_steps
+        before, after = total * piece // self.chunks, total * (piece + 1) // self.chunks
+        variables = _part(state, "gd/")
+        rows = self._rows("gradient descent", 0, variables) if piece == 0 else []
+        variables = descend(
+            lambda now: ufm_objective(settings, now), variables, after - before, settings.lr, momentum=settings.momentum
+        )
+        rows += self._rows("gradient descent", after, variables)
+        return state | {f"gd/{name}": value for name, value in variables.items()}, rows
+
+    def _solve(self, state: State, start: int) -> tuple[State, list[Row]]:
+        settings, rows = self.settings, []
+        begin = random_state(settings, self.generator(start))
+        end = minimise(
+            lambda now: ufm_objective(settings, now),
+            begin,
+            tolerance=settings.tolerance,
+            scales=scales(settings),
+            record=lambda evaluations, now: rows.extend(self._rows(f"start {start}", evaluations, now)),
+        )
+        rows += self._rows(f"start {start}", end.evaluations, end.state)
+        return self._keep_best(state, end.state, end.value), rows
+
+    def _on_path(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        """One temperature: from where the last one ended, and from a random start."""
+        start, point = divmod(piece, self.settings.points)
+        temperature = temperatures(self.settings)[point]
+        random = random_state(self.settings, self.generator(start))
+        begin = random if point == 0 else _part(state, "path/")
+        end = self._at_temperature(begin, temperature)
+        rows = self._rows(f"annealed {start}", temperature, end, temperature)
+        if self.settings.cold and self.settings.points > 1:
+            rows += self._rows(f"cold {start}", temperature, self._at_temperature(random, temperature), temperature)
+        state = state | {f"path/{name}": value for name, value in end.items()}
+        if point == self.settings.points - 1:
+            state = self._keep_best(state, end, float(ufm_objective(self.settings, end)))
+        return state, rows
+
+    def _at_temperature(self, begin: State, temperature: float) -> State:
+        """The loss is taken over its value at the start, or a small one would be below every tolerance."""
+        unit = 1.0 if self.settings.objective == "log" else float(ufm_objective(self.settings, begin, temperature))
+        end = minimise(
+            lambda now: ufm_objective(self.settings, now, temperature) / unit,
+            begin,
+            tolerance=self.settings.tolerance,
+            iterations=self.settings.iterations,
+            newton_steps=30 if self.settings.dim + 1 >= self.settings.classes else 0,
+        )
+        H, W, _ = network(self.settings, end.state)
+        return {"features": H, "weight": W}
+
+    def _keep_best(self, state: State, found: State, value: float) -> State:
+        if "best/value" in state and value >= float(state["best/value"]):
+            return state
+        best = {"value": torch.tensor(value, dtype=torch.float64), **found}
+        return state | {f"best/{name}": tensor for name, tensor in best.items()}
+
+    def _saddle(self, state: State, rank: int) -> tuple[State, list[Row]]:
+        """The optimum of so many dimensions, as a point of all."""
+        settings = self.settings
+        point = {name: torch.zeros_like(value) for name, value in random_state(settings, self.generator(0)).items()}
+        inner = replace(settings, dim=max(rank, 1))
+        start = random_state(inner, self.generator(settings.starts + rank))
+        if rank == 0:
+            start = {name: torch.zeros_like(value) for name, value in start.items()}
+        end = minimise(lambda now: ufm_objective(inner, now), start, tolerance=1e-12, scales=scales(inner)).state
+        for name, value in end.items():
+            point[name] = value if name == "bias" else F.pad(value, (0, settings.dim - value.shape[1]))
+        curvature, _ = least_curvature(lambda now: ufm_objective(settings, now), point, seed=settings.seed)
+        value = float(ufm_objective(settings, point))
+        numbers = {"objective": value, "least curvature": curvature, "predicted": saddle_curvature(settings, point)}
+        return state, [Row("saddles", float(rank), key, number) for key, number in numbers.items()]
+
+    def _rows(self, name: str, x: int | float, state: State, temperature: float | None = None) -> list[Row]:
+        """Objective, gradient norm and metrics of a state."""
+        variables = {key: value.detach().requires_grad_() for key, value in _variables(state).items()}
+        value = ufm_objective(self.settings, variables, temperature)
+        gradients = torch.autograd.grad(value, list(variables.values()))
+        norm = float(torch.stack([gradient.norm() for gradient in gradients]).norm())
+        numbers = {
+            "objective": float(value.detach()),
+            "gradient norm": norm,
+            **collapse_of(self.settings, _variables(state)),
+        }
+        return [Row(name, float(x), key, number) for key, number in numbers.items()]
+
+
+def _part(state: State, prefix: str) -> State:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _variables(state: State) -> State:
+    return {name: value for name, value in state.items() if not name.startswith("velocity/")}
+
+
+def _detached(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()
