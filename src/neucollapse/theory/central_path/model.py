@@ -1,0 +1,178 @@
+"""``central-path``: the renormalised flow of Han, Papyan and Donoho, integrated over samples, beside its closed form."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from .._measure import balanced_labels, measured
+from .._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from ..settings.central_path import CentralPath
+from ..solvers import descend, flow
+from .signal_to_noise import class_means, least_squares_classifier, path_metrics, path_velocity, signal_to_noise, snr_at
+
+_KEYS = (
+    "nc1/pinv", "nc2/etf_distance", "nc2/etf_distance@weight", "nc3/frobenius",
+    "mse/loss", "mse/within", "mse/means", "mse/off_path",
+)  # fmt: skip
+_COMPARED = _KEYS[:-1]
+_FIRST = 1e-3  # the first time that is compared, in units of N K
+_AGREE = 1e-6
+_ROUNDING = 1e-12  # a loss below which its parts are not told apart
+
+
+class CentralPathModel(Model[CentralPath]):
+    """The renormalised flow, integrated over all samples, beside its closed form; plain gradient descent as a control."""
+
+    settings_type = CentralPath
+
+    @property
+    def pieces(self) -> int:
+        """One for each time that is compared."""
+        return self.settings.points
+
+    def start(self) -> State:
+        """Features of identity scatter within classes about random class means; the descent starts there too."""
+        s, generator = self.settings, self.generator()
+        labels = balanced_labels(s.classes, s.samples)
+        E = torch.randn(len(labels), s.dim, generator=generator, dtype=torch.float64)
+        E = E - class_means(E, labels, s.classes)[labels]
+        factor = torch.linalg.cholesky(E.mT @ E / len(E))
+        E = torch.linalg.solve_triangular(factor, E.mT, upper=False).mT
+        M = s.signal * torch.randn(s.classes, s.dim, generator=generator, dtype=torch.float64)
+        features = E + (M - M.mean(dim=0))[labels]
+        weight, bias = least_squares_classifier(features, labels, s.classes)
+        free = {"features": features, "weight": weight, "bias": bias}
+        return {"features": features, "start": features} | {f"descent/{name}": value for name, value in free.items()}
+
+    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        """The flow up to the next time, and a share of the descent."""
+        s = self.settings
+        labels = balanced_labels(s.classes, s.samples)
+        times = self._times()
+        unit = len(labels) * s.classes
+
+        def velocity(_: float, now: State) -> State:
+            return {"features": unit * path_velocity(now["features"], labels, s.classes, s.renormalise)}
+
+        path = flow(velocity, {"features": state["features"]}, times[piece], times[piece + 1], rtol=1e-10, atol=1e-12)
+        weight, bias = least_squares_classifier(path["features"], labels, s.classes)
+        rows = [
+            Row("path", times[piece + 1], key, value)
+            for key, value in measured(path["features"], labels, weight, bias).items()
+        ]
+        found, scatter = signal_to_noise(path["features"], labels, s.classes)
+        rows += [Row("path", times[piece + 1], f"snr/{j}", value) for j, value in enumerate(found.tolist())]
+        drift = float((scatter - torch.eye(s.dim, dtype=scatter.dtype)).norm())
+        rows.append(Row("path", times[piece + 1], "scatter_drift", drift))
+        free, more = self._descend(state, labels, piece)
+        return {**path, "start": state["start"], **free}, rows + more
+
+    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+        """Singular values and metrics against the closed form at every time, and how far off the path descent goes."""
+        s = self.settings
+        labels = balanced_labels(s.classes, s.samples)
+        start, _ = signal_to_noise(state["start"], labels, s.classes)
+        times = series(rows, "mse/loss", "path")[0]
+        snr = [snr_at(time, start, s.classes, s.renormalise) for time in times]
+        found = torch.tensor([series(rows, f"snr/{j}", "path")[1] for j in range(len(start))], dtype=torch.float64).mT
+        error = float(((found - torch.stack(snr)) / torch.stack(snr)).abs().max())
+        predicted = {key: [path_metrics(now, s.classes)[key] for now in snr] for key in _COMPARED}
+        ratio = [float(start[0] / start[-1]), float(found[-1, 0] / found[-1, -1])]
+        sentences = [
+            f"The closed form of the central path {'holds' if error <= _AGREE else 'does not hold'}: over {len(times)} times the "
+            f"singular values of the signal-to-noise matrix differ from the simulated flow by {error:.1e} at most (relative).",
+            f"They grow from {float(start[-1]):.3g} ... {float(start[0]):.3g} to "
+            f"{float(found[-1, -1]):.3g} ... {float(found[-1, 0]):.3g}, and their largest ratio falls from {ratio[0]:.3g} to "
+            f"1 + {ratio[1] - 1:.1e}: class means become a tight frame"
+            + (", the simplex." if s.dim >= s.classes - 1 else f" of {s.dim} dimensions, too few for a simplex."),
+            f"Late on, variability falls as a power of time: nc1/pinv with the exponent {_exponent(rows):.4f} "
+            f"({-0.5 if s.renormalise == 'project' else -1.0:g} predicted in the limit), not exponentially.",
+            f"Samples kept identity scatter within classes to {max(series(rows, 'scatter_drift', 'path')[1]):.1e}.",
+            *self._off_path(rows),
+        ]
+        comparisons = [
+            Comparison(
+                f"singular value {j + 1}", float(snr[-1][j]), float(found[-1, j]), "at the last time; closed form"
+            )
+            for j in range(len(start))
+        ] + [
+            Comparison(
+                key, predicted[key][-1], series(rows, key, "path")[1][-1], "at the last time; from singular values"
+            )
+            for key in _COMPARED
+        ]
+        tensors = {"snr": found, "snr_predicted": torch.stack(snr), "features": state["features"]}
+        plots = self._plots(rows, times, found, torch.stack(snr), predicted)
+        return Findings(sentences, comparisons, plots, tensors, error <= _AGREE)
+
+    def _times(self) -> list[float]:
+        s = self.settings
+        return [0.0, *np.geomspace(min(_FIRST, s.horizon / 10), s.horizon, s.points).tolist()]
+
+    def _descend(self, state: State, labels: Tensor, piece: int) -> tuple[State, list[Row]]:
+        s = self.settings
+        targets, scale = one_hot(labels, s.classes).double(), s.feature_speed**0.5
+
+        def loss(now: State) -> Tensor:
+            misfit = scale * now["features"] @ now["weight"].mT + now["bias"] - targets
+            return misfit.square().sum() / (2 * len(labels))
+
+        begin, end = (s.descent_steps * (piece + i) // s.points for i in (0, 1))
+        free = {name: state[f"descent/{name}"] for name in ("features", "weight", "bias")}
+        free = descend(loss, free | {"features": free["features"] / scale}, end - begin, s.descent_lr)
+        free["features"] = scale * free["features"]
+        numbers = measured(free["features"], labels, free["weight"], free["bias"])
+        rows = [Row("descent", float(end), key, value) for key, value in numbers.items()]
+        return {f"descent/{name}": value for name, value in free.items()}, rows
+
+    def _off_path(self, rows: Sequence[Row]) -> list[str]:
+        s = self.settings
+        if not s.descent_steps:
+            return []
+        off, loss = (series(rows, key, "descent")[1] for key in ("mse/off_path", "mse/loss"))
+        share = [a / b for a, b in zip(off, loss, strict=True) if b > _ROUNDING]
+        return [
+            f"Control: plain gradient descent in features and classifier ({s.descent_steps} steps, no renormalisation, features "
+            f"{s.feature_speed:g} times faster than their gradients) starts on the path; the off-path part is {max(share):.1e} "
+            f"of its loss at most (while that is above {_ROUNDING:g}), and the loss ends at {loss[-1]:.1e}."
+        ]
+
+    def _plots(
+        self, rows: Sequence[Row], times: list[float], found: Tensor, snr: Tensor, predicted: dict[str, list[float]]
+    ) -> list[Plot]:
+        x = "time / (N K)"
+        lines = []
+        for j in range(found.shape[1]):
+            lines.append(Line(f"ω{j + 1}", times, found[:, j].tolist(), points=True))
+            lines.append(Line(f"ω{j + 1}, closed form", times, snr[:, j].tolist(), "predicted"))
+        caption = "All singular values diverge and meet. Points of the simulated flow lie on the dashed closed form."
+        plots = [Plot("Signal-to-noise ratio", x, "singular value", lines, caption, log_x=True, log_y=True)]
+        for key, caption in _CAPTIONS.items():
+            lines = [
+                Line("simulated", times, series(rows, key, "path")[1], points=True),
+                Line("closed form", times, predicted[key], "predicted"),
+            ]
+            plots.append(Plot(key, x, key, lines, caption, log_x=True, log_y=True, metric=key))
+        if self.settings.descent_steps:
+            parts = ("mse/within", "mse/means", "mse/off_path")
+            lines = [Line(key, *series(rows, key, "descent")) for key in parts]
+            caption = "Plain gradient descent, parts of its loss; the last is its distance from the path."
+            plots.append(Plot("Off the path", "step", "part of the loss", lines, caption, log_y=True))
+        return plots
+
+
+_CAPTIONS = {
+    "nc1/pinv": "Variability within classes falls as a power of time.",
+    "nc2/etf_distance": "Class means tend to a simplex frame where there is room for one; its floor otherwise.",
+    "nc3/frobenius": "Classifier and class means share singular vectors; their singular values become proportional.",
+    "mse/loss": "What the least-squares classifier leaves.",
+}
+
+
+def _exponent(rows: Sequence[Row]) -> float:
+    """Slope of log(nc1/pinv) over log(time) at the last two times."""
+    times, values = (np.log(column[-2:]) for column in series(rows, "nc1/pinv", "path"))
+    return float((values[1] - values[0]) / (times[1] - times[0]))

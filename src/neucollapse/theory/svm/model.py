@@ -1,0 +1,293 @@
+r"""Cross-entropy without regularisation, and the hard-margin multi-class SVM that its gradient flow turns towards.
+
+Features H (N, d), free or fixed, a classifier W (K, d) without bias, the mean cross-entropy of the logits :math:`H W^\top`.
+Once all samples are right the loss falls towards 0 as parameters grow without bound: the smallest margin
+:math:`p_{min} = \min_{i, j \ne y_i} (w_{y_i} - w_j)^\top h_i` diverges as about log t, whatever the geometry, and says nothing.
+What can tell is the normalised margin,
+
+.. math:: \frac{p_{min}}{\lVert W \rVert \lVert H \rVert} \le \frac{1}{\lVert \hat Z \rVert_*} \quad\text{(free)}, \qquad
+          \frac{p_{min}}{\lVert W \rVert} \le \frac{1}{\lVert W_{SVM} \rVert} \quad\text{(fixed)},
+
+whose bounds ``max_margin`` solves exactly, and the direction. The first follows from
+:math:`\lVert H W^\top \rVert_* \le \lVert W \rVert \lVert H \rVert` and is reached in d >= K-1 dimensions. With n samples of each
+class it is 1 / ((K-1) sqrt(n)), at a simplex frame.
+
+The flow is followed not in time but in nats of loss, :math:`\theta' = -\nabla \log L / \lVert \nabla \log L \rVert^2`: the same
+path at a speed that does not vanish. Time itself is carried along as log t, far beyond what a float could hold.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..._types import Bool, Float
+from ...losses import cross_entropy, log_cross_entropy
+from ...losses.log_objective import log_softplus
+from .._measure import measured
+from .._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from ..settings.svm import SVM
+from ..solvers import descend, flow
+from .max_margin import Separation, hard_margin_svm, margins, minimum_norm_separation
+
+_CAPTIONS = {
+    "nc1/pinv": "Variability within classes; 0 from the start with one sample a class.",
+    "nc2/equinorm": "Norms of class means become equal where classes are.",
+    "nc2/etf_distance": "Class means tend to a simplex where classes are of equal size, to another frame where they are not.",
+    "nc2/etf_distance@weight": "So does the classifier.",
+    "nc3/frobenius": "Classifier and class means align where classes are of equal size.",
+}
+_FIRST = 0.1  # nats after which the flow is first measured
+_EQUAL = 1e-9  # slowness below which all multipliers are equal
+_SMALL = 0.05  # relative gap of the normalised margin at the end that counts as agreement
+
+
+def log_loss_gradient(
+    logits: Float[Tensor, "N K"], own: Bool[Tensor, "N K"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, "N K"]]:
+    """Logarithm of the mean cross-entropy and its gradient, as ``log_cross_entropy`` has them, without the cost of autograd.
+
+    Args:
+        logits: float64.
+        own: where the label is.
+    """
+    rivals = logits.masked_fill(own, -torch.inf)
+    lse = rivals.logsumexp(dim=1)
+    m = lse - logits[own]
+    losses = log_softplus(m)
+    total = losses.logsumexp(dim=0)
+    pull = (torch.nn.functional.logsigmoid(m) - total).exp()[:, None]
+    return total - math.log(len(m)), torch.where(own, -pull, pull * (rivals - lse[:, None]).exp())
+
+
+class SVMModel(Model[SVM]):
+    """Gradient flow of the cross-entropy along log time, beside the exact SVM; plain gradient descent as a control."""
+
+    settings_type = SVM
+
+    @property
+    def pieces(self) -> int:
+        """One for each point of the flow that is measured."""
+        return self.settings.points
+
+    @property
+    def labels(self) -> Tensor:
+        """Label of each sample."""
+        return torch.arange(self.settings.classes).repeat_interleave(torch.tensor(self.settings.sizes))
+
+    @cached_property
+    def target(self) -> Separation:
+        """The exact SVM: of the class sizes where features are free, of the features where they are fixed."""
+        if self.settings.features == "free":
+            return minimum_norm_separation(self.settings.sizes)
+        return hard_margin_svm(self.start()["features"], self.labels, self.settings.classes)
+
+    @cached_property
+    def _own(self) -> Tensor:
+        return torch.nn.functional.one_hot(self.labels, self.settings.classes).bool()
+
+    def start(self) -> State:
+        """Random classifier and features; fixed features are of norm about 1."""
+        s, generator = self.settings, self.generator()
+        W = s.init * torch.randn(s.classes, s.dim, generator=generator, dtype=torch.float64)
+        H = torch.randn(sum(s.sizes), s.dim, generator=generator, dtype=torch.float64)
+        H = H * (s.init if s.features == "free" else s.dim**-0.5)
+        return {"weight": W, "features": H, "log_time": W.new_zeros(()), "descent/weight": W, "descent/features": H}
+
+    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        """The flow down to the next loss, and a share of the descent."""
+        s = self.settings
+        moving = ["weight", "features"] if s.features == "free" else ["weight"]
+        nats = [0.0, *np.geomspace(min(_FIRST, s.drop / 10), s.drop, s.points)]
+        path = flow(
+            lambda _, now: self._velocity(state | now, moving),
+            {name: state[name] for name in (*moving, "log_time")},
+            float(nats[piece]),
+            float(nats[piece + 1]),
+            rtol=1e-8,
+            atol=1e-10,
+        )
+        state = state | path
+        rows = self._rows("flow", float(state["log_time"]), state["weight"], state["features"])
+        if s.descent_steps:
+            steps = [0, *np.geomspace(1, s.descent_steps, s.points).round().astype(int).tolist()]
+            state |= self._descend(state, moving, steps[piece + 1] - steps[piece])
+            log_time = math.log1p(s.descent_lr * steps[piece + 1])
+            rows += self._rows("descent", log_time, state["descent/weight"], state["descent/features"])
+        return state, rows
+
+    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+        """Normalised margin and direction against the exact solution, their rates, and the trivial divergence."""
+        s, target = self.settings, self.target
+        reachable = s.features == "fixed" or s.dim >= s.classes - 1
+        times, margin = series(rows, "margin/normalised", "flow")
+        gap = [1 - value / target.margin for value in margin]
+        smallest = series(rows, "margin/smallest", "flow")[1]
+        half = len(times) // 2
+        falls = all(later <= now + 1e-9 for now, later in pairwise(gap[half:]))
+        agrees = (falls and -1e-9 <= gap[-1] <= _SMALL) if reachable else None
+        log_loss = series(rows, "loss/log", "flow")[1][-1]
+        found = (
+            f"The normalised margin ends at {margin[-1]:.6f} after a time of e^{times[-1]:.0f} (loss e^{log_loss:.0f})"
+        )
+        end = f"{gap[-1]:.1e} below it (relative) and {'falling' if falls else 'not falling'}"
+        if reachable:
+            sentences = [f"{found}; the exact SVM has {target.margin:.6f}. It is {end}."]
+        else:
+            sentences = [
+                f"{found}. In {s.dim} dimensions {target.margin:.6f}, the bound by the nuclear norm that d >= K-1 = "
+                f"{s.classes - 1} reaches, is out of reach; the flow ends {gap[-1]:.1%} below it."
+            ]
+        sentences += [
+            f"The exact solution meets its optimality conditions to {target.residual:.1e}: margins, signs of the multipliers, "
+            "stationarity and duality gap.",
+            f"The raw margin says little: it diverges as log t whatever the geometry, to {smallest[-1]:.0f} here, "
+            f"{smallest[-1] / times[-1]:.3f} times log t.",
+            f"The direction points {series(rows, 'kkt/angle', 'flow')[1][-1]:.1e} away from the descent direction "
+            "(1 - cosine), which is 0 at a KKT point of the minimum-norm separation.",
+        ]
+        if reachable:
+            sentences.append(self._rates(rows))
+        sentences += self._control(rows)
+        comparisons = [
+            Comparison(
+                "normalised margin", target.margin, margin[-1], "the exact SVM's; approached along log t, never reached"
+            )
+        ]
+        if reachable:
+            own = series(rows, "margin/of_logits", "flow")[1][-1]
+            comparisons += [
+                Comparison("margin of the logits", target.margin, own, "over their nuclear norm (free) or |W| (fixed)"),
+                Comparison(
+                    "distance of directions", 0.0, series(rows, "direction/distance", "flow")[1][-1],
+                    "of the centred logits (free) or of the weight (fixed)",
+                ),
+                Comparison(
+                    "gap of the logits times p_min", target.slowness, (1 - own / target.margin) * smallest[-1], "in the limit"
+                ),
+            ]  # fmt: skip
+        tensors = {"weight": state["weight"], "features": state["features"], "svm_logits": target.logits}
+        return Findings(sentences, comparisons, self._plots(rows), tensors, agrees)
+
+    def _velocity(self, now: State, moving: list[str]) -> State:
+        value, gradients = self._gradients(now, moving)
+        squared = sum(float(gradient.square().sum()) for gradient in gradients)
+        # d log(1 + t) for a nat of loss: 1 / (L |grad log L|^2 (1 + t)).
+        clock = (-value - math.log(squared) - now["log_time"]).exp()
+        return {name: -gradient / squared for name, gradient in zip(moving, gradients, strict=True)} | {
+            "log_time": clock
+        }
+
+    def _descend(self, state: State, moving: list[str], steps: int) -> State:
+        fixed = {name: state[f"descent/{name}"] for name in ("weight", "features")}
+
+        def loss(now: State) -> Tensor:
+            everything = fixed | now
+            return cross_entropy(everything["features"] @ everything["weight"].mT, self.labels)
+
+        end = descend(loss, {name: fixed[name] for name in moving}, steps, self.settings.descent_lr)
+        return {f"descent/{name}": value for name, value in end.items()}
+
+    def _rows(self, name: str, log_time: float, weight: Tensor, features: Tensor) -> list[Row]:
+        logits, free = features @ weight.mT, self.settings.features == "free"
+        smallest = float(margins(logits, self.labels).min())
+        centred = logits - logits.mean(dim=1, keepdim=True)  # softmax does not see what a sample's logits share
+        size = float(weight.norm() * (features.norm() if free else 1))
+        least = float(torch.linalg.svdvals(centred).sum()) if free else size
+        reached = centred if free else weight
+        numbers = measured(features, self.labels, weight, keys=None if free else ()) | {
+            "loss/log": float(log_cross_entropy(logits, self.labels)),
+            "margin/smallest": smallest,
+            "margin/normalised": smallest / size,
+            "margin/of_logits": smallest / least,
+            "direction/distance": float((reached / reached.norm() - self.target.direction).norm()),
+            "kkt/angle": self._angle({"weight": weight, "features": features}),
+        }
+        return [Row(name, log_time, key, value) for key, value in numbers.items()]
+
+    def _gradients(self, now: State, moving: Sequence[str]) -> tuple[Tensor, list[Tensor]]:
+        """Logarithm of the loss and its gradients."""
+        value, by_logits = log_loss_gradient(now["features"] @ now["weight"].mT, self._own)
+        gradients = {"weight": lambda: by_logits.mT @ now["features"], "features": lambda: by_logits @ now["weight"]}
+        return value, [gradients[name]() for name in moving]
+
+    def _angle(self, now: State) -> float:
+        """1 - cosine of what moves with the direction of steepest descent."""
+        moving = ("weight", "features") if self.settings.features == "free" else ("weight",)
+        downhill = -torch.cat([gradient.reshape(-1) for gradient in self._gradients(now, moving)[1]])
+        point = torch.cat([now[name].reshape(-1) for name in moving])
+        return float((downhill / downhill.norm() - point / point.norm()).square().sum() / 2)
+
+    def _rates(self, rows: Sequence[Row]) -> str:
+        """Exponents in log t over the second half, and the constants of the first order."""
+        times, whole = series(rows, "margin/normalised", "flow")
+        columns = {
+            "normalised margin": [1 - value / self.target.margin for value in whole],
+            "margin of the logits": [
+                1 - value / self.target.margin for value in series(rows, "margin/of_logits", "flow")[1]
+            ],
+            "direction": series(rows, "direction/distance", "flow")[1],
+        }
+        if self.settings.features == "fixed":
+            del columns["margin of the logits"]
+        half, smallest = len(times) // 2, series(rows, "margin/smallest", "flow")[1][-1]
+        logs = np.log(times[half:])
+        slopes = {name: np.polyfit(logs, np.log(np.abs(column[half:])), 1)[0] for name, column in columns.items()}
+        own, kappa = list(columns.values())[-2][-1] * smallest, self.target.slowness
+        predicted = f"{kappa:.3f}, from the multipliers" if kappa > _EQUAL else "0: all multipliers are equal"
+        return (
+            "Measured rates, gaps as powers of log t over the second half: "
+            + ", ".join(f"{name} {slope:.2f}" for name, slope in slopes.items())
+            + f". Gap times p_min, {'of the logits, ' if self.settings.features == 'free' else ''}is {own:.3f}; "
+            f"its predicted limit is {predicted}."
+        )
+
+    def _control(self, rows: Sequence[Row]) -> list[str]:
+        times, margin = series(rows, "margin/normalised", "descent")
+        if not times:
+            return []
+        there = float(np.interp(times[-1], *series(rows, "margin/normalised", "flow")))
+        s = self.settings
+        return [
+            f"Control: plain gradient descent, {s.descent_steps} steps of {s.descent_lr:g}, gets to a time of e^{times[-1]:.1f} "
+            f"alone and to a normalised margin of {margin[-1]:.6f}, where the flow has {there:.6f} at that time."
+        ]
+
+    def _plots(self, rows: Sequence[Row]) -> list[Plot]:
+        x, target = "log(1 + time)", self.target.margin
+        names = ["flow", "descent"] if self.settings.descent_steps else ["flow"]
+
+        def lines(key: str) -> list[Line]:
+            return [Line(name, *series(rows, key, name), "found" if name == "flow" else "baseline") for name in names]
+
+        times = series(rows, "margin/normalised", "flow")[0]
+        bound = Line("exact SVM", [times[0], times[-1]], [target, target], "predicted")
+        gaps = [
+            Line(name, times, [1 - value / target for value in series(rows, key, "flow")[1]])
+            for name, key in (("normalised margin", "margin/normalised"), ("margin of the logits", "margin/of_logits"))
+        ]
+        late = list(zip(*series(rows, "margin/smallest", "flow"), strict=True))[len(times) // 2 :]
+        first = Line(
+            "first order", [x for x, _ in late], [self.target.slowness / value for _, value in late], "predicted"
+        )
+        plots = [
+            Plot("Normalised margin", x, "p_min over norms", [*lines("margin/normalised"), bound],
+                 "It rises to what the exact SVM has, more slowly than log t grows. Plain descent ends early on the same curve.",
+                 log_x=True),
+            Plot("Gap of the normalised margin", x, "relative gap", [*gaps, *([first] if self.target.slowness > _EQUAL else [])],
+                 "Straight: a power of log t. Of the logits: over their nuclear norm. Dashed: predicted for unequal multipliers.",
+                 log_x=True, log_y=True),
+            Plot("Direction", x, "distance of unit directions", lines("direction/distance"),
+                 "Distance to the direction of the exact SVM.", log_x=True, log_y=True),
+            Plot("Smallest margin", x, "p_min", lines("margin/smallest"),
+                 "The raw margin grows in proportion to log t for any geometry: a trivial divergence."),
+        ]  # fmt: skip
+        measured_here = [key for key in _CAPTIONS if series(rows, key, "flow")[0]]
+        plots += [
+            Plot(key, x, key, lines(key), _CAPTIONS[key], log_x=True, log_y=True, metric=key) for key in measured_here
+        ]
+        return plots
