@@ -1,0 +1,206 @@
+"""Deep linear networks with cross-entropy and no decay: what gradient flow prefers as the depth grows."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from ..._types import Float
+from ...geometry import one_vs_rest
+from ...metrics.rank import effective_rank
+from .._model import Comparison, Findings, Model, Row, State, series
+from ..settings.deep_linear import DeepLinear
+from ._deep_linear_plots import depth_plots, phase_plots
+from ._log_flow import Factors, log_flow, log_loss_gradient, products
+from .schatten import NamedCode, candidate_codes, logit_margin, preferred_code, schatten_value, simplex_value
+
+_CHUNKS = 12
+PHASE_CLASSES = (4, 5, 6, 7, 8, 9, 10, 12)
+PHASE_DEPTHS = (2, 3, 4, 5, 6, 8, 12, 20)
+
+
+def gaussian_factors(K: int, dim: int, layers: int, starts: int, scale: float, generator: torch.Generator) -> Factors:
+    """Independent entries of standard deviation scale / sqrt(dim): features (dim, K), then (dim, dim), the last (K, dim)."""
+    shapes = [(dim, K), *[(dim, dim)] * (layers - 2), (K, dim)]
+    draw = [torch.randn(starts, *shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    return [scale / math.sqrt(dim) * matrix for matrix in draw]
+
+
+def hadamard(K: int) -> Float[Tensor, "K K"]:
+    """Sylvester's Hadamard matrix over sqrt(K), its first column constant; K a power of two."""
+    return torch.from_numpy(scipy.linalg.hadamard(K)).double() / math.sqrt(K)
+
+
+def spectral_factors(values: Float[Tensor, "starts K"], dim: int, layers: int) -> Factors:
+    r"""Balanced factors of Z = Q diag(a^L) Q^T, for the Hadamard basis Q and singular values a of every factor.
+
+    Entry (i, j) of Z depends on i xor j alone. So do the exponentials and their sums over columns, hence the probabilities, and
+    Q diagonalises the gradient as well: singular vectors stay, and :math:`\dot a_i = a_i^{L-1} q_i^T (I - P) q_i / K`.
+    The constant vector is in the kernel of the gradient; its value should be 0.
+    """
+    K = values.shape[1]
+    Q, inner = hadamard(K), torch.eye(dim, K, dtype=torch.float64)
+    diagonal = torch.diag_embed(values)
+    return [inner @ diagonal @ Q.T, *[inner @ diagonal @ inner.T] * (layers - 2), Q @ diagonal @ inner.T]
+
+
+def mode_slopes(values: Float[Tensor, "K"], layers: int) -> Float[Tensor, "K"]:
+    """da/dt of the gradient flow of the mean cross-entropy from ``spectral_factors``: the whole network in K numbers."""
+    Q, L = hadamard(len(values)), layers
+    P = torch.softmax(Q @ torch.diag(values**L) @ Q.T, dim=0)
+    return values ** (L - 1) * (1 - ((Q.T @ P) * Q.T).sum(dim=1)) / len(values)
+
+
+def early_values(values: Float[Tensor, "K"], time: float, layers: int) -> Float[Tensor, "K"]:
+    r"""Singular values of a factor while the logits are small, from ``spectral_factors``: before any class is told from another.
+
+    There P = 1/K and every mode but the constant one has :math:`\dot a = a^{L-1} / K`, so
+
+    .. math:: a(t) = \big( a(0)^{2-L} - (L-2) t / K \big)^{-1/(L-2)} \quad (L > 2), \qquad a(t) = a(0) e^{t/K} \quad (L = 2).
+
+    Ratios of singular values stay at L = 2 and grow for L > 2, without bound as the larger one nears its time of escape,
+    :math:`K a(0)^{2-L} / (L-2)`: the repulsion that makes the rank low. Infinite after that time.
+    """
+    K = len(values)
+    if layers == 2:
+        return values * math.exp(time / K)
+    left = values ** (2 - layers) - (layers - 2) * time / K
+    return torch.where(left > 0, left.clamp(min=0) ** (-1 / (layers - 2)), torch.inf)
+
+
+class DeepLinearModel(Model[DeepLinear]):
+    """The flow of log loss at every depth, then the codes that each depth and width should prefer."""
+
+    settings_type = DeepLinear
+
+    @property
+    def pieces(self) -> int:
+        """Chunks of the flow for every depth, then a phase diagram, one number of classes a piece."""
+        return _CHUNKS * len(self.settings.depths) + len(PHASE_CLASSES) + 1
+
+    def start(self) -> State:
+        """Nothing: every depth draws its own."""
+        return {}
+
+    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        """A chunk of the flow, or a row of the phase diagram."""
+        chunks = _CHUNKS * len(self.settings.depths)
+        if piece < chunks:
+            return self._flow(state, piece)
+        if piece < chunks + len(PHASE_CLASSES):
+            K = PHASE_CLASSES[piece - chunks]
+            return state, [Row("phase", float(L), f"K = {K}", float(preferred_code(K, L).dim)) for L in PHASE_DEPTHS]
+        return state, self._values()
+
+    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+        """Ranks over depth; values beside those of the candidates."""
+        s = self.settings
+        ranks = {L: _mean(rows, "rank/effective", L) for L in s.depths}
+        fitted = {L: [Z for Z in state[f"logits/{L}"] if logit_margin(Z) > 0] for L in s.depths}
+        ordered = [ranks[L] for L in sorted(ranks)]
+        falls = all(a > b for a, b in itertools.pairwise(ordered))
+        sentences = [
+            f"The effective rank of the features (unit length, {s.starts} starts) "
+            + ("falls with every depth: " if falls else "does not fall with every depth: ")
+            + ", ".join(f"{ranks[L]:.3g} at L = {L}" for L in sorted(ranks))
+            + f". Neural collapse has {s.classes - 1}."
+        ]
+        sentences += [self._sentence(L, fitted[L]) for L in sorted(ranks)]
+        comparisons = [
+            Comparison(
+                f"Schatten value, L = {L}",
+                schatten_value(self._preferred(L).logits, L),
+                min(schatten_value(Z, L) for Z in fitted[L]),
+                f"least of the starts, beside the {self._preferred(L).name}, the cheapest candidate; smaller is preferred",
+            )
+            for L in sorted(ranks)
+            if fitted[L]
+        ]
+        if s.init == "spectral":
+            turned = max(series(rows, "turned")[1])
+            sentences.append(
+                f"Singular vectors stay on the Hadamard basis: what leaves it is at most {turned:.1e} of the logits."
+            )
+        plots = [*depth_plots(rows, s), *phase_plots(rows, s, PHASE_CLASSES, PHASE_DEPTHS)]
+        tensors = {f"logits/{L}": state[f"logits/{L}"] for L in s.depths}
+        return Findings(sentences, comparisons, plots, tensors, falls if len(ranks) > 1 else None)
+
+    def _sentence(self, L: int, fitted: list[Tensor]) -> str:
+        s = self.settings
+        if not fitted:
+            return f"L = {L}: no start has told all classes apart within these steps; the flow is near a saddle of low rank."
+        least, code = min(schatten_value(Z, L) for Z in fitted), self._preferred(L)
+        return (
+            f"L = {L}: {len(fitted)} of {s.starts} starts tell all classes apart. The cheapest of them costs {least:.4g} at unit "
+            f"margin, the simplex {simplex_value(s.classes):.4g}, the {code.name} in {code.dim} dimensions, the cheapest code "
+            f"known, {schatten_value(code.logits, L):.4g}."
+        )
+
+    def _preferred(self, L: int) -> NamedCode:
+        return preferred_code(self.settings.classes, L, self.settings.dim)
+
+    def _flow(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        s = self.settings
+        L, chunk = s.depths[piece // _CHUNKS], piece % _CHUNKS
+        if chunk == 0:
+            factors, pace = self._draw(L, piece), torch.ones(s.starts, dtype=torch.float64)
+            rows = self._measure(factors, L, 0)
+        else:
+            factors, pace, rows = [state[f"factor/{i}"] for i in range(L)], state["pace"], []
+        before, after = (s.steps * done // _CHUNKS for done in (chunk, chunk + 1))
+        factors, pace = log_flow(factors, pace, after - before)
+        kept = {name: tensor for name, tensor in state.items() if name.startswith("logits/")}
+        kept |= {f"factor/{i}": factor.contiguous() for i, factor in enumerate(factors)} | {"pace": pace}
+        kept[f"logits/{L}"] = products(factors)[-1].contiguous()
+        return kept, rows + self._measure(factors, L, after)
+
+    def _draw(self, L: int, piece: int) -> Factors:
+        s, generator = self.settings, self.generator(piece)
+        if s.init == "gaussian":
+            return gaussian_factors(s.classes, s.dim, L, s.starts, s.scale, generator)
+        noise = torch.randn(s.starts, s.classes, generator=generator, dtype=torch.float64)
+        values = s.scale * torch.exp(s.spread * noise)
+        values[:, 0] = 0
+        return spectral_factors(values, s.dim, L)
+
+    def _measure(self, factors: Factors, L: int, step: int) -> list[Row]:
+        s, partial = self.settings, products(factors)
+        log_loss, rows = log_loss_gradient(factors)[0], []
+        for start in range(s.starts):
+            Z, H = partial[-1][start], partial[-2][start]
+            unit = H / H.norm(dim=0)
+            spectrum = torch.linalg.svdvals(Z)
+            values = {
+                "log loss": float(log_loss[start]),
+                "rank/effective": effective_rank(torch.linalg.svdvals(unit)),
+                "rank of the logits": effective_rank(spectrum),
+                "gnc2/margin": one_vs_rest(unit.T).margin,
+                "value": schatten_value(Z, L),
+            }
+            if start == 0:
+                values |= {f"singular value {i + 1}": float(value) for i, value in enumerate(spectrum)}
+            if s.init == "spectral":
+                inside = hadamard(s.classes).T @ Z @ hadamard(s.classes)
+                values["turned"] = float((inside - torch.diag(inside.diagonal())).norm() / Z.norm())
+            rows += [Row(f"L = {L}, start {start + 1}", float(step), key, value) for key, value in values.items()]
+        return rows
+
+    def _values(self) -> list[Row]:
+        """The price of every candidate at every depth, of the classes simulated."""
+        s = self.settings
+        return [
+            Row(f"{code.name}, d = {code.dim}", float(L), "candidate", schatten_value(code.logits, L))
+            for code in candidate_codes(s.classes, s.dim)
+            for L in PHASE_DEPTHS
+        ]
+
+
+def _mean(rows: Sequence[Row], key: str, L: int) -> float:
+    """The mean over starts of the last value of a key at a depth."""
+    chosen = [row for row in rows if row.key == key and row.series.startswith(f"L = {L},")]
+    last = max(row.x for row in chosen)
+    values = [row.value for row in chosen if row.x == last]
+    return sum(values) / len(values)
