@@ -1,0 +1,162 @@
+r"""Memorisation-dilation: unconstrained features with flipped labels, and a price on telling samples of a class apart.
+
+After Nguyen et al., arXiv 2206.05530 (abstract seen: memorisation of noisy labels dilates the collapse, less so under label
+smoothing; their model has non-negative features, and its equations were not seen). The model here is our own; its optimum is
+derived in ``flipped_labels``.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .._measure import measured
+from .._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from ..settings import Memorisation
+from ..solvers import minimise
+from .flipped_labels import LOSSES, labels_of, objective, predicted_optimum, squared_optimum
+
+_AGREE = 1e-8
+_QUANTITIES = {
+    "value": "the least value of the objective",
+    "dilation": "scatter within true classes over that between them",
+    "spread": "scatter of features within true classes, not divided",
+    "clean margin": "logit of the right class above another, clean samples",
+    "memorised margin": "logit of the given label above the true class, flipped samples",
+}
+
+
+class MemorisationModel(Model[Memorisation]):
+    """One piece is one loss at one price, solved in full from a random start."""
+
+    settings_type = Memorisation
+
+    @property
+    def pieces(self) -> int:
+        """A loss at a price each."""
+        return len(LOSSES) * len(self.settings.prices)
+
+    def start(self) -> State:
+        """Nothing: every piece draws its own start."""
+        return {}
+
+    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        """One problem solved, beside its prediction."""
+        s = self.settings
+        loss, price = LOSSES[piece // len(s.prices)], float(s.prices[piece % len(s.prices)])
+        end = minimise(lambda variables: objective(variables, s, loss, price), self._draw(piece))
+        found = self._found(end.state) | {"value": end.value, "gradient": end.gradient_norm}
+        optimum = squared_optimum(s, price) if loss == "squared" else predicted_optimum(s, loss, price)
+        predicted = {
+            "value": optimum.value,
+            "dilation": optimum.dilation,
+            "spread": optimum.spread,
+            "clean margin": optimum.clean,
+            "memorised margin": optimum.given - optimum.true,
+        }
+        rows = [Row(loss, price, key, value) for key, value in found.items()]
+        rows += [Row(f"{loss}, predicted", price, key, value) for key, value in predicted.items()]
+        return state | {f"{loss}/{price:g}/{key}": tensor for key, tensor in end.state.items()}, rows
+
+    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+        """Predicted against solved, and what label smoothing changes."""
+        keys = [key for key in _QUANTITIES if self.settings.flipped or key != "memorised margin"]
+        comparisons = self._comparisons(rows, keys)
+        largest = max(_error(comparison) for comparison in comparisons)
+        agrees = largest <= _AGREE
+        sentences = [
+            f"The solved and the predicted optimum {'agree' if agrees else 'were expected to agree'} for all losses and prices: "
+            f"the largest error is {largest:.1e} (relative above 1, tolerance {_AGREE:g}).",
+            *([self._memorised(rows), self._dilated(rows)] if self.settings.flipped else ["No labels are flipped."]),
+            f"The gradient norm at the ends is at most {max(row.value for row in rows if row.key == 'gradient'):.1e}.",
+        ]
+        return Findings(sentences, comparisons, self._plots(rows, keys), state, agrees)
+
+    def _draw(self, piece: int) -> State:
+        s, generator = self.settings, self.generator(piece)
+        N = len(labels_of(s)[0])
+        sizes = {"weight": s.classes, "features": N}
+        return {
+            name: torch.randn(rows, s.dim, generator=generator, dtype=torch.float64) / s.dim**0.5
+            for name, rows in sizes.items()
+        }
+
+    def _found(self, state: State) -> dict[str, float]:
+        """Dilation and margins as they are measured on features and logits, knowing nothing of the symmetry."""
+        true, given = labels_of(self.settings)
+        logits = state["features"] @ state["weight"].T
+        clean = true == given
+        found = measured(state["features"], true, keys=("nc1/trace_ratio",))
+        means = torch.stack([state["features"][true == k].mean(dim=0) for k in range(self.settings.classes)])
+        spread = (state["features"] - means[true]).square().sum(dim=1).mean()
+        margins = {"clean margin": _margins(logits[clean], true[clean]).mean()}
+        if self.settings.flipped:
+            flipped = logits[~clean]
+            margins["memorised margin"] = (_pick(flipped, given[~clean]) - _pick(flipped, true[~clean])).mean()
+        return {"dilation": found.get("nc1/trace_ratio", float("nan")), "spread": float(spread)} | {
+            key: float(value) for key, value in margins.items()
+        }
+
+    def _comparisons(self, rows: Sequence[Row], keys: Sequence[str]) -> list[Comparison]:
+        comparisons = []
+        for loss in LOSSES:
+            for key in keys:
+                prices, found = series(rows, key, loss)
+                predicted = series(rows, key, f"{loss}, predicted")[1]
+                for price, prediction, value in zip(prices, predicted, found, strict=True):
+                    if prediction == prediction:  # NaN where everything collapses to zero: no dilation then
+                        name = f"{key}, {loss}, price {price:g}"
+                        comparisons.append(Comparison(name, prediction, value, _QUANTITIES[key]))
+        return comparisons
+
+    def _memorised(self, rows: Sequence[Row]) -> str:
+        parts = []
+        for loss in LOSSES:
+            prices, margins = series(rows, "memorised margin", loss)
+            kept = [price for price, margin in zip(prices, margins, strict=True) if margin > 0]
+            parts.append(f"{loss} up to {max(kept):g}" if kept else f"{loss} at none")
+        return f"Flipped labels are memorised up to a price: {', '.join(parts)}, of those tried."
+
+    def _dilated(self, rows: Sequence[Row]) -> str:
+        parts = []
+        for key, words in (
+            ("dilation", "relative to the distance between classes"),
+            ("spread", "in units of the features"),
+        ):
+            prices, plain = series(rows, key, LOSSES[0])
+            smooth = series(rows, key, LOSSES[1])[1]
+            less = [f"{price:g}" for price, a, b in zip(prices, plain, smooth, strict=True) if b < a - _AGREE]
+            parts.append(f"{words} at {len(less)} of {len(prices)} prices" + (f" ({', '.join(less)})" if less else ""))
+        return f"Label smoothing dilates classes less than cross-entropy {'; '.join(parts)}."
+
+    def _plots(self, rows: Sequence[Row], keys: Sequence[str]) -> list[Plot]:
+        captions = {
+            "dilation": "How far flipped samples stretch their true class: it falls as telling them apart gets dearer.",
+            "spread": "The same, not divided by the distance between classes.",
+            "memorised margin": "Above zero, a flipped sample is classified as its wrong label says.",
+            "clean margin": "What clean samples pay for it.",
+        }
+        metrics = {"dilation": "nc1/trace_ratio"}
+        plots = []
+        for key in [key for key in captions if key in keys]:
+            lines = []
+            for loss in LOSSES:
+                lines.append(Line(loss, *series(rows, key, loss), points=True))
+                lines.append(Line(f"{loss}, predicted", *series(rows, key, f"{loss}, predicted"), "predicted"))
+            caption = f"{captions[key]} Points are solved, dashed lines predicted."
+            plots.append(Plot(key.capitalize(), "price", _QUANTITIES[key], lines, caption, metric=metrics.get(key, "")))
+        return plots
+
+
+def _pick(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits.gather(1, labels[:, None]).squeeze(1)
+
+
+def _margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logit of the label above the mean of all others."""
+    right = _pick(logits, labels)
+    return right - (logits.sum(dim=1) - right) / (logits.shape[1] - 1)
+
+
+def _error(comparison: Comparison) -> float:
+    return abs(comparison.predicted - comparison.found) / max(1.0, abs(comparison.predicted))
