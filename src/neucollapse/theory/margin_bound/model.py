@@ -1,0 +1,283 @@
+"""Margin, covering and few-shot bounds of Gaussian classes about a code, beside what is measured on draws of them.
+
+The theory stands in ``terms`` (the margin bound), ``covering`` (its covering-number form), ``permutation_effect``
+(relabelling the vertices) and ``few_shot`` (the nearest class mean of a few samples). This file is the simulation.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ...geometry import best_code, polygon, random_permutation, simplex
+from .._model import Comparison, Findings, HeatMap, Line, Model, Plot, Row, State, series
+from ..network import initial_network, layer_outputs
+from ..settings import MarginBound
+from ..solvers import descend
+from .covering import covering_bound
+from .few_shot import (
+    cdnv_bound,
+    class_bounds,
+    few_shot_error,
+    from_gaussians,
+    from_pools,
+    pair_bounds,
+    pair_cdnv,
+    pool_moments,
+)
+from .permutation_effect import Classes, permutation_effect, relabelled_bound, uneven_classes
+from .terms import gaussian_terms, sample_terms
+
+_FRAMES = ("code", "simplex", "polygon")
+_KINDS = ("round", "leaning")
+_ZERO = 1e-12
+_SIZES = tuple(10.0**k for k in range(2, 9))
+_TERMS = ("share", "complexity", "choice", "confidence")
+_COVERED = 1000  # samples of a class for the covering form: a greedy cover of many more takes long
+_SOURCES = ("Gaussian classes", "pixels of digits", "digits in a trained network")
+_TRAINING = 300  # steps of that network
+
+
+class MarginBoundModel(Model[MarginBound]):
+    """Levels of noise, then relabellings of three frames, then few-shot errors for each number of shots."""
+
+    settings_type = MarginBound
+
+    @property
+    def pieces(self) -> int:
+        """Pieces of work."""
+        s = self.settings
+        return s.levels + len(_FRAMES) + s.digits + len(s.shots) * len(self._sources)
+
+    @property
+    def _sources(self) -> tuple[str, ...]:
+        return _SOURCES if self.settings.digits else _SOURCES[:1]
+
+    def start(self) -> State:
+        """The state before the first piece."""
+        s = self.settings
+        return {"code": best_code(s.classes, s.dim, budget=5, seed=s.seed, workers=1, progress=False).points}
+
+    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        """One piece of work."""
+        s = self.settings
+        if piece < s.levels:
+            return state, self._at_noise(state["code"], s.noise * (piece + 1) / s.levels, piece)
+        if (frame := piece - s.levels) < len(_FRAMES):
+            return state, self._relabelled(state["code"], _FRAMES[frame])
+        left = self.pieces - piece - 1  # of few-shot errors
+        if left == len(s.shots) * len(self._sources):
+            return state | _digit_features(self.generator(piece)), []
+        source, shots = divmod(left, len(s.shots))
+        return state, self._few_shot(state, self._sources[source], s.shots[-1 - shots], piece)
+
+    def _classes(self, noise: float, lean: float | None = None) -> Classes:
+        s = self.settings
+        return uneven_classes(s.classes, noise, s.uneven, s.similar if lean is None else lean)
+
+    def _at_noise(self, code: Tensor, noise: float, piece: int) -> list[Row]:
+        """Every term on a draw at this noise, with its class means as the classifier, and the error on a fresh draw."""
+        s, generator = self.settings, self.generator(piece)
+        draw = from_gaussians(code, self._classes(noise).factors(code))
+        train, test = draw(s.samples, generator), draw(s.tests, generator)
+        labels = torch.arange(s.classes).repeat_interleave(s.samples)
+        weight = train.mean(1)
+        rows = train.flatten(0, 1)
+        terms, _ = sample_terms(rows, labels, weight, delta=s.delta)
+        counted, _ = sample_terms(rows, labels, weight, delta=s.delta, draws=100, generator=generator)
+        priors = torch.full((s.classes,), 1 / s.classes, dtype=torch.float64)
+        numbers = terms.summed(priors)
+        numbers["total with random signs"] = counted.summed(priors)["total"]
+        few = min(s.samples, _COVERED)
+        few_labels = torch.arange(s.classes).repeat_interleave(few)
+        numbers["covering"], covers = covering_bound(train[:, :few].flatten(0, 1), few_labels, train[:, :few].mean(1))
+        numbers["covers"] = float(covers.double().mean())
+        wrong = (test @ weight.T).argmax(2) != torch.arange(s.classes)[:, None]
+        numbers["test error"] = float(wrong.double().mean())
+        numbers["expected"] = self._expected(code, noise, s.samples)["total"]
+        return [Row("noise", noise, key, value) for key, value in numbers.items()]
+
+    def _expected(self, code: Tensor, noise: float, samples: int | float) -> dict[str, float]:
+        s = self.settings
+        counts = torch.full((s.classes,), float(samples), dtype=torch.float64)
+        terms, _ = gaussian_terms(code, self._classes(noise).covariances(code), code, counts, delta=s.delta)
+        return terms.summed(torch.full_like(counts, 1 / s.classes))
+
+    def _relabelled(self, code: Tensor, frame: str) -> list[Row]:
+        """The expected bound of every relabelling, for round noise and for classes that lean."""
+        s = self.settings
+        points = {"code": code, "simplex": simplex(s.classes), "polygon": polygon(s.classes)}[frame]
+        relabellings = [random_permutation(s.classes, seed=s.seed + k) for k in range(s.permutations)]
+        rows = []
+        for kind, lean in zip(_KINDS, (0.0, max(s.similar, 1.0)), strict=True):
+            classes = self._classes(s.noise / 2, lean)
+            bounds = [relabelled_bound(points, classes, pi, s.samples, s.delta) for pi in relabellings]
+            rows += [Row(f"{frame}, {kind}", float(k), "total", bound["total"]) for k, bound in enumerate(bounds)]
+            rows += [
+                Row(f"{frame}, {kind}", 0.0, f"effect {name}", x) for name, x in permutation_effect(bounds).items()
+            ]
+        return rows
+
+    def _few_shot(self, state: State, name: str, shots: int, piece: int) -> list[Row]:
+        """Measured error of the nearest mean of so many samples, and the bounds by exact moments."""
+        s = self.settings
+        if name == _SOURCES[0]:
+            classes, means = self._classes(s.noise / 2), state["code"]
+            draw, covariances = from_gaussians(means, classes.factors(means)), classes.covariances(means)
+        else:
+            pools = _pixels() if name == _SOURCES[1] else [state["digits"][state["labels"] == k] for k in range(10)]
+            draw, (means, covariances) = from_pools(pools), pool_moments(pools)
+        found = few_shot_error(draw, shots, s.trials, self.generator(piece))
+        pairs = pair_bounds(means, covariances, shots)
+        V = pair_cdnv(means, covariances.diagonal(dim1=1, dim2=2).sum(1))
+        numbers = asdict(found) | {
+            "bound": float(class_bounds(pairs).mean()),
+            "pair bound": float(pairs.sum() / len(means) / (len(means) - 1)),
+            "CDNV bound": float(cdnv_bound(V, shots).mean()),
+            "CDNV": float(V.mean()),
+        }
+        return [Row(name, float(shots), key, value) for key, value in numbers.items()]
+
+    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+        """What was found, beside what is proved."""
+        s = self.settings
+        noise, errors = series(rows, "test error")
+        _, totals = series(rows, "total", "noise")
+        effects = {row.series: row.value for row in rows if row.key == "effect total"}
+        above = all(total >= error for total, error in zip(totals, errors, strict=True))
+        still = max(effects["simplex, round"], effects["simplex, leaning"], effects["polygon, round"])
+        sentence, hold = self._few_shot_sentence(rows)
+        sentences = [
+            f"Relabelling the vertices changes the margin bound by at most {still:.1e} at a simplex, and at a polygon while "
+            f"noise is round; by {effects['code, round']:.2g} at the code in {s.dim} dimensions, and where classes lean "
+            f"towards a partner by {effects['code, leaning']:.2g} there and {effects['polygon, leaning']:.2g} at the polygon.",
+            f"The margin bound lies {'above' if above else 'BELOW'} the measured test error at every noise level, and is "
+            f"{_said(totals)}: {totals[0]:.3g} against {errors[0]:.3g} at noise {noise[0]:g}, with {s.samples:,} samples a "
+            "class. It is a diagnostic, never a guarantee for a trained network.",
+            sentence,
+        ]
+        agrees = above and hold and still <= _ZERO
+        return Findings(sentences, self._comparisons(rows, effects), self._plots(state, rows), state, agrees)
+
+    def _few_shot_sentence(self, rows: Sequence[Row]) -> tuple[str, bool]:
+        """Whether the bounds hold within three standard errors, and what they are worth."""
+        cells = [(name, shots) for name in self._sources for shots in self.settings.shots]
+        pairs = (("error", "deviation", "bound"), ("pair_error", "pair_deviation", "pair bound"),
+                 ("pair_error", "pair_deviation", "CDNV bound"))  # fmt: skip
+        held, values = True, []
+        for cell in cells:
+            for error, deviation, bound in pairs:
+                values.append(_value(rows, *cell, bound))
+                held &= _value(rows, *cell, error) - 3 * _value(rows, *cell, deviation) <= values[-1]
+        useful = sum(value < 1 for value in values)
+        return (
+            f"The few-shot bounds {'hold' if held else 'DO NOT hold'} in all {len(cells)} cells; {useful} of their {len(values)} "
+            f"values are below 1. Class-distance normalised variance alone is a blunt instrument: it knows not in which "
+            "direction a class is wide.",
+            held,
+        )
+
+    def _comparisons(self, rows: Sequence[Row], effects: dict[str, float]) -> list[Comparison]:
+        noise, totals = series(rows, "total", "noise")
+        _, expected = series(rows, "expected")
+        same = "0 where all vertices see the same distances, derived here"
+        return [
+            Comparison("permutation effect, simplex", 0.0, effects["simplex, leaning"], "0 for a simplex, any classes"),
+            Comparison("permutation effect, polygon, round noise", 0.0, effects["polygon, round"], same),
+            Comparison(
+                f"margin bound at noise {noise[-1]:g}", expected[-1], totals[-1],
+                "its expected terms for Gaussian classes with the code as the classifier; found on one draw and its means",
+            ),
+        ]  # fmt: skip
+
+    def _plots(self, state: State, rows: Sequence[Row]) -> list[Plot | HeatMap]:
+        s = self.settings
+        terms = [Line(name, *series(rows, name, "noise"), role="baseline") for name in _TERMS]
+        over_noise = Plot(
+            "Bounds and error over the noise", "noise of the noisiest class", "probability (a bound may exceed 1)",
+            [
+                Line("test error", *series(rows, "test error"), points=True),
+                Line("margin bound", *series(rows, "total", "noise"), role="predicted"),
+                Line("covering bound", *_finite(*series(rows, "covering")), role="predicted"),
+                *terms,
+            ],
+            "A bound above 1 says nothing. The covering form ends where a training sample is on the wrong side.", log_y=True,
+        )  # fmt: skip
+        expected = [self._expected(state["code"], s.noise / 4, n) for n in _SIZES]
+        over_samples = Plot(
+            "The margin bound over the number of samples", "samples a class", "expected bound",
+            [Line(name, _SIZES, [one[name] for one in expected], "predicted" if name == "total" else "baseline")
+             for name in ("total", *_TERMS)],
+            f"Expected terms at noise {s.noise / 4:g}: how many samples it takes until the bound is below 1.",
+            log_x=True, log_y=True,
+        )  # fmt: skip
+        names = [f"{frame}, {kind}" for frame in _FRAMES for kind in _KINDS]
+        ordered = [
+            Line(name, list(map(float, range(s.permutations))), sorted(series(rows, "total", name)[1]))
+            for name in names
+        ]
+        relabelling = Plot(
+            "The bound over relabellings of the vertices", "relabelling, by its bound", "expected bound", ordered,
+            "Flat lines have no permutation effect: always for a simplex, for a polygon as long as noise is round.",
+        )  # fmt: skip
+        which = HeatMap(
+            "Which terms change under a relabelling", "term", "frame and noise",
+            [*_TERMS, "pair errors"], names,
+            [[series(rows, f"effect {term}", name)[1][0] for term in (*_TERMS, "pair errors")] for name in names],
+            "Largest less smallest value over the relabellings; the last column is the exact sum of pair errors.",
+        )  # fmt: skip
+        return [over_noise, over_samples, relabelling, which, *(self._shots(rows, name) for name in self._sources)]
+
+    def _shots(self, rows: Sequence[Row], name: str) -> Plot:
+        lines = [
+            Line("error", *series(rows, "error", name), points=True),
+            Line("error with two classes", *series(rows, "pair_error", name), points=True),
+            Line("bound", *series(rows, "bound", name), role="predicted"),
+            Line("bound with two classes", *series(rows, "pair bound", name), role="predicted"),
+            Line("bound with two classes, by CDNV alone", *series(rows, "CDNV bound", name), role="predicted"),
+        ]
+        caption = f"The nearest class mean; mean CDNV {series(rows, 'CDNV', name)[1][0]:.3g}. Bounds are cut at 1."
+        return Plot(f"Few-shot error: {name}", "shots", "error", lines, caption, log_x=True, log_y=True)
+
+
+def _pixels() -> list[Tensor]:
+    """The pixels of all digits by class: each class's images are taken for its whole distribution."""
+    from ...data import load_digits
+
+    inputs, labels = load_digits(test_fraction=0, flat=True).train.tensors
+    return [inputs[labels == k].double() for k in range(10)]
+
+
+def _digit_features(generator: torch.Generator) -> State:
+    """Last-layer features of unseen digits, of a small network trained on the others."""
+    from ...data import load_digits
+
+    both = load_digits(test_fraction=0.2, flat=True)
+    inputs, labels = both.train.tensors
+    network = initial_network((64, 64, 32, 10), generator)
+    network = descend(
+        lambda state: cross_entropy(layer_outputs(state, inputs.double())[-1], labels),
+        network,
+        _TRAINING,
+        0.2,
+        momentum=0.9,
+    )
+    unseen, unseen_labels = both.test.tensors  # pyright: ignore[reportOptionalMemberAccess]
+    return {"digits": layer_outputs(network, unseen.double())[-2].detach(), "labels": unseen_labels}
+
+
+def _value(rows: Sequence[Row], name: str, x: int | float, key: str) -> float:
+    return next(row.value for row in rows if (row.series, row.x, row.key) == (name, x, key))
+
+
+def _finite(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
+    kept = [(a, b) for a, b in zip(x, y, strict=True) if math.isfinite(b)]
+    return [a for a, _ in kept], [b for _, b in kept]
+
+
+def _said(totals: list[float]) -> str:
+    useful = sum(total < 1 for total in totals)
+    return "above 1 throughout, so it says nothing" if not useful else f"below 1 at {useful} of {len(totals)}"

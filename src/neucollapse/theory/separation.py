@@ -1,0 +1,236 @@
+r"""The law of separation: how the scatter within classes falls from layer to layer, and how far a linear network could get.
+
+.. math:: D_l = \operatorname{tr}(S_W S_B^+) \text{ at layer } l, \qquad D_l \approx \rho^l D_0
+
+is an empirical law (He and Su, arXiv 2210.17020). What can be proved is its control: no linear map, hence no linear network of
+any depth, goes below ``metrics.layers.linear_separation_floor`` of the inputs, and the least-squares classifier alone reaches it.
+So a linear network has one step to make, and nothing to spread over its layers.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+from .._types import Float, Int
+from ..metrics.layers import effective_depth, linear_separation_floor, separation_law, tunnel_start
+from ..statistics import ClassStatistics
+from ._measure import measured
+from ._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from .network import initial_network, layer_outputs
+from .settings import Separation
+from .solvers import adam, descend
+
+_CHUNKS = 10
+_NETS = ("ReLU", "linear")
+_ROLES: tuple[tuple[str, Literal["found", "baseline"]], ...] = (("ReLU", "found"), ("linear", "baseline"))
+
+
+def least_squares_outputs(
+    features: Float[Tensor, "N d"], labels: Int[Tensor, " N"], ridge: float = 0.0
+) -> Float[Tensor, "N K"]:
+    """What the affine least-squares classifier of one-hot labels gives on its training samples.
+
+    Example:
+        >>> least_squares_outputs(torch.tensor([[-1.0], [1.0]]).double(), torch.tensor([0, 1])).round().abs().tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    centred = features - features.mean(0)
+    targets = one_hot(labels).to(features)
+    square = centred.T @ centred
+    square = square + ridge * square.diagonal().mean() * torch.eye(len(square), dtype=features.dtype)
+    return centred @ torch.linalg.solve(square, centred.T @ targets) + targets.mean(0)
+
+
+def fuzziness(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"]) -> float:
+    """D = tr(S_W S_B^+) of a layer, or NaN where classes have one mean."""
+    return measured(features, labels, keys=("nc1/pinv_unscaled",)).get("nc1/pinv_unscaled", float("nan"))
+
+
+def nearest_mean_accuracy(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"]) -> float:
+    """Share of the samples that are nearest to the mean of their own class.
+
+    Example:
+        >>> nearest_mean_accuracy(torch.tensor([[0.0], [1.0], [4.0], [5.0]]).double(), torch.tensor([0, 0, 1, 1]))
+        1.0
+    """
+    means = torch.stack([features[labels == k].mean(0) for k in range(int(labels.max()) + 1)])
+    return float((torch.cdist(features, means).argmin(1) == labels).double().mean())
+
+
+class SeparationModel(Model[Separation]):
+    """A ReLU network and a linear one of the same shape, trained in turn from the same start."""
+
+    settings_type = Separation
+
+    @property
+    def pieces(self) -> int:
+        """Pieces of work."""
+        return _CHUNKS * len(_NETS) + len(_NETS)
+
+    def start(self) -> State:
+        """The state before the first piece."""
+        s = self.settings
+        generator = self.generator()
+        inputs, labels = _digits(s) if s.data == "digits" else _clusters(s, generator)
+        drawn = torch.rand(len(labels), generator=generator) < s.random_labels
+        others = torch.randint(int(labels.max()) + 1, labels.shape, generator=generator)
+        labels = torch.where(drawn, others, labels)
+        widths = (s.inputs, *[s.width] * s.depth, int(labels.max()) + 1)
+        state = {"inputs": inputs, "labels": labels}
+        for net in _NETS:
+            weights = initial_network(widths, self.generator(), gain=s.gain if net == "ReLU" else s.gain / 2)
+            state |= {f"{net}/{name}": tensor for name, tensor in weights.items()}
+        return state
+
+    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
+        """One piece of work."""
+        s = self.settings
+        net, chunk = _NETS[piece % len(_NETS)], piece // len(_NETS)  # chunk 0 measures the start
+        own = {name.removeprefix(f"{net}/"): tensor for name, tensor in state.items() if name.startswith(f"{net}/")}
+        inputs, labels = state["inputs"], state["labels"]
+
+        def objective(weights: State) -> Tensor:
+            return cross_entropy(layer_outputs(weights, inputs, linear=net == "linear")[-1], labels)
+
+        done, due = ((s.steps * max(k, 0)) // _CHUNKS for k in (chunk - 1, chunk))
+        own = self._train(objective, own, due - done)
+        state = state | {f"{net}/{name}": tensor for name, tensor in own.items()}
+        return state, self._measured(net, due, own, inputs, labels)
+
+    def _train(self, objective: Callable[[State], Tensor], weights: State, steps: int) -> State:
+        if self.settings.optimiser == "adam":
+            return adam(objective, weights, steps, self.settings.lr)
+        return descend(objective, weights, steps, self.settings.lr, momentum=0.9)
+
+    def _measured(self, net: str, step: int, weights: State, inputs: Tensor, labels: Tensor) -> list[Row]:
+        """Every layer's fuzziness and accuracies, and what the law and the depths make of them."""
+        s = self.settings
+        outputs = layer_outputs(weights, inputs, linear=net == "linear")
+        layers = outputs[:-1]
+        values = [fuzziness(layer, labels) for layer in layers]
+        nearest = [nearest_mean_accuracy(layer, labels) for layer in layers]
+        probe = [_accuracy(least_squares_outputs(layer, labels, 1e-9), labels) for layer in layers]
+        numbers = {"loss": float(cross_entropy(outputs[-1], labels)), "accuracy": _accuracy(outputs[-1], labels)}
+        for name, items in (("D", values), ("nearest mean", nearest), ("linear probe", probe)):
+            numbers |= {f"{name}@{layer}": item for layer, item in enumerate(items)}
+        law = separation_law(values)
+        depth = effective_depth([1 - share for share in nearest], s.threshold)
+        numbers |= {"rho": law.rho, "r_squared": law.r_squared, "tunnel": float(tunnel_start(probe, s.share))}
+        numbers |= {} if depth is None else {"depth": float(depth)}
+        return [Row(net, float(step), key, value) for key, value in numbers.items()]
+
+    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+        """What was found, beside what is proved."""
+        s = self.settings
+        floor = _floor(state["inputs"], state["labels"])
+        reached = fuzziness(least_squares_outputs(state["inputs"], state["labels"]), state["labels"])
+        last = {(row.series, row.key): row.value for row in rows if row.x == s.steps}
+        first = {(row.series, row.key): row.value for row in rows if row.x == 0}
+        linear = [row.value for row in rows if row.series == "linear" and row.key.startswith("D@")]
+        end = last["ReLU", f"D@{s.depth}"]
+        keeps = min(linear) >= floor * (1 - 1e-9)
+        depth = last.get(("ReLU", "depth"))
+        where = (
+            f"no layer's nearest class mean errs on at most {s.threshold:.0%}"
+            if depth is None
+            else f"the effective depth is {depth:.0f} (its nearest class mean errs on at most {s.threshold:.0%})"
+        )
+        sentences = [
+            f"After training, separation fuzziness falls by the factor {last['ReLU', 'rho']:.3f} a layer in the ReLU net, and "
+            f"a straight line explains {last['ReLU', 'r_squared']:.1%} of its logarithm ({first['ReLU', 'r_squared']:.1%} before "
+            f"training, with a factor of {first['ReLU', 'rho']:.3f}).",
+            f"No linear map reaches less than {floor:.4g}; the linear network's least is {min(linear):.4g}"
+            f"{'' if keeps else ', BELOW THE FLOOR'}, and the ReLU network ends at {end:.4g}.",
+            f"Of {s.depth} hidden layers, {where}, and the tunnel begins at layer {last['ReLU', 'tunnel']:.0f} (its linear "
+            f"probe has {s.share:.0%} of the last one's accuracy).",
+        ]
+        comparisons = [
+            Comparison(
+                "separation fuzziness of the least-squares classifier",
+                floor,
+                reached,
+                "the floor of linear maps, derived here",
+            ),
+        ]
+        exact = abs(reached / floor - 1) <= 1e-8
+        return Findings(sentences, comparisons, self._plots(rows, floor), state, exact and keeps)
+
+    def _plots(self, rows: Sequence[Row], floor: float) -> list[Plot]:
+        s = self.settings
+        layers = list(map(float, range(s.depth + 1)))
+        steps = sorted({row.x for row in rows})
+        shown = [steps[0], steps[len(steps) // 4], steps[-1]]
+
+        def over_layers(net: str, key: str, step: float) -> list[float]:
+            found = {row.key: row.value for row in rows if row.series == net and row.x == step}
+            return [found[f"{key}@{layer:g}"] for layer in layers]
+
+        last = over_layers("ReLU", "D", steps[-1])
+        law = separation_law(last)
+        lines = [Line(f"ReLU, step {step:g}", layers, over_layers("ReLU", "D", step), points=True) for step in shown]
+        lines += [
+            Line("the law, fitted", layers, [law.start * law.rho**layer for layer in layers], "predicted"),
+            Line("linear network, last step", layers, over_layers("linear", "D", steps[-1]), "baseline", points=True),
+            Line("floor of linear maps", layers, [floor] * len(layers), "predicted"),
+        ]
+        accuracies = [
+            Line(f"{name}, {net}", layers, over_layers(net, name, steps[-1]), role, points=True)
+            for net, role in _ROLES
+            for name in ("nearest mean", "linear probe")
+        ]
+        return [
+            Plot(
+                "Separation fuzziness over the layers", "layer (0 is the input)", "tr(S_W S_B⁺)", lines,
+                "A straight line is the law. A linear network stays above the floor, whatever its depth.", log_y=True,
+            ),
+            Plot(
+                "The law over training", "step", "value",
+                [Line(f"{key}, {net}", *series(rows, name, net), role)
+                 for net, role in _ROLES
+                 for key, name in (("R²", "r_squared"), ("factor a layer", "rho"))],
+                "How straight the line is, and how steep.",
+            ),
+            Plot(
+                "Accuracy over the layers", "layer (0 is the input)", "training accuracy", accuracies,
+                "Effective depth is read off the nearest class mean, the tunnel off the linear probe.",
+            ),
+            Plot(
+                "Depths over training", "step", "layer",
+                [Line(name, *series(rows, key, "ReLU")) for name, key in (("effective depth", "depth"), ("tunnel", "tunnel"))],
+                "No point where no layer is below the threshold.",
+            ),
+        ]  # fmt: skip
+
+
+def _floor(inputs: Tensor, labels: Tensor) -> float:
+    stats = ClassStatistics(int(labels.max()) + 1, inputs.shape[1])
+    stats.update(inputs, labels)
+    return linear_separation_floor(stats.within_scatter(), stats.centred_means())
+
+
+def _accuracy(outputs: Tensor, labels: Tensor) -> float:
+    return float((outputs.argmax(1) == labels).double().mean())
+
+
+def _digits(s: Separation) -> tuple[Tensor, Tensor]:
+    """The first principal components of equally many images of each digit, at a mean variance of 1."""
+    from ..data import load_digits
+
+    inputs, labels = load_digits(flat=True).train.tensors
+    chosen = torch.cat([(labels == k).nonzero().flatten()[: s.samples] for k in range(s.classes)])
+    rows = inputs[chosen].double()
+    rows = rows - rows.mean(0)
+    rows = rows @ torch.linalg.svd(rows, full_matrices=False).Vh[: s.inputs].T
+    return rows / rows.square().mean().sqrt(), labels[chosen]
+
+
+def _clusters(s: Separation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Two Gaussian clusters a class, of half the samples each."""
+    centres = torch.randn(2, s.classes, s.inputs, generator=generator, dtype=torch.float64)
+    labels = torch.arange(s.classes).repeat_interleave(s.samples)
+    which = torch.arange(len(labels)) % 2
+    noise = torch.randn(len(labels), s.inputs, generator=generator, dtype=torch.float64)
+    return centres[which, labels] + s.noise * noise, labels
