@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 FAMILIES = sorted({name.split("/")[0] for name in REGISTRY})
 KEY = re.compile(rf"(?<![\w/.])(?:(?:train|test)/)?((?:{'|'.join(FAMILIES)})/[a-z]\w*(?:@weight)?)\b(?!\.\w)")
-ROOMS = ("data", "geometry", "heads", "losses", "metrics", "probe", "statistics", "training")
+ROOMS = ("data", "geometry", "heads", "losses", "metrics", "probe", "statistics", "theory", "training")
 
 
 def page_id(path: Path) -> str:
@@ -54,11 +54,8 @@ def test_presets_exist(page: Path) -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_public_name_has_a_reference_entry(room: str) -> None:
     module = importlib.import_module(f"neucollapse.{room}")
-    names = getattr(module, "__all__", None) or [
-        name
-        for name, item in vars(module).items()
-        if not name.startswith("_") and not isinstance(item, types.ModuleType)
-    ]
+    public = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+    names = [name for name in public if not isinstance(getattr(module, name), types.ModuleType)]
     text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs/api").glob("*.md"))
     missing = [name for name in names if not re.search(rf"(^::: neucollapse\.[\w.]*\b|`){name}\b", text, re.MULTILINE)]
     assert not missing, f"docs/api says nothing of {missing} of neucollapse.{room}"
@@ -70,6 +67,11 @@ def test_every_flag_is_explained() -> None:
     explained = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/report.md").read_text(encoding="utf-8"), re.MULTILINE))
     assert raised == explained
     assert "beyond_simplex" in raised
+
+
+def _field(option: str) -> str:
+    """The name of the setting behind an option; ``--no-bias`` is of ``bias``."""
+    return option.removeprefix("--").removeprefix("no-").replace("-", "_")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -86,6 +88,8 @@ def test_commands_and_their_options_exist(page: Path) -> None:
         Report,
         Train,
     )
+    from neucollapse.cli.simulate import ListModels, Simulate
+    from neucollapse.theory.settings import SETTINGS
     from neucollapse.training import TrainConfig
 
     commands = {
@@ -94,14 +98,19 @@ def test_commands_and_their_options_exist(page: Path) -> None:
     }
     two_words = {"code table": CodeTable, "code verify": CodeVerify, "code required-dim": CodeRequiredDim}
     commands |= {name: {field.name for field in fields(cls)} for name, cls in two_words.items()}
+    models = {
+        f"simulate {name}": {f.name for kind in (Simulate, settings) for f in fields(kind)}
+        for name, settings in SETTINGS.items()
+    }
+    commands |= {"simulate": {field.name for field in fields(ListModels)}} | models
     commands["train"] |= {field.name for field in fields(TrainConfig)}
     for line in re.findall(r"^\s*neucollapse (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
-        command, *rest = line.split("  ")[0].split()
-        if f"{command} {rest[0] if rest else ''}" in two_words:
+        command, *rest = line.split("  ")[0].replace("MODEL", "ufm").split()
+        if f"{command} {rest[0] if rest else ''}" in (*two_words, *models):
             command = f"{command} {rest.pop(0)}"
         assert command in commands, f"{page_id(page)}: neucollapse {line}"
         options = {word.strip("[]") for word in rest if word.strip("[").startswith("--")}
-        unknown = {option for option in options if option.lstrip("-").replace("-", "_") not in commands[command]}
+        unknown = {option for option in options if _field(option) not in commands[command]}
         assert not unknown, f"{page_id(page)}: neucollapse {line}"
 
 

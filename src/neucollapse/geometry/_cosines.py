@@ -103,7 +103,7 @@ def coherence(W: Any) -> float:
         1.0
     """
     rows, i, j, sign = _extreme(W, absolute=True)
-    return 1 - float((rows[i] - sign * rows[j]).norm()) ** 2 / 2
+    return max(0.0, 1 - float((rows[i] - sign * rows[j]).norm()) ** 2 / 2)  # a right angle rounds to either side of 0
 
 
 def _extreme(W: Any, *, absolute: bool) -> tuple[Tensor, int, int, float]:
