@@ -11,6 +11,7 @@ from torch import Tensor
 from ..._types import Float
 from ...geometry import one_vs_rest
 from ...metrics.rank import effective_rank
+from .._measure import measured
 from .._model import Comparison, Findings, Model, Row, State, series
 from ..settings.deep_linear import DeepLinear
 from ._deep_linear_plots import depth_plots, phase_plots
@@ -181,6 +182,7 @@ class DeepLinearModel(Model[DeepLinear]):
                 "value": schatten_value(Z, L),
             }
             if start == 0:
+                values = measured(H.T, torch.arange(s.classes), factors[-1][start]) | values
                 values |= {f"singular value {i + 1}": float(value) for i, value in enumerate(spectrum)}
             if s.init == "spectral":
                 inside = hadamard(s.classes).T @ Z @ hadamard(s.classes)
