@@ -23,7 +23,8 @@ def test_public_names():
     assert neucollapse.__all__ == [
         "ClassStatistics", "CollapseResult", "FileFormatError", "InputError", "MissingExtraError", "NeucollapseError",
         "NonFiniteError", "SolverError", "collapse_metrics", "data", "geometry", "heads", "inspect", "losses", "measure",
-        "metrics", "probe", "statistics", "training", "write_report",
+        "metrics", "probe", "statistics",
+        "theory", "training", "write_report",
     ]  # fmt: skip
     for name in neucollapse.__all__:
         assert getattr(neucollapse, name) is not None
