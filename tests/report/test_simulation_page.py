@@ -1,4 +1,4 @@
-"""The page of a simulation: what was written is what is drawn, text is text, damaged files get a sentence."""
+"""The page of a simulation: what was written is what is drawn, text is text, damaged files get a sentence (P16)."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What holds of every model: it resumes to the same numbers, keeps its files, refuses what makes no sense (P10, P11)."""
+"""What holds of every model: it resumes to the same numbers, keeps its files, refuses what makes no sense (P10, P14, P15)."""
 
 import json
 import os
