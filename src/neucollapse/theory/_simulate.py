@@ -41,7 +41,7 @@ def simulate(
         save_every: seconds between two states on disk.
 
     Returns:
-        The ``Simulation``. A resumed one is equal to one that was never interrupted.
+        The ``Simulation``. A resumed one has the same numbers, bit for bit on one CPU, as one that was never stopped.
 
     Raises:
         InputError: if the folder holds a simulation with other settings, or another process works there.
