@@ -55,6 +55,11 @@ class Separation(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if min(self.inputs, self.width) < self.classes - 1:
+            raise InputError(
+                f"expected inputs and width of at least classes - 1 = {self.classes - 1}: in fewer dimensions later layers have "
+                f"directions of rounding alone, and S_B no inverse there; got {self.inputs} and {self.width}"
+            )
         if self.data == "digits" and not (self.classes == 10 and self.samples <= 138 and self.inputs <= 60):
             raise InputError(
                 "expected classes of 10, samples of at most 138 and inputs of at most 60 for the digits, "
