@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Two BLAS threads make small problems many times slower.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test lint types docs bench format clean
+.PHONY: demo test fuzz lint types docs bench format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.train   ## the main job on real data, with a report
@@ -15,6 +15,9 @@ demo: $(VENV)/.train   ## the main job on real data, with a report
 test: $(VENV)/.dev     ## every test and doctest, the report in a real browser
 	@scripts/ensure_chromium
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules
+
+fuzz: $(VENV)/.dev     ## the tests that hypothesis draws cases for, with new cases
+	$(TEST_ENV) HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist loadfile -m hypothesis
 
 lint: $(VENV)/.dev     ## style, formatting, and the arrows between rooms
 	$(BIN)/ruff check .

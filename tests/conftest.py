@@ -1,7 +1,15 @@
 """What every test shares: one thread, a fixed seed, and torch defaults restored."""
 
+import os
+
+import hypothesis
 import pytest
 import torch
+
+# The same cases in every run, so that a change is to blame for what fails; `make fuzz` draws others.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("fuzz", print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(autouse=True)

@@ -111,6 +111,15 @@ def test_the_gradient_is_exact_where_the_loss_is_below_rounding():
     assert torch.isfinite(outer).all()
 
 
+@pytest.mark.parametrize("gap", [21.0, 25.0, 40.0])
+def test_log_loss_is_exact_where_the_loss_is_large(gap):
+    """One class of two is wrong by ``gap``: torch's own softplus drops e^-gap above 20, 1e-10 of the loss."""
+    Z = torch.tensor([[0.0, 0.0], [gap, 0.0]]).double()
+    value, _ = log_loss_gradient([torch.eye(2).double()[None], Z[None]])
+    slow = (gap + math.log1p(math.exp(-gap)) + math.log(2)) / 2
+    assert float(value) == pytest.approx(math.log(slow), rel=1e-15, abs=0)
+
+
 def test_the_flow_never_goes_up():
     factors = gaussian_factors(5, 8, 4, 3, 0.5, torch.Generator().manual_seed(0))
     pace, before = torch.ones(3).double(), log_loss_gradient(factors)[0]

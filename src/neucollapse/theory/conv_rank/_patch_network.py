@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from ..._types import Float
+from ...losses.cross_entropy import softplus
 from ._patch_data import Patches
 
 
@@ -45,7 +45,7 @@ class Network(NamedTuple):
 
     def loss(self, responses: Float[Tensor, "R U"], patches: Patches) -> Float[Tensor, ""]:
         """Mean logistic loss, log(1 + exp(-y f))."""
-        return F.softplus(-patches.labels * self.scores(responses, patches)).mean()
+        return softplus(-patches.labels * self.scores(responses, patches)).mean()
 
     def gradient(self, responses: Float[Tensor, "R U"], patches: Patches) -> Float[Tensor, "R U"]:
         """Derivative C of the loss by the responses. That by the filters is C X, with the patches as rows of X."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..._types import Float
+from ...losses.cross_entropy import softplus
 
 Factors = list[Tensor]
 """The factors of a product, the features first: each of shape (starts, rows, columns)."""
@@ -36,8 +37,8 @@ def log_loss_gradient(factors: Factors) -> tuple[Float[Tensor, "starts"], Factor
     own = torch.eye(K, dtype=torch.bool)
     gaps = (logits - logits.diagonal(dim1=-2, dim2=-1)[:, None, :]).masked_fill(own, -torch.inf)
     against = torch.logsumexp(gaps, dim=-2)  # of each class: log of the odds against it
-    losses = torch.nn.functional.softplus(against).mean(dim=-1)
-    wrong = torch.exp(gaps - torch.nn.functional.softplus(against)[:, None, :]) / K
+    losses = softplus(against).mean(dim=-1)
+    wrong = torch.exp(gaps - softplus(against)[:, None, :]) / K
     back = (wrong - torch.diag_embed(wrong.sum(dim=-2))) / losses[:, None, None]
     gradients = [back] * len(factors)
     for i in range(len(factors) - 1, -1, -1):
