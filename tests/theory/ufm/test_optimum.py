@@ -4,12 +4,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from neucollapse.theory.settings import UFM
-from neucollapse.theory.solvers import minimise
-from neucollapse.theory.ufm.objective import network, nuclear_decay, random_state, scales, ufm_objective
+from neucollapse.theory.ufm.objective import network, nuclear_decay, random_state, solve, ufm_objective
 from neucollapse.theory.ufm.optimum import ce_logit, focal_logit, mse_spectrum, ufm_optimum
 
 quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,7 +30,7 @@ def solved(model: UFM, seeds: int = 1):
     ends = []
     for seed in range(seeds):
         start = random_state(model, torch.Generator().manual_seed(seed))
-        ends.append(minimise(lambda state: ufm_objective(model, state), start, tolerance=1e-14, scales=scales(model)))
+        ends.append(solve(model, start, tolerance=1e-14))
     return min(ends, key=lambda end: end.value)
 
 
@@ -104,6 +103,9 @@ def test_ball(model: UFM) -> None:
 @quick
 @given(
     st.builds(UFM, constraint=st.just("sphere"), temperature=st.floats(0.1, 1.0), objective=st.just("log"), **curved)
+)
+@example(  # L-BFGS goes out to features of length 60,000, where gradients are small
+    UFM(constraint="sphere", temperature=0.2560416486339041, objective="log", classes=2, dim=2, samples=2)
 )
 def test_sphere(model: UFM) -> None:
     optimum = ufm_optimum(model)

@@ -17,8 +17,8 @@ from torch.nn import functional as F  # noqa: N812
 from .._measure import KEYS, balanced_labels, measured
 from .._model import Findings, Model, Row, State
 from ..settings import UFM
-from ..solvers import descend, least_curvature, minimise
-from .objective import feature_decay, logit_loss, network, random_state, scales, ufm_objective
+from ..solvers import descend, least_curvature
+from .objective import feature_decay, logit_loss, network, random_state, solve, ufm_objective
 
 _CHUNKS = 20  # of gradient descent
 _MARGINS_UP_TO = 200  # classes for which exact margins are quick
@@ -128,11 +128,10 @@ class UFMModel(Model[UFM]):
     def _solve(self, state: State, start: int) -> tuple[State, list[Row]]:
         settings, rows = self.settings, []
         begin = random_state(settings, self.generator(start))
-        end = minimise(
-            lambda now: ufm_objective(settings, now),
+        end = solve(
+            settings,
             begin,
             tolerance=settings.tolerance,
-            scales=scales(settings),
             record=lambda evaluations, now: rows.extend(self._rows(f"start {start}", evaluations, now)),
         )
         rows += self._rows(f"start {start}", end.evaluations, end.state)
@@ -156,9 +155,10 @@ class UFMModel(Model[UFM]):
     def _at_temperature(self, begin: State, temperature: float) -> State:
         """The loss is taken over its value at the start, or a small one would be below every tolerance."""
         unit = 1.0 if self.settings.objective == "log" else float(ufm_objective(self.settings, begin, temperature))
-        end = minimise(
-            lambda now: ufm_objective(self.settings, now, temperature) / unit,
+        end = solve(
+            self.settings,
             begin,
+            lambda now: ufm_objective(self.settings, now, temperature) / unit,
             tolerance=self.settings.tolerance,
             iterations=self.settings.iterations,
             newton_steps=30 if self.settings.dim + 1 >= self.settings.classes else 0,
@@ -180,7 +180,7 @@ class UFMModel(Model[UFM]):
         start = random_state(inner, self.generator(settings.starts + rank))
         if rank == 0:
             start = {name: torch.zeros_like(value) for name, value in start.items()}
-        end = minimise(lambda now: ufm_objective(inner, now), start, tolerance=1e-12, scales=scales(inner)).state
+        end = solve(inner, start, tolerance=1e-12).state
         for name, value in end.items():
             point[name] = value if name == "bias" else F.pad(value, (0, settings.dim - value.shape[1]))
         curvature, _ = least_curvature(lambda now: ufm_objective(settings, now), point, seed=settings.seed)
