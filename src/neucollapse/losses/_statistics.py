@@ -56,7 +56,7 @@ def _tiled(x: Tensor, weight: Tensor, labels: Tensor, scale: Tensor, tile: tuple
     """Tiles of samples x classes, memory O(tile + B d), one derivative."""
     samples, classes = tile or tile_shape(len(x), len(weight))
     with_mean = torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad)
-    rows, lse, _, total = spherical_negatives(x, weight, labels, scale, samples, classes, with_mean)
+    rows, lse, _, total, _ = spherical_negatives(x, weight, labels, scale, samples, classes, with_mean)
     return Negatives(rows, lse, total)
 
 

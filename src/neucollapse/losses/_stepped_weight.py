@@ -81,18 +81,18 @@ class _NegativesThenStep(torch.autograd.Function):
     def forward(ctx, x, weight, labels, scale, stepped):
         ctx.stepped, ctx.tile = stepped, tile_shape(len(x), len(weight))
         with_mean = ctx.needs_input_grad[0] or ctx.needs_input_grad[3]
-        rows, lse, means, total = spherical_negatives(x, weight, labels, scale, *ctx.tile, with_mean)
-        ctx.save_for_backward(x, weight, labels, scale, lse, means)
+        rows, lse, means, total, lengths = spherical_negatives(x, weight, labels, scale, *ctx.tile, with_mean)
+        ctx.save_for_backward(x, weight, labels, scale, lse, means, lengths)
         return rows, lse, total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *grads):  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, weight, labels, scale, lse, means = ctx.saved_tensors
+        x, weight, labels, scale, lse, means, lengths = ctx.saved_tensors
         grad_x, grad_scale = feature_and_scale_gradients(x, scale, means, grads[1])
         if ctx.needs_input_grad[1]:
             with torch.autocast(x.device.type, enabled=False):  # backward may be called within a region of it
-                ctx.stepped.step(weight_gradient_blocks(x, weight, labels, scale, lse, grads, ctx.tile))
+                ctx.stepped.step(weight_gradient_blocks(x, weight, labels, scale, lse, lengths, grads, ctx.tile))
         return grad_x, None, None, grad_scale, None
 
 

@@ -18,7 +18,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-_ELEMENTS = 2**20  # of a tile: 4 MB in float32, which caches still hold; smaller products are slower
+from ._row_work import row_work
+
+_ELEMENTS = 2**19  # of a tile: 2 MB in float32; smaller and larger products are slower
+_ROW_ELEMENTS = 2**19  # of the rows that are worked on at a time, as many tiles of classes as fit
 
 
 def tile_shape(B: int, K: int, elements: int = _ELEMENTS) -> tuple[int, int]:
@@ -34,21 +37,8 @@ def tile_shape(B: int, K: int, elements: int = _ELEMENTS) -> tuple[int, int]:
     return max(1, min(B, elements // classes)), classes
 
 
-def _blocks(n: int, size: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(start + size, n)) for start in range(0, n, size))
-
-
-def directions_and_lengths(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit rows, and the lengths (n, 1) they had; a zero row stays zero. As ``unit_rows``, outside autograd."""
-    norm = torch.linalg.vector_norm(weight, dim=1, keepdim=True)
-    low, high = norm.aminmax()
-    least = torch.finfo(weight.dtype).tiny ** 0.5
-    if 1e4 * least < low and high < 1e-4 / least:  # no square leaves the range of the type: one pass is enough
-        return weight / norm, norm
-    largest = weight.abs().amax(dim=1, keepdim=True)
-    scaled = weight / largest.where(largest > 0, 1)
-    norm = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
-    return scaled.div_(norm.where(norm > 0, 1)), largest * norm
+def _blocks(stop: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    return ((low, min(low + size, stop)) for low in range(start, stop, size))
 
 
 def needs_maximum(scale: float, K: int, dtype: torch.dtype) -> bool:
@@ -56,22 +46,55 @@ def needs_maximum(scale: float, K: int, dtype: torch.dtype) -> bool:
     return scale + math.log(K) > -math.log(torch.finfo(dtype).tiny) - 7  # 7: small components of u_j keep their digits
 
 
-def _logits(a: Tensor, b: Tensor, buffer: Tensor) -> Tensor:
-    """``a @ b.T`` in the buffer."""
-    return torch.mm(a, b.mT, out=buffer[: len(a) * len(b)].view(len(a), len(b)))
+class _Tiles:
+    """Blocks of samples and of classes, and the one buffer of logits that all tiles share.
 
+    Targets are found once, by sorting labels: for each tile, their places in the buffer.
+    """
 
-def _targets(labels: Tensor, start: int, classes: int) -> tuple[Tensor, Tensor]:
-    """The samples whose target is among the classes from ``start``, and its place there."""
-    samples = ((labels >= start) & (labels < start + classes)).nonzero().squeeze(1)
-    return samples, labels[samples] - start
+    def __init__(self, labels: Tensor, K: int, d: int, tile: tuple[int, int], like: Tensor, class_major: bool) -> None:
+        self.K, self.class_major = K, class_major
+        self.samples, self.classes = max(1, min(len(labels), tile[0])), min(K, tile[1])
+        self.rows = min(K, self.classes * max(1, _ROW_ELEMENTS // d // self.classes))
+        self.buffer = like.new_empty(self.samples * self.classes)
+        self.table = self.buffer.view((self.classes, self.samples) if class_major else (self.samples, self.classes))
+        self.targets = [self._sorted(some) for some in self.split(labels)]
+
+    def split(self, values: Tensor) -> tuple[Tensor, ...]:
+        """What belongs to samples, by blocks of them; none where there are no samples."""
+        return values.split(self.samples) if len(values) else ()
+
+    def _sorted(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+        y, order = labels.sort()
+        place = y % self.classes
+        flat = place * self.samples + order if self.class_major else order * self.classes + place
+        edges = torch.arange(0, self.K + self.classes, self.classes, device=y.device)
+        return order, y, flat, torch.searchsorted(y, edges).tolist()
+
+    def logits(self, rows: Tensor, columns: Tensor, part: int, start: int) -> Tensor:
+        """Of features and classes from ``start``, or classes and features when class-major; -inf at the targets."""
+        shape = len(rows), len(columns)
+        z = self.table if shape == self.table.shape else self.table[: shape[0], : shape[1]]
+        torch.mm(rows, columns.mT, out=z)
+        _, _, flat, bounds = self.targets[part]
+        low, high = bounds[start // self.classes : start // self.classes + 2]
+        if low < high:
+            self.buffer.index_fill_(0, flat[low:high], -torch.inf)
+        return z
+
+    def add_rows(self, G: Tensor, rows: Tensor, start: int, stop: int) -> None:
+        """Add to each of the classes from ``start`` the rows (of all samples) whose target it is."""
+        for (order, y, _, bounds), some in zip(self.targets, self.split(rows), strict=True):
+            low, high = bounds[start // self.classes], bounds[-(-stop // self.classes)]
+            if low < high:
+                G.index_add_(0, y[low:high] - start, some[order[low:high]])
 
 
 @torch.library.custom_op("neucollapse::spherical_negatives", mutates_args=())
 def spherical_negatives(
     x: Tensor, weight: Tensor, labels: Tensor, scale: Tensor, samples: int, classes: int, with_mean: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Target rows of the weight (B, d), LSE_neg (B,), mean negatives (B, d), the sum of all directions (d,).
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Target rows of the weight (B, d), LSE_neg (B,), mean negatives (B, d), sum of all directions (d,), lengths (K, 1).
 
     ``x`` (B, d) has unit rows; ``weight`` (K, d) rows of any length. Without ``with_mean`` the means are empty (0, d).
     """
@@ -79,37 +102,37 @@ def spherical_negatives(
     running = needs_maximum(float(scale), K, x.dtype)
     maximum = x.new_full((B, 1), -torch.inf) if running else x.new_zeros((B, 1))
     sums, direction_sum = x.new_zeros(B), x.new_zeros(d)
-    means = x.new_zeros(B if with_mean else 0, d)
-    buffer = x.new_empty(min(B, samples) * min(K, classes))
-    scaled = scale * x
-    for start, stop in _blocks(K, classes):
-        U, _ = directions_and_lengths(weight[start:stop])
-        direction_sum += U.sum(dim=0)
-        for first, last in _blocks(B, samples):
-            z = _logits(scaled[first:last], U, buffer)
-            z[_targets(labels[first:last], start, stop - start)] = -torch.inf
+    means, lengths = x.new_zeros(B if with_mean else 0, d), x.new_empty(K, 1)
+    tiles = _Tiles(labels, K, d, (samples, classes), x, class_major=False)
+    directions, work = x.new_empty(tiles.classes, d), row_work(weight)
+    parts = list(zip(*map(tiles.split, (scale * x, sums, maximum, means if with_mean else sums)), strict=True))
+    for start, stop in _blocks(K, tiles.classes):
+        U = directions[: stop - start]
+        work.begin(weight[start:stop], lengths[start:stop], U, direction_sum)
+        for part, (features, total, most, mean) in enumerate(parts):
+            z = tiles.logits(features, U, part, start)
             if running:
-                new = torch.maximum(maximum[first:last], z.amax(dim=1, keepdim=True))
+                new = torch.maximum(most, z.amax(dim=1, keepdim=True))
                 shift = new.where(new > -torch.inf, 0)  # -inf: nothing but the target so far
-                shrink = (maximum[first:last] - shift).exp_()
-                sums[first:last] *= shrink.squeeze(1)
+                shrink = (most - shift).exp_()
+                total *= shrink.squeeze(1)
                 if with_mean:
-                    means[first:last] *= shrink
-                maximum[first:last] = new
+                    mean *= shrink
+                most.copy_(new)
                 z.sub_(shift)
-            z.exp_()
-            sums[first:last] += z.sum(dim=1)
+            total += z.exp_().sum(dim=1)
             if with_mean:
-                means[first:last].addmm_(z, U)
+                mean.addmm_(z, U)
     if with_mean:
         means /= sums.where(sums > 0, 1)[:, None]
-    return weight[labels], sums.log() + maximum.squeeze(1), means, direction_sum
+    return weight[labels], sums.log() + maximum.squeeze(1), means, direction_sum, lengths
 
 
 @spherical_negatives.register_fake
-def _(x, _weight, _labels, _scale, _samples, _classes, with_mean):
-    B, d = x.shape
-    return x.new_empty(B, d), x.new_empty(B), x.new_empty(B if with_mean else 0, d), x.new_empty(d)
+def _(x, weight, _labels, _scale, _samples, _classes, with_mean):
+    (B, d), K = x.shape, len(weight)
+    means = x.new_empty(B if with_mean else 0, d)
+    return x.new_empty(B, d), x.new_empty(B), means, x.new_empty(d), x.new_empty(K, 1)
 
 
 def weight_gradient_blocks(
@@ -118,39 +141,42 @@ def weight_gradient_blocks(
     labels: Tensor,
     scale: Tensor,
     lse: Tensor,
+    lengths: Tensor,
     grads: tuple[Tensor, Tensor, Tensor],
     tile: tuple[int, int],
 ) -> Iterator[tuple[int, int, Tensor]]:
-    """``(start, stop, gradient of weight[start:stop])``, block after block; the last word on a block when it is yielded.
+    """``(start, stop, gradient of weight[start:stop])``, block after block, in a buffer that the next block overwrites.
 
     ``grads`` are those of the target rows, LSE_neg and the sum of directions. An update of the weights that consumes the
     blocks in place never holds a (K, d) gradient.
     """
     grad_rows, grad_lse, grad_sum = grads
-    B, K, (samples, classes) = len(x), len(weight), tile
+    K, d = weight.shape
     running = needs_maximum(float(scale), K, x.dtype)
     scaled = scale * x
     # e^z is left as it is wherever it fits, and its factor goes to the features: no pass over the tile is spent on it.
     factor = grad_lse if running else grad_lse * (-lse).exp().where(lse > -torch.inf, 0)
     weighted = factor[:, None] * scaled
-    buffer = x.new_empty(min(B, samples) * min(K, classes))
-    order = labels.argsort()
-    bounds = torch.searchsorted(labels[order], torch.arange(0, K + classes, classes, device=x.device)).tolist()
-    for (start, stop), low, high in zip(_blocks(K, classes), bounds, bounds[1:], strict=False):
-        U, length = directions_and_lengths(weight[start:stop])
-        G = grad_sum if B else grad_sum.repeat(stop - start, 1)  # broadcast by the first product, where there is one
-        for first, last in _blocks(B, samples):
-            z = _logits(U, scaled[first:last], buffer)  # classes x samples: products without a transpose are faster
-            place, target = _targets(labels[first:last], start, stop - start)
-            z[target, place] = -torch.inf
-            if running:
-                z.sub_(lse[first:last])
-            G = torch.addmm(G, z.exp_(), weighted[first:last])
-        # Through the normalisation: the tangential part, over the length; a zero row has no direction to turn.
-        G.addcmul_(U, torch.linalg.vecdot(G, U)[:, None], value=-1)
-        G.div_(length.where(length > 0, torch.inf))
-        mine = order[low:high]
-        yield start, stop, G.index_add_(0, labels[mine] - start, grad_rows[mine])
+    smoothed, work = bool(grad_sum.any()), row_work(weight)
+    # Classes x samples: products without a transpose are faster.
+    tiles = _Tiles(labels, K, d, tile, x, class_major=True)
+    directions, gradients = x.new_empty(tiles.classes, d), x.new_zeros(tiles.rows, d)
+    parts = list(zip(*map(tiles.split, (scaled, weighted, lse)), strict=True))
+    for start, stop in _blocks(K, tiles.rows):
+        for low, high in _blocks(stop, tiles.classes, start):
+            U, G = directions[: high - low], gradients[low - start : high - start]
+            work.directions(weight[low:high], lengths[low:high], U)
+            for part, (features, factors, own) in enumerate(parts):
+                z = tiles.logits(U, features, part, low)
+                if running:
+                    z.sub_(own)
+                G.addmm_(z.exp_(), factors, beta=part > 0)
+            if smoothed:
+                G += grad_sum
+            work.to_tangent(G, U, lengths[low:high])
+        block = gradients[: stop - start]
+        tiles.add_rows(block, grad_rows, start, stop)
+        yield start, stop, block
 
 
 @torch.library.custom_op("neucollapse::spherical_weight_gradient", mutates_args=())
@@ -160,6 +186,7 @@ def spherical_weight_gradient(
     labels: Tensor,
     scale: Tensor,
     lse: Tensor,
+    lengths: Tensor,
     grad_rows: Tensor,
     grad_lse: Tensor,
     grad_sum: Tensor,
@@ -169,7 +196,8 @@ def spherical_weight_gradient(
     """Gradient (K, d) of the weights, from the gradients of what ``spherical_negatives`` returned."""
     gradient = torch.empty_like(weight)
     grads = grad_rows, grad_lse, grad_sum
-    for start, stop, block in weight_gradient_blocks(x, weight, labels, scale, lse, grads, (samples, classes)):
+    tile = samples, classes
+    for start, stop, block in weight_gradient_blocks(x, weight, labels, scale, lse, lengths, grads, tile):
         gradient[start:stop] = block
     return gradient
 
@@ -190,18 +218,18 @@ def feature_and_scale_gradients(
 
 def _setup_context(ctx, inputs, output) -> None:
     x, weight, labels, scale, ctx.samples, ctx.classes, _ = inputs
-    _, lse, means, _ = output
-    ctx.mark_non_differentiable(means)
-    ctx.save_for_backward(x, weight, labels, scale, lse, means)
+    _, lse, means, _, lengths = output
+    ctx.mark_non_differentiable(means, lengths)
+    ctx.save_for_backward(x, weight, labels, scale, lse, means, lengths)
 
 
-def _backward(ctx, grad_rows, grad_lse, _grad_means, grad_sum):
-    x, weight, labels, scale, lse, means = ctx.saved_tensors
+def _backward(ctx, grad_rows, grad_lse, _grad_means, grad_sum, _grad_lengths):
+    x, weight, labels, scale, lse, means, lengths = ctx.saved_tensors
     grad_x, grad_scale = feature_and_scale_gradients(x, scale, means, grad_lse)
     grad_weight = None
     if ctx.needs_input_grad[1]:
         grad_weight = spherical_weight_gradient(
-            x, weight, labels, scale, lse, grad_rows, grad_lse, grad_sum, ctx.samples, ctx.classes
+            x, weight, labels, scale, lse, lengths, grad_rows, grad_lse, grad_sum, ctx.samples, ctx.classes
         )
     return grad_x, grad_weight, None, grad_scale, None, None, None
 

@@ -1,0 +1,83 @@
+"""Lengths, directions and tangential gradients of rows: torch and compiled code against the formula, at any length."""
+
+import pytest
+import torch
+
+from neucollapse.losses import _row_work, spherical_ce
+from neucollapse.losses._row_work import RowWork, _Compiled, _Torch, row_work
+
+SIZES = {torch.float32: [0, -66, -116, -136, 60, 100], torch.float64: [0, -1000, 600]}  # powers of two
+
+
+def workers(dtype: torch.dtype) -> list[RowWork]:
+    return [_Torch(), _Compiled(dtype)]
+
+
+@pytest.mark.parametrize(("dtype", "exponent"), [(dtype, e) for dtype, powers in SIZES.items() for e in powers])
+def test_lengths_and_directions(dtype, exponent):
+    weight = (torch.randn(7, 5, dtype=torch.float64) * 2.0**exponent).to(dtype)
+    weight[3] = 0
+    exact = weight.double() * 2.0**-exponent  # no square leaves the range
+    norms = exact.norm(dim=1, keepdim=True)
+    units = exact / norms.where(norms > 0, 1)
+    rounding = 8 * torch.finfo(dtype).eps
+    for work in workers(dtype):
+        total, lengths = torch.ones(5, dtype=dtype), torch.empty(7, 1, dtype=dtype)
+        first, again = torch.empty_like(weight), torch.empty_like(weight)
+        work.begin(weight, lengths, first, total)
+        work.directions(weight, lengths, again)
+        for out in (first, again):
+            torch.testing.assert_close(out.double(), units, rtol=rounding, atol=rounding)
+        torch.testing.assert_close(total.double(), 1 + units.sum(dim=0), rtol=10 * rounding, atol=10 * rounding)
+        smallest = 2.0 ** -(149 + exponent) if dtype == torch.float32 else 0.0  # lengths may be subnormal themselves
+        torch.testing.assert_close(lengths.double() * 2.0**-exponent, norms, rtol=rounding, atol=smallest)
+        assert lengths[3] == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_of_rows_are_those_of_autograd(dtype):
+    weight = torch.randn(6, 4, dtype=dtype).requires_grad_()
+    given = torch.randn(6, 4, dtype=dtype)
+    units = weight / weight.norm(dim=1, keepdim=True)
+    (expected,) = torch.autograd.grad(units, weight, given)
+    lengths = weight.detach().norm(dim=1, keepdim=True)
+    lengths[2], expected[2] = 0, 0  # a zero row has no direction to turn
+    for work in workers(dtype):
+        G = given.clone()
+        work.to_tangent(G, units.detach(), lengths)
+        torch.testing.assert_close(G, expected, rtol=20 * torch.finfo(dtype).eps, atol=20 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("work", [_Torch(), _Compiled(torch.float32)])
+def test_what_is_not_a_number_stays_so(work):
+    weight = torch.ones(3, 4)
+    weight[1, 2] = torch.nan
+    lengths, out, total = torch.empty(3, 1), torch.empty(3, 4), torch.zeros(4)
+    work.begin(weight, lengths, out, total)
+    assert lengths[1].isnan()
+    assert out[1].isnan().any()
+    assert out[[0, 2]].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_losses_by_compiled_code_are_those_of_the_reference(dtype, smoothing, monkeypatch):
+    monkeypatch.setattr(_row_work, "_COMPILED_FROM", 0)
+    x = torch.randn(40, 6, dtype=dtype).requires_grad_()
+    weight = torch.randn(300, 6, dtype=dtype).requires_grad_()
+    assert isinstance(row_work(weight.detach()), _Compiled)
+    y = torch.randint(300, (40,))
+    found = {}
+    for implementation in ("tiled", "reference"):
+        loss = spherical_ce(x, weight, y, 16.0, smoothing=smoothing, implementation=implementation)
+        found[implementation] = (loss.detach(), *torch.autograd.grad(loss, (x, weight)))
+    tolerance = 1e-12 if dtype == torch.float64 else 2e-5
+    for mine, other in zip(found["tiled"], found["reference"], strict=True):
+        torch.testing.assert_close(mine, other, rtol=tolerance, atol=0.1 * tolerance)
+
+
+def test_few_rows_strided_rows_and_half_precision_are_left_to_torch():
+    assert isinstance(row_work(torch.zeros(10, 4)), _Torch)
+    assert isinstance(row_work(torch.zeros(2**20, 4)), _Compiled)
+    assert isinstance(row_work(torch.zeros(4, 2**20).T), _Torch)
+    assert isinstance(row_work(torch.zeros(2**20, 4, dtype=torch.bfloat16)), _Torch)
