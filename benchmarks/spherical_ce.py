@@ -16,6 +16,7 @@ of a product of 2,048-square matrices, and at that of the tiles' own shape; both
 
 from _timing import each_round, ratio, save, summary  # first: it pins the threads
 
+import ctypes
 import json
 import math
 import subprocess
@@ -144,6 +145,7 @@ def products(B: int, K: int, d: int) -> dict[str, Step]:
 def grown(name: str, size: str) -> float:
     """Megabytes that the resident set of this process grows by, at most, in one step."""
     steps(16, 40_000, 128)[name]()()  # as many classes as make it load what it compiles
+    ctypes.CDLL(None).malloc_trim(0)  # and what that step held is given back
     step = steps(*SIZES[size][:3])[name]()
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again at what is resident
     before = status("VmRSS")

@@ -9,8 +9,8 @@ from neucollapse.losses._row_work import RowWork, _Compiled, _Torch, row_work
 SIZES = {torch.float32: [0, -66, -116, -136, 60, 100], torch.float64: [0, -1000, 600]}  # powers of two
 
 
-def workers(dtype: torch.dtype) -> list[RowWork]:
-    return [_Torch(), _Compiled(dtype)]
+def workers(weight: torch.Tensor, lengths: torch.Tensor) -> list[RowWork]:
+    return [_Torch(weight, lengths), _Compiled(weight, lengths)]
 
 
 @pytest.mark.parametrize(("dtype", "exponent"), [(dtype, e) for dtype, powers in SIZES.items() for e in powers])
@@ -21,13 +21,14 @@ def test_lengths_and_directions(dtype, exponent):
     norms = exact.norm(dim=1, keepdim=True)
     units = exact / norms.where(norms > 0, 1)
     rounding = 8 * torch.finfo(dtype).eps
-    for work in workers(dtype):
-        total, lengths = torch.ones(5, dtype=dtype), torch.empty(7, 1, dtype=dtype)
-        first, again = torch.empty_like(weight), torch.empty_like(weight)
-        work.begin(weight, lengths, first, total)
-        work.directions(weight, lengths, again)
-        for out in (first, again):
-            torch.testing.assert_close(out.double(), units, rtol=rounding, atol=rounding)
+    lengths = torch.empty(7, 1, dtype=dtype)
+    for work in workers(weight, lengths):
+        total, first, again = torch.ones(5, dtype=dtype), torch.empty_like(weight), torch.empty(4, 5, dtype=dtype)
+        lengths.fill_(torch.nan)
+        work.begin(0, 7, first, total)
+        work.directions(3, 7, again)
+        torch.testing.assert_close(again, first[3:], rtol=0, atol=0)
+        torch.testing.assert_close(first.double(), units, rtol=rounding, atol=rounding)
         torch.testing.assert_close(total.double(), 1 + units.sum(dim=0), rtol=10 * rounding, atol=10 * rounding)
         smallest = 2.0 ** -(149 + exponent) if dtype == torch.float32 else 0.0  # lengths may be subnormal themselves
         torch.testing.assert_close(lengths.double() * 2.0**-exponent, norms, rtol=rounding, atol=smallest)
@@ -42,18 +43,18 @@ def test_gradients_of_rows_are_those_of_autograd(dtype):
     (expected,) = torch.autograd.grad(units, weight, given)
     lengths = weight.detach().norm(dim=1, keepdim=True)
     lengths[2], expected[2] = 0, 0  # a zero row has no direction to turn
-    for work in workers(dtype):
+    for work in workers(weight.detach(), lengths):
         G = given.clone()
-        work.to_tangent(G, units.detach(), lengths)
+        work.to_tangent(0, 6, G, units.detach())
         torch.testing.assert_close(G, expected, rtol=20 * torch.finfo(dtype).eps, atol=20 * torch.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("work", [_Torch(), _Compiled(torch.float32)])
-def test_what_is_not_a_number_stays_so(work):
+@pytest.mark.parametrize("kind", [_Torch, _Compiled])
+def test_what_is_not_a_number_stays_so(kind):
     weight = torch.ones(3, 4)
     weight[1, 2] = torch.nan
     lengths, out, total = torch.empty(3, 1), torch.empty(3, 4), torch.zeros(4)
-    work.begin(weight, lengths, out, total)
+    kind(weight, lengths).begin(0, 3, out, total)
     assert lengths[1].isnan()
     assert out[1].isnan().any()
     assert out[[0, 2]].isfinite().all()
@@ -65,7 +66,7 @@ def test_losses_by_compiled_code_are_those_of_the_reference(dtype, smoothing, mo
     monkeypatch.setattr(_row_work, "_COMPILED_FROM", 0)
     x = torch.randn(40, 6, dtype=dtype).requires_grad_()
     weight = torch.randn(300, 6, dtype=dtype).requires_grad_()
-    assert isinstance(row_work(weight.detach()), _Compiled)
+    assert isinstance(row_work(weight, torch.empty(300, 1, dtype=dtype)), _Compiled)
     y = torch.randint(300, (40,))
     found = {}
     for implementation in ("tiled", "reference"):
@@ -77,7 +78,10 @@ def test_losses_by_compiled_code_are_those_of_the_reference(dtype, smoothing, mo
 
 
 def test_few_rows_strided_rows_and_half_precision_are_left_to_torch():
-    assert isinstance(row_work(torch.zeros(10, 4)), _Torch)
-    assert isinstance(row_work(torch.zeros(2**20, 4)), _Compiled)
-    assert isinstance(row_work(torch.zeros(4, 2**20).T), _Torch)
-    assert isinstance(row_work(torch.zeros(2**20, 4, dtype=torch.bfloat16)), _Torch)
+    def kind(weight: torch.Tensor) -> type:
+        return type(row_work(weight, torch.empty(len(weight), 1, dtype=weight.dtype)))
+
+    assert kind(torch.zeros(10, 4)) is _Torch
+    assert kind(torch.zeros(2**20, 4)) is _Compiled
+    assert kind(torch.zeros(4, 2**20).T) is _Torch
+    assert kind(torch.zeros(2**20, 4, dtype=torch.bfloat16)) is _Torch

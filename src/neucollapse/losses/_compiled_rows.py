@@ -28,7 +28,7 @@ def begin(weight, limits, lengths, out, total):
             length = largest * _length_over(w, largest, zero)
         lengths[k, 0] = length
         _direction(w, least, one, length, u)
-        for j in range(len(w)):
+        for j in range(len(total)):
             total[j] += u[j]
 
 

@@ -16,27 +16,26 @@ _COMPILED_FROM = 2**22  # entries of a weight: below, loading compiled code take
 
 @runtime_checkable
 class RowWork(Protocol):
-    """Work on rows (n, d) of the weight, of lengths (n, 1)."""
+    """Work on the rows from ``start`` to ``stop`` of a weight (K, d), and of their lengths (K, 1)."""
 
-    def begin(self, weight: Tensor, lengths: Tensor, out: Tensor, total: Tensor) -> None:
-        """Write lengths and directions, and add the sum of directions to ``total`` (d,)."""
+    def begin(self, start: int, stop: int, out: Tensor, total: Tensor) -> None:
+        """Find the lengths; write directions, and add their sum to ``total`` (d,)."""
         ...
 
-    def directions(self, weight: Tensor, lengths: Tensor, out: Tensor) -> None:
-        """Write directions of rows of known lengths."""
+    def directions(self, start: int, stop: int, out: Tensor) -> None:
+        """Write directions of rows whose lengths are known."""
         ...
 
-    def to_tangent(self, gradient: Tensor, units: Tensor, lengths: Tensor) -> None:
+    def to_tangent(self, start: int, stop: int, gradient: Tensor, units: Tensor) -> None:
         """Turn the gradient by directions into that by rows, in place: its tangential part, over the length."""
         ...
 
 
-def row_work(weight: Tensor) -> RowWork:
-    """The best there is for a weight (K, d)."""
+def row_work(weight: Tensor, lengths: Tensor) -> RowWork:
+    """The best there is for a weight (K, d) and its lengths (K, 1), known or to be found."""
     plain = weight.device.type == "cpu" and weight.is_contiguous() and weight.dtype in (torch.float32, torch.float64)
-    if plain and weight.numel() >= _COMPILED_FROM and numba_available():
-        return _Compiled(weight.dtype)
-    return _Torch()
+    kind = _Compiled if plain and weight.numel() >= _COMPILED_FROM and numba_available() else _Torch
+    return kind(weight.detach(), lengths)
 
 
 def _least(dtype: torch.dtype) -> float:
@@ -51,23 +50,29 @@ def _in_range(lengths: Tensor) -> bool:
 
 
 class _Torch:
-    def begin(self, weight: Tensor, lengths: Tensor, out: Tensor, total: Tensor) -> None:
-        torch.linalg.vector_norm(weight, dim=1, keepdim=True, out=lengths)
+    def __init__(self, weight: Tensor, lengths: Tensor) -> None:
+        self.weight, self.lengths = weight, lengths
+
+    def begin(self, start: int, stop: int, out: Tensor, total: Tensor) -> None:
+        rows, lengths = self.weight[start:stop], self.lengths[start:stop]
+        torch.linalg.vector_norm(rows, dim=1, keepdim=True, out=lengths)
         if not _in_range(lengths):
-            scaled, largest = _scaled(weight)
+            scaled, largest = _scaled(rows)
             lengths.copy_(largest * torch.linalg.vector_norm(scaled, dim=1, keepdim=True))
-        self.directions(weight, lengths, out)
+        self.directions(start, stop, out)
         total += out.sum(dim=0)
 
-    def directions(self, weight: Tensor, lengths: Tensor, out: Tensor) -> None:
+    def directions(self, start: int, stop: int, out: Tensor) -> None:
+        rows, lengths = self.weight[start:stop], self.lengths[start:stop]
         if _in_range(lengths):
-            torch.div(weight, lengths, out=out)
+            torch.div(rows, lengths, out=out)
             return
-        scaled, _ = _scaled(weight)
+        scaled, _ = _scaled(rows)
         norm = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
         torch.div(scaled, norm.where(norm > 0, 1), out=out)
 
-    def to_tangent(self, gradient: Tensor, units: Tensor, lengths: Tensor) -> None:
+    def to_tangent(self, start: int, stop: int, gradient: Tensor, units: Tensor) -> None:
+        lengths = self.lengths[start:stop]
         along = torch.bmm(gradient[:, None], units[:, :, None])[:, 0]
         gradient.addcmul_(units, along, value=-1).div_(lengths.where(lengths > 0, torch.inf))
 
@@ -79,20 +84,18 @@ def _scaled(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Compiled:
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.limits = torch.tensor([_least(dtype), 1.0], dtype=dtype).numpy()
+    def __init__(self, weight: Tensor, lengths: Tensor) -> None:
+        from . import _compiled_rows
 
-    def begin(self, weight: Tensor, lengths: Tensor, out: Tensor, total: Tensor) -> None:
-        from ._compiled_rows import begin
+        self.kernels, self.weight, self.lengths = _compiled_rows, weight.numpy(), lengths.numpy()
+        self.limits = torch.tensor([_least(weight.dtype), 1.0], dtype=weight.dtype).numpy()
 
-        begin(weight.numpy(), self.limits, lengths.numpy(), out.numpy(), total.numpy())
+    def begin(self, start: int, stop: int, out: Tensor, total: Tensor) -> None:
+        rows, lengths = self.weight[start:stop], self.lengths[start:stop]
+        self.kernels.begin(rows, self.limits, lengths, out.numpy(), total.numpy())
 
-    def directions(self, weight: Tensor, lengths: Tensor, out: Tensor) -> None:
-        from ._compiled_rows import directions
+    def directions(self, start: int, stop: int, out: Tensor) -> None:
+        self.kernels.directions(self.weight[start:stop], self.limits, self.lengths[start:stop], out.numpy())
 
-        directions(weight.numpy(), self.limits, lengths.numpy(), out.numpy())
-
-    def to_tangent(self, gradient: Tensor, units: Tensor, lengths: Tensor) -> None:
-        from ._compiled_rows import to_tangent
-
-        to_tangent(gradient.numpy(), self.limits, units.numpy(), lengths.numpy())
+    def to_tangent(self, start: int, stop: int, gradient: Tensor, units: Tensor) -> None:
+        self.kernels.to_tangent(gradient.numpy(), self.limits, units.numpy(), self.lengths[start:stop])

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ._row_work import row_work
 
-_ELEMENTS = 2**19  # of a tile: 2 MB in float32; smaller and larger products are slower
-_ROW_ELEMENTS = 2**19  # of the rows that are worked on at a time, as many tiles of classes as fit
+_ELEMENTS = 3 * 2**18  # of a tile: 3 MB in float32; smaller products are slower, and rows of a power of two as well
+_ROW_ELEMENTS = 2**20  # of gradients that are yielded together, as many tiles of classes as fit; of directions, at most
 
 
 def tile_shape(B: int, K: int, elements: int = _ELEMENTS) -> tuple[int, int]:
@@ -54,10 +54,12 @@ class _Tiles:
 
     def __init__(self, labels: Tensor, K: int, d: int, tile: tuple[int, int], like: Tensor, class_major: bool) -> None:
         self.K, self.class_major = K, class_major
-        self.samples, self.classes = max(1, min(len(labels), tile[0])), min(K, tile[1])
-        self.rows = min(K, self.classes * max(1, _ROW_ELEMENTS // d // self.classes))
+        most = max(1, _ROW_ELEMENTS // d)
+        self.samples, self.classes = max(1, min(len(labels), tile[0])), min(K, tile[1], most)
+        self.rows = min(K, most // self.classes * self.classes)
         self.buffer = like.new_empty(self.samples * self.classes)
-        self.table = self.buffer.view((self.classes, self.samples) if class_major else (self.samples, self.classes))
+        self.shape = (self.classes, self.samples) if class_major else (self.samples, self.classes)
+        self.table = self.buffer.view(self.shape)
         self.targets = [self._sorted(some) for some in self.split(labels)]
 
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
@@ -72,12 +74,15 @@ class _Tiles:
         return order, y, flat, torch.searchsorted(y, edges).tolist()
 
     def logits(self, rows: Tensor, columns: Tensor, part: int, start: int) -> Tensor:
-        """Of features and classes from ``start``, or classes and features when class-major; -inf at the targets."""
-        shape = len(rows), len(columns)
-        z = self.table if shape == self.table.shape else self.table[: shape[0], : shape[1]]
-        torch.mm(rows, columns.mT, out=z)
+        """Products of features with the columns of classes from ``start``, or of classes with those of features when
+        class-major; -inf at the targets.
+        """
+        shape = (rows.shape[0], columns.shape[1])
+        z = self.table if shape == self.shape else self.table[: shape[0], : shape[1]]
+        torch.mm(rows, columns, out=z)
         _, _, flat, bounds = self.targets[part]
-        low, high = bounds[start // self.classes : start // self.classes + 2]
+        place = start // self.classes
+        low, high = bounds[place], bounds[place + 1]
         if low < high:
             self.buffer.index_fill_(0, flat[low:high], -torch.inf)
         return z
@@ -104,13 +109,14 @@ def spherical_negatives(
     sums, direction_sum = x.new_zeros(B), x.new_zeros(d)
     means, lengths = x.new_zeros(B if with_mean else 0, d), x.new_empty(K, 1)
     tiles = _Tiles(labels, K, d, (samples, classes), x, class_major=False)
-    directions, work = x.new_empty(tiles.classes, d), row_work(weight)
+    directions, ones, work = x.new_empty(tiles.classes, d), x.new_ones(tiles.classes), row_work(weight, lengths)
     parts = list(zip(*map(tiles.split, (scale * x, sums, maximum, means if with_mean else sums)), strict=True))
     for start, stop in _blocks(K, tiles.classes):
         U = directions[: stop - start]
-        work.begin(weight[start:stop], lengths[start:stop], U, direction_sum)
+        work.begin(start, stop, U, direction_sum)
+        columns = U.T
         for part, (features, total, most, mean) in enumerate(parts):
-            z = tiles.logits(features, U, part, start)
+            z = tiles.logits(features, columns, part, start)
             if running:
                 new = torch.maximum(most, z.amax(dim=1, keepdim=True))
                 shift = new.where(new > -torch.inf, 0)  # -inf: nothing but the target so far
@@ -120,7 +126,7 @@ def spherical_negatives(
                     mean *= shrink
                 most.copy_(new)
                 z.sub_(shift)
-            total += z.exp_().sum(dim=1)
+            total.addmv_(z.exp_(), ones[: stop - start])  # faster than a sum
             if with_mean:
                 mean.addmm_(z, U)
     if with_mean:
@@ -157,23 +163,27 @@ def weight_gradient_blocks(
     # e^z is left as it is wherever it fits, and its factor goes to the features: no pass over the tile is spent on it.
     factor = grad_lse if running else grad_lse * (-lse).exp().where(lse > -torch.inf, 0)
     weighted = factor[:, None] * scaled
-    smoothed, work = bool(grad_sum.any()), row_work(weight)
+    smoothed, work = bool(grad_sum.any()), row_work(weight, lengths)
     # Classes x samples: products without a transpose are faster.
     tiles = _Tiles(labels, K, d, tile, x, class_major=True)
-    directions, gradients = x.new_empty(tiles.classes, d), x.new_zeros(tiles.rows, d)
-    parts = list(zip(*map(tiles.split, (scaled, weighted, lse)), strict=True))
-    for start, stop in _blocks(K, tiles.rows):
-        for low, high in _blocks(stop, tiles.classes, start):
+    directions, gradients = x.new_empty(tiles.classes, d), x.new_empty(tiles.rows, d)
+    features = [some.T for some in tiles.split(scaled)]
+    parts = list(zip(features, tiles.split(weighted), tiles.split(lse), strict=True))
+    # Backwards: caches still hold the last rows of the first sweep, and the next step begins with the first.
+    for start, stop in reversed(list(_blocks(K, tiles.rows))):
+        for low, high in reversed(list(_blocks(stop, tiles.classes, start))):
             U, G = directions[: high - low], gradients[low - start : high - start]
-            work.directions(weight[low:high], lengths[low:high], U)
-            for part, (features, factors, own) in enumerate(parts):
-                z = tiles.logits(U, features, part, low)
+            work.directions(low, high, U)
+            for part, (columns, factors, own) in enumerate(parts):
+                z = tiles.logits(U, columns, part, low)
                 if running:
                     z.sub_(own)
                 G.addmm_(z.exp_(), factors, beta=part > 0)
+            if not parts:
+                G.zero_()
             if smoothed:
                 G += grad_sum
-            work.to_tangent(G, U, lengths[low:high])
+            work.to_tangent(low, high, G, U)
         block = gradients[: stop - start]
         tiles.add_rows(block, grad_rows, start, stop)
         yield start, stop, block
