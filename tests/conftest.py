@@ -1,4 +1,4 @@
-"""What every test shares: one thread, a fixed seed, and torch defaults restored."""
+"""What every test shares: one thread, a fixed seed, and the cases that hypothesis draws."""
 
 import os
 

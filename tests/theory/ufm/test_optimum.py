@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from neucollapse.theory.settings import UFM
-from neucollapse.theory.ufm.objective import network, nuclear_decay, random_state, solve, ufm_objective
+from neucollapse.theory.ufm.objective import network, nuclear_decay, random_state, ufm_objective
 from neucollapse.theory.ufm.optimum import ce_logit, focal_logit, mse_spectrum, ufm_optimum
+from neucollapse.theory.ufm.solve import solve
 
 quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 decays = st.floats(-3.5, -0.7).map(lambda exponent: 10**exponent)

@@ -18,7 +18,8 @@ from .._measure import KEYS, balanced_labels, measured
 from .._model import Findings, Model, Row, State
 from ..settings import UFM
 from ..solvers import descend, least_curvature
-from .objective import feature_decay, logit_loss, network, random_state, solve, ufm_objective
+from .objective import feature_decay, logit_loss, network, random_state, ufm_objective
+from .solve import solve
 
 _CHUNKS = 20  # of gradient descent
 _MARGINS_UP_TO = 200  # classes for which exact margins are quick

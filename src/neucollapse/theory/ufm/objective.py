@@ -11,8 +11,7 @@ Constraints are removed by free variables: a unit vector is a vector over its no
 d dimensions is r times the first d entries of a unit vector in d + 1, which is smooth up to and on its boundary.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,9 +21,6 @@ from ...losses import cosine_logits, cross_entropy, focal_loss, label_smoothing,
 from .._measure import balanced_labels
 from .._model import State
 from ..settings import UFM
-from ..solvers import Minimum, minimise
-
-_FAR = 10.0  # times the length of unit vectors: above, gradients are small by that alone
 
 
 class Network(NamedTuple):
@@ -119,24 +115,3 @@ def scales(settings: UFM) -> dict[str, float]:
     if settings.constraint != "decay":
         return {}
     return {"features": (settings.decay_weight / feature_decay(settings)) ** 0.5}
-
-
-def solve(settings: UFM, start: State, objective: Callable[[State], Tensor] | None = None, **options: Any) -> Minimum:
-    """``minimise`` a model. Where only directions count and lengths have run away, it is begun again at unit length."""
-    aim = objective or (lambda state: ufm_objective(settings, state))
-    end = minimise(aim, start, scales=scales(settings), **options)
-    short = _unit_lengths(settings, end.state)
-    far = any(value.norm() > _FAR * short[name].norm() for name, value in end.state.items())
-    return minimise(aim, short, scales=scales(settings), **options) if far else end
-
-
-def _unit_lengths(settings: UFM, state: State) -> State:
-    """The same point of the model, its scale-free variables of the length that random ones have."""
-    if settings.constraint == "decay":
-        return state
-    whole = settings.constraint == "weight-norm"
-    short = dict(state)
-    for name in ("features", "weight"):
-        rows = state[name]
-        short[name] = rows * (len(rows) ** 0.5 / rows.norm()) if whole else F.normalize(rows, dim=1)
-    return short
