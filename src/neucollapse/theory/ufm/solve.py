@@ -22,7 +22,8 @@ def solve(settings: UFM, start: State, objective: Callable[[State], Tensor] | No
     short = _unit_lengths(settings, end.state)
     if not any(value.norm() > _FAR * short[name].norm() for name, value in end.state.items()):
         return end
-    again = minimise(aim, short, scales=scales(settings), **(options | {"record": None}))
+    options["record"] = None  # its evaluations would count from 0 again
+    again = minimise(aim, short, scales=scales(settings), **options)
     return replace(again, evaluations=end.evaluations + again.evaluations)
 
 
