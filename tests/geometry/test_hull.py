@@ -14,6 +14,7 @@ from neucollapse import InputError, NonFiniteError
 from neucollapse.geometry import (
     _compiled,
     _hull,
+    _single_precision,
     icosahedron,
     max_cosine,
     one_vs_rest,
@@ -241,12 +242,14 @@ def test_refuses_bad_arguments():
         one_vs_rest(torch.eye(3), tolerance=0)
 
 
-@pytest.fixture(params=["compiled", "plain"])
+@pytest.fixture(params=["compiled", "single-precision", "plain"])
 def path(request, monkeypatch):
-    """The same question through compiled code and through plain torch, whatever its size."""
-    if request.param == "compiled":
+    """The same question through compiled code, with and without single precision first, and through plain torch."""
+    if request.param != "plain":
         pytest.importorskip("numba")
         monkeypatch.setattr(_compiled, "_FAST_FROM", 1)
+        monkeypatch.setattr(_compiled, "fits", lambda _K, _d, _n: request.param == "single-precision")
+        monkeypatch.setattr(_compiled, "_LARGE", 0)
     else:
         monkeypatch.setattr(_compiled, "numba_available", lambda: False)
     return request.param
@@ -338,7 +341,50 @@ def test_candidates_that_miss_some_are_found_out(make, table, monkeypatch):
     check_certificate(W, result)
 
 
-def test_threads_change_nothing(monkeypatch):
+@pytest.mark.parametrize("first", [3, 18], ids=["few-candidates", "most-candidates"])
+def test_single_precision_gets_there_alone(first, monkeypatch):
+    pytest.importorskip("numba")
+    W, _ = _hull._own_units(contacts(300, 40))
+    complete = one_vs_rest(W)
+    monkeypatch.setattr(_single_precision, "_BEGIN", first)
+    batches = list(_single_precision.single_precision(W, torch.arange(300), 1e-12))
+    assert float(torch.cat([batch.gap for batch in batches]).max()) <= 1e-12
+    distance = torch.cat([batch.upper for batch in batches])
+    torch.testing.assert_close(distance, complete.distance, rtol=0, atol=1e-12)
+    for batch in batches:
+        assert (batch.weight[batch.live] > 0).all()
+        assert (batch.weight[~batch.live] == 0).all()
+        point = (batch.weight[..., None] * W[batch.index]).sum(1) / batch.weight.sum(1, keepdim=True)
+        torch.testing.assert_close(point, W[batch.k] + batch.offset, rtol=0, atol=1e-13)
+
+
+def test_what_single_precision_cannot_tell_apart_is_found_otherwise(monkeypatch):
+    """Triples so tight that single precision gives their members equal inner products."""
+    pytest.importorskip("numba")
+    W = unit_rows(gaussian(40, 12)).repeat(3, 1) + 1e-6 * gaussian(120, 12, seed=1)
+    batches = list(_single_precision.single_precision(_hull._own_units(W)[0], torch.arange(120), 1e-12))
+    assert (torch.cat([batch.gap for batch in batches]) > 1e-12).any()
+    monkeypatch.setattr(_compiled, "fits", lambda _K, _d, _n: True)
+    monkeypatch.setattr(_compiled, "_LARGE", 0)
+    check_certificate(W, one_vs_rest(W))
+
+
+def test_large_supports_begin_in_single_precision(monkeypatch):
+    pytest.importorskip("numba")
+    W = contacts(300, 40)
+    asked = []
+    solve = _compiled.single_precision
+    monkeypatch.setattr(_compiled, "_FAST_FROM", 1)
+    monkeypatch.setattr(_compiled, "fits", lambda _K, _d, _n: True)
+    monkeypatch.setattr(_compiled, "single_precision", lambda *a: asked.append(a) or solve(*a))
+    mean = np.mean([len(support.classes) for support in one_vs_rest(W).support])
+    assert not asked
+    monkeypatch.setattr(_compiled, "_LARGE", 0.8 * mean)
+    check_certificate(W, one_vs_rest(W))
+    assert asked
+
+
+def test_threads_change_nothing(path, monkeypatch):
     W = unit_rows(gaussian(200, 20))
     one = one_vs_rest(W)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)

@@ -33,12 +33,15 @@ _STALLS = 3  # rounds without progress before a class goes one level up, or is l
 
 @dataclass
 class Batch:
-    """Nearest points under way: for each class k a support (padded) with its weights, and the bounds reached."""
+    """Nearest points under way: for each class k a support (padded) with its weights, where the nearest point lies from
+    w_k, and the bounds reached.
+    """
 
     k: Int[Tensor, " B"]
     index: Int[Tensor, "B m"]
     live: Bool[Tensor, "B m"]
     weight: Float[Tensor, "B m"]
+    offset: Float[Tensor, "B d"]
     upper: Float[Tensor, " B"]
     gap: Float[Tensor, " B"]
 
@@ -48,14 +51,16 @@ class Batch:
     def put(self, rows: Tensor, other: "Batch") -> None:
         """Overwrite some classes; the narrower of the two is padded."""
         width = max(self.index.shape[1], other.index.shape[1])
-        for name, value in vars(self).items():
-            if value.ndim == 2:
-                setattr(self, name, _widen(value, width))
-            getattr(self, name)[rows] = _widen(getattr(other, name), width) if value.ndim == 2 else getattr(other, name)
+        for name in ("index", "live", "weight"):
+            setattr(self, name, _widen(getattr(self, name), width))
+            getattr(self, name)[rows] = _widen(getattr(other, name), width)
+        for name in ("k", "offset", "upper", "gap"):
+            getattr(self, name)[rows] = getattr(other, name)
 
     def narrow(self, width: int) -> "Batch":
         """The batch with the first ``width`` columns of its supports alone."""
-        return Batch(self.k, self.index[:, :width], self.live[:, :width], self.weight[:, :width], self.upper, self.gap)
+        support = (values[:, :width] for values in (self.index, self.live, self.weight))
+        return Batch(self.k, *support, self.offset, self.upper, self.gap)
 
     def pack(self) -> None:
         """Bring the live entries of each row to the left and cut what no row needs."""
@@ -147,11 +152,21 @@ def settle(W: Float[Tensor, "K d"], batch: Batch, level: Int[Tensor, " B"]) -> F
     return direction
 
 
-def separations(W: Float[Tensor, "K d"], k: Int[Tensor, " B"], direction: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
-    """How far beyond w_k each other class lies along a direction; the smallest is a lower bound on the distance."""
+def separations(
+    W: Float[Tensor, "K d"],
+    k: Int[Tensor, " B"],
+    direction: Float[Tensor, "B d"],
+    *,
+    out: Float[Tensor, "most K"] | None = None,
+) -> Float[Tensor, "B K"]:
+    """How far beyond w_k each other class lies along a direction; the smallest is a lower bound on the distance.
+
+    They are written to the first rows of ``out`` where it is given.
+    """
     length = direction.norm(dim=1, keepdim=True)
     normal = direction / torch.where(length > 0, length, 1.0)
-    separation = normal @ W.T - (normal * W[k]).sum(dim=1, keepdim=True)
+    separation = torch.mm(normal, W.T, out=None if out is None else out[: len(k)])
+    separation.sub_((normal * W[k]).sum(dim=1, keepdim=True))
     separation[torch.arange(len(k)), k] = torch.inf
     return separation
 
@@ -165,14 +180,15 @@ def begin(W: Float[Tensor, "K d"], k: Int[Tensor, " B"], weights: Float[Tensor, 
     weight, index = weights.topk(max(1, int((weights > 0).sum(dim=1).max())), dim=1)
     direction = weights @ W / weights.sum(dim=1, keepdim=True) - W[k]
     upper = direction.norm(dim=1)
-    return Batch(k, index, weight > 0, weight.clamp(min=0), upper, _gap(upper, separations(W, k, direction)))
+    return Batch(k, index, weight > 0, weight.clamp(min=0), direction, upper, _gap(upper, separations(W, k, direction)))
 
 
 def price(W: Float[Tensor, "K d"], batch: Batch, direction: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
     """Set the bounds (in place) and return how far above the lower bound each class would allow it (negative: violated)."""
     batch.pack()
     share = batch.weight / batch.weight.sum(dim=1, keepdim=True)
-    batch.upper = _combine(share, W[batch.index].sub_(W[batch.k][:, None])).norm(dim=1)
+    batch.offset = _combine(share, W[batch.index].sub_(W[batch.k][:, None]))
+    batch.upper = batch.offset.norm(dim=1)
     separation = separations(W, batch.k, direction)
     batch.gap = _gap(batch.upper, separation)
     return separation - batch.upper[:, None]

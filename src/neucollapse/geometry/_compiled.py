@@ -9,11 +9,14 @@ from torch import Tensor
 from .._environment import numba_available
 from .._types import Float, Int
 from ._active_set import Batch, separations
+from ._single_precision import fits, single_precision
 
 _TABLE = 1 << 27  # entries in the largest table of all inner products kept: 1 GB, K = 11,585
 _CHUNK = 4_000_000  # numbers in the other temporaries of one batch: about 32 MB
 _FAST_FROM = 5_000  # pairs of classes: below, loading the compiled code takes longer than doing without
 _LOCAL = 256  # candidates at first where their inner products must be formed class by class
+_LARGE = 120  # members of a support from which single precision pays: a class at a time takes time by their square
+_PROBES = 16  # classes that tell
 _ROUNDS = 4  # each with twice the candidates of the one before
 
 
@@ -25,13 +28,41 @@ def worthwhile(K: int, n: int) -> bool:
 def compiled(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
     """Nearest points for classes k, batch by batch, from no guess at all; W is centred, its longest row 1.
 
-    A class starts from its most similar classes. The hyperplane found is held against all K; where others lie beyond it,
-    the class goes on with those most in its way. ``gap`` says how far each one got: rounding may keep a few from it.
+    Where supports are large, single precision comes first, and what it leaves open goes one class at a time, as all do
+    where they are small. ``gap`` says how far each one got: rounding may keep a few from it.
+    """
+    large = fits(*W.shape, len(k)) and _typical_support(W, k, tolerance) >= _LARGE
+    yield from (_from_single_precision if large else _one_by_one)(W, k, tolerance)
+
+
+def _from_single_precision(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
+    for batch in single_precision(W, k, tolerance):
+        left = (batch.gap > tolerance).nonzero()[:, 0]
+        if len(left):
+            now = _one_by_one(W, batch.k[left], tolerance)
+            for some, solved in zip(left.split(_step(W)), now, strict=True):
+                batch.put(some, solved)
+        yield batch
+
+
+def _one_by_one(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
+    """A class starts from its most similar classes. The hyperplane found is held against all K; where others lie beyond
+    it, the class goes on with those most in its way.
     """
     K = len(W)
     table = W @ W.T if K * K <= _TABLE and 8 * len(k) >= K else None
-    for part in k.split(max(1, _CHUNK // K)):
+    for part in k.split(_step(W)):
         yield _rounds(W, table, part, tolerance)
+
+
+def _typical_support(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> float:
+    """Mean size of the supports of a few classes."""
+    some = k[:: -(-len(k) // _PROBES)]
+    return sum(int(batch.live.sum()) for batch in _one_by_one(W, some, tolerance)) / len(some)
+
+
+def _step(W: Float[Tensor, "K d"]) -> int:
+    return max(1, _CHUNK // len(W))
 
 
 def _rounds(
@@ -94,4 +125,4 @@ def _solve(
     upper = direction.norm(dim=1)
     behind = separations(W, k, direction)
     gap = (upper - behind.amin(dim=1).clamp(min=0)).clamp(min=0)
-    return Batch(k, index, live, weight, upper, gap), behind
+    return Batch(k, index, live, weight, direction, upper, gap), behind

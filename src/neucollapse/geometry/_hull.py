@@ -148,7 +148,8 @@ def _collect(rows: Tensor, k: Tensor, batches: list[Batch], scale: float, tolera
     supports, points = [], []
     for batch in batches:
         share = batch.weight / batch.weight.sum(dim=1, keepdim=True)
-        points.append(_mixtures(rows, batch.index, share))
+        in_full = batch.offset.shape[1] == rows.shape[1]  # else turned into fewer dimensions
+        points.append(rows[batch.k] + batch.offset * scale if in_full else _mixtures(rows, batch.index, share))
         counts = batch.live.sum(dim=1).tolist()
         pieces = zip(batch.index[batch.live].split(counts), share[batch.live].split(counts), strict=True)
         supports.extend(Support(classes, weights) for classes, weights in pieces)
@@ -163,6 +164,6 @@ def _mixtures(
     rows: Float[Tensor, "K d"], index: Int[Tensor, "n m"], share: Float[Tensor, "n m"]
 ) -> Float[Tensor, "n d"]:
     """Weighted sums of rows: of those named alone where they are few, by a matrix product else."""
-    if 10 * index.shape[1] < len(rows):
+    if 100 * index.shape[1] < len(rows):
         return torch.nn.functional.embedding_bag(index, rows, per_sample_weights=share, mode="sum")
     return rows.new_zeros(len(index), len(rows)).scatter_add_(1, index, share) @ rows
