@@ -358,6 +358,22 @@ def test_single_precision_gets_there_alone(first, monkeypatch):
         torch.testing.assert_close(point, W[batch.k] + batch.offset, rtol=0, atol=1e-13)
 
 
+def test_members_that_only_double_precision_shows_join(monkeypatch):
+    """Three classes cross the hyperplane of class 0 by 1e-8 of the longest row, far from its candidates."""
+    pytest.importorskip("numba")
+    W = contacts(300, 40)
+    before = one_vs_rest(W, classes=[0])
+    normal = torch.nn.functional.normalize(before.nearest[0] - W[0], dim=0)
+    aside = 0.3 * unit_rows(gaussian(3, 40, seed=3))
+    aside -= (aside @ normal)[:, None] * normal
+    W = torch.cat([W, before.nearest + aside - 1e-8 * normal])
+    W, _ = _hull._own_units(W)
+    monkeypatch.setattr(_single_precision, "_LEAST", 0)
+    (batch,) = _single_precision.single_precision(W, torch.tensor([0]), 1e-12)
+    assert float(batch.gap[0]) <= 1e-12
+    assert int((batch.index[batch.live] >= 300).sum()) > 0
+
+
 def test_what_single_precision_cannot_tell_apart_is_found_otherwise(monkeypatch):
     """Triples so tight that single precision gives their members equal inner products."""
     pytest.importorskip("numba")

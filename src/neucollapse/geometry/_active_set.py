@@ -59,8 +59,8 @@ class Batch:
 
     def narrow(self, width: int) -> "Batch":
         """The batch with the first ``width`` columns of its supports alone."""
-        support = (values[:, :width] for values in (self.index, self.live, self.weight))
-        return Batch(self.k, *support, self.offset, self.upper, self.gap)
+        index, live, weight = (values[:, :width] for values in (self.index, self.live, self.weight))
+        return Batch(self.k, index, live, weight, self.offset, self.upper, self.gap)
 
     def pack(self) -> None:
         """Bring the live entries of each row to the left and cut what no row needs."""

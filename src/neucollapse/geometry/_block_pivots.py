@@ -50,7 +50,7 @@ def settle(table, W, k, which, old, M, candidates, gram, active, weight, directi
             near[j] = table[k[i], candidates[i, j]]
         _gather(table, candidates[i], old, M, gram[i])
         problem = gram[i], near, table[k[i], k[i]], M
-        _pivot(problem, W.shape[1], active[i], weight[i], accuracy, steps, vectors, rows)
+        _pivot(problem, active[i], weight[i], accuracy, steps, vectors, rows)
         _combine(W, k[i], candidates[i], weight[i], M, direction[i])
 
 
@@ -71,8 +71,7 @@ def _gather(table, candidates, old, new, gram):
 
 @_inner
 @no_type_check
-def _pivot(problem, most, active, weight, accuracy, steps, vectors, rows):
-    # A support of more than ``most`` members is dependent: when there would be more, the worst violators alone join.
+def _pivot(problem, active, weight, accuracy, steps, vectors, rows):
     M = problem[3]
     u, residual = vectors[0], vectors[1]
     for j in range(M):
@@ -86,17 +85,10 @@ def _pivot(problem, most, active, weight, accuracy, steps, vectors, rows):
                 m += 1
         _residual(problem, rows, m, u, vectors)
         bar = _JOIN * tolerance
-        changes, last, held, largest = 0, -1, 0, _ZERO
+        changes, last = 0, -1
         for j in range(M):
             if _misplaced(active[j], u[j], residual[j], bar):
                 changes, last = changes + 1, j
-                held += not active[j]
-            else:
-                held += active[j]
-            if not active[j]:
-                largest = max(largest, residual[j])
-        if held > most:
-            bar = max(bar, largest / 2)
         if turn > 0 and (turn == len(accuracy) or (changes == 0 and tolerance == accuracy[-1])):
             break
         if tolerance == accuracy[-1]:

@@ -31,7 +31,7 @@ def compiled(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) ->
     Where supports are large, single precision comes first, and what it leaves open goes one class at a time, as all do
     where they are small. ``gap`` says how far each one got: rounding may keep a few from it.
     """
-    large = fits(*W.shape, len(k)) and _typical_support(W, k, tolerance) >= _LARGE
+    large = fits(len(W), W.shape[1], len(k)) and _typical_support(W, k, tolerance) >= _LARGE
     yield from (_from_single_precision if large else _one_by_one)(W, k, tolerance)
 
 

@@ -89,8 +89,8 @@ class _Work:
         left, old, growth = torch.arange(n), 0, max(1, _BEGIN * d // 32)
         separation, bar = -self.table[self.k], torch.full((n, 1), torch.inf)
         separation[left, self.k] = torch.inf
-        fixed = _arrays(self.table, self.single, self.k)
-        arrays = _arrays(self.candidates, self.gram, self.active, self.weight, direction)
+        fixed = (self.table.numpy(), self.single.numpy(), self.k.numpy())
+        arrays = (*self._candidates(), direction.numpy())
         for rounds in _TURNS:
             new = min(old + growth, self.gram.shape[1])
             nearest = separation.topk(new - old, dim=1, largest=False, sorted=False).indices.sort(dim=1).values
@@ -120,8 +120,8 @@ class _Work:
         direction = self.W.new_zeros(n, self.W.shape[1])
         upper, gap = direction.new_empty(2, n)
         left = torch.arange(n)
-        fixed = _arrays(self.table, self.W, self.k)
-        arrays = _arrays(self.size, self.candidates, self.gram, self.active, self.weight)
+        fixed = (self.table.numpy(), self.W.numpy(), self.k.numpy())
+        arrays = (self.size.numpy(), *self._candidates())
         for turn in range(_EXCHANGES + 1):
             refine(*fixed, left.numpy(), *arrays, direction.numpy())
             separation = separations(self.W, self.k[left], direction[left], out=self.products[self.W.dtype])
@@ -133,9 +133,9 @@ class _Work:
             left, separation = left[more], separation[more]
             if turn == _EXCHANGES or not len(left):
                 break
-            exchange(*_arrays(self.table, left, separation, upper[left] - tolerance / 2), *arrays)
+            bar = upper[left] - tolerance / 2
+            exchange(fixed[0], left.numpy(), separation.numpy(), bar.numpy(), *arrays)
         return Batch(self.k, self.candidates, self.weight > 0, self.weight, direction, upper, gap)
 
-
-def _arrays(*tensors: Tensor) -> list[np.ndarray]:
-    return [tensor.numpy() for tensor in tensors]
+    def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.candidates.numpy(), self.gram.numpy(), self.active.numpy(), self.weight.numpy()
