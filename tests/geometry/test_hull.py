@@ -358,20 +358,27 @@ def test_single_precision_gets_there_alone(first, monkeypatch):
         torch.testing.assert_close(point, W[batch.k] + batch.offset, rtol=0, atol=1e-13)
 
 
-def test_members_that_only_double_precision_shows_join(monkeypatch):
-    """Three classes cross the hyperplane of class 0 by 1e-8 of the longest row, far from its candidates."""
+def test_what_double_precision_shows_is_exchanged():
     pytest.importorskip("numba")
-    W = contacts(300, 40)
-    before = one_vs_rest(W, classes=[0])
-    normal = torch.nn.functional.normalize(before.nearest[0] - W[0], dim=0)
-    aside = 0.3 * unit_rows(gaussian(3, 40, seed=3))
-    aside -= (aside @ normal)[:, None] * normal
-    W = torch.cat([W, before.nearest + aside - 1e-8 * normal])
-    W, _ = _hull._own_units(W)
-    monkeypatch.setattr(_single_precision, "_LEAST", 0)
-    (batch,) = _single_precision.single_precision(W, torch.tensor([0]), 1e-12)
-    assert float(batch.gap[0]) <= 1e-12
-    assert int((batch.index[batch.live] >= 300).sum()) > 0
+    from neucollapse.geometry._block_pivots import exchange
+
+    W = gaussian(10, 4).float()
+    table = (W @ W.T).numpy()
+    candidates, weight = np.array([[5, 7, 2, 0, 0]]), np.array([[0.5, -0.1, 0.0, 0.0, 0.0]])
+    active, gram = weight != 0, np.zeros((1, 5, 5), np.float32)
+    gram[0, :3, :3] = table[np.ix_(candidates[0, :3], candidates[0, :3])]
+    size, separation = np.array([3]), np.full((1, 10), 2.0)
+    separation[0, [2, 5, 9]] = (
+        0.5,
+        0.5,
+        0.9,
+    )  # nearer than the bar: an idle candidate, a member, and a class not asked yet
+    exchange(table, np.array([0]), separation, np.array([1.0]), size, candidates, gram, active, weight)
+    assert size[0] == 4
+    assert candidates[0, :4].tolist() == [5, 7, 2, 9]
+    assert active[0, :4].tolist() == [True, False, True, True]
+    assert weight[0].tolist() == [0.5, 0, 0, 0, 0]
+    np.testing.assert_array_equal(gram[0, :4, :4], table[np.ix_([5, 7, 2, 9], [5, 7, 2, 9])])
 
 
 def test_what_single_precision_cannot_tell_apart_is_found_otherwise(monkeypatch):
