@@ -368,11 +368,8 @@ def test_what_double_precision_shows_is_exchanged():
     active, gram = weight != 0, np.zeros((1, 5, 5), np.float32)
     gram[0, :3, :3] = table[np.ix_(candidates[0, :3], candidates[0, :3])]
     size, separation = np.array([3]), np.full((1, 10), 2.0)
-    separation[0, [2, 5, 9]] = (
-        0.5,
-        0.5,
-        0.9,
-    )  # nearer than the bar: an idle candidate, a member, and a class not asked yet
+    # nearer than the bar: an idle candidate, a member, and a class not asked yet
+    separation[0, [2, 5, 9]] = 0.5
     exchange(table, np.array([0]), separation, np.array([1.0]), size, candidates, gram, active, weight)
     assert size[0] == 4
     assert candidates[0, :4].tolist() == [5, 7, 2, 9]
@@ -407,11 +404,17 @@ def test_large_supports_begin_in_single_precision(monkeypatch):
     assert asked
 
 
-def test_threads_change_nothing(path, monkeypatch):
+def test_threads_change_nothing(path):
     W = unit_rows(gaussian(200, 20))
-    one = one_vs_rest(W)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    three = one_vs_rest(W)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = one_vs_rest(W)
+        torch.set_num_threads(3)
+        three = one_vs_rest(W)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
     assert torch.equal(one.distance, three.distance)
     assert torch.equal(one.nearest, three.nearest)
 

@@ -6,9 +6,7 @@ processor's cache in single precision, and no factor is kept up to date:
 
 * ``settle`` finds the support to single precision. A round solves on it by conjugate gradients, roughly at first, then
   lets all violators join and all negative weights leave (block principal pivoting: Judice and Pires, 1994);
-* ``refine`` solves on that support by a Cholesky factor in single precision, corrected against residuals in double
-  precision in d dimensions: each step gains some five digits where the support is well conditioned;
-* ``exchange`` makes the changes that only double precision shows.
+* ``exchange`` makes the changes that only double precision shows, after ``_refinement``.
 
 Nothing here promises to end at the solution. The caller holds every point against all K classes, and what single
 precision could not resolve begins again in ``_pivots``.
@@ -16,24 +14,17 @@ precision could not resolve begins again in ``_pivots``.
 
 from typing import no_type_check  # annotations checked at run time would wrap what numba compiles
 
-import numba
 import numpy as np
 
-# Sums may be reordered into vector lanes; NaN and infinity keep their meaning.
-_REORDER = {"reassoc", "contract", "nsz", "arcp"}
-_PLAIN = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": _REORDER}
-_entry = numba.njit(**_PLAIN)  # pyright: ignore[reportCallIssue]
-_inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_PLAIN)  # pyright: ignore[reportCallIssue]
+from ._jit import entry, inner
+
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _JOIN = 3  # times the residual left on the support: by how much a candidate must violate optimality to join
 _PATIENCE = 3  # rounds without fewer changes before they come one at a time, which cannot cycle
-_REFINEMENTS = 4
-_ROUNDING = 4e-15  # what it leaves of 1 - sum(u) - <p, y>
-_PIVOT = np.float32(1e-5)  # the least pivot of a Cholesky factor in single precision
 _TILE = 16
 
 
-@_entry
+@entry
 @no_type_check
 def settle(table, W, k, which, old, M, candidates, gram, active, weight, direction, accuracy, steps):
     """Supports and weights to single precision for the classes ``k[which]``, of whose M candidates those from ``old`` on are new.
@@ -42,10 +33,10 @@ def settle(table, W, k, which, old, M, candidates, gram, active, weight, directi
     its ``candidates`` (n, cap); which of them are ``active`` (n, cap); their ``weight`` (n, cap); and the ``direction``
     (n, d) of the nearest point from w_k. Round r solves to ``accuracy[r]`` in at most ``steps[r]`` steps.
     """
-    vectors = np.empty((6, M), np.float32)
+    vectors = np.empty((5, M), np.float32)
     rows = np.empty(M, np.int64)
     for i in which:
-        near = vectors[5]
+        near = vectors[4]
         for j in range(M):
             near[j] = table[k[i], candidates[i, j]]
         _gather(table, candidates[i], old, M, gram[i])
@@ -54,7 +45,7 @@ def settle(table, W, k, which, old, M, candidates, gram, active, weight, directi
         _combine(W, k[i], candidates[i], weight[i], M, direction[i])
 
 
-@_inner
+@inner
 @no_type_check
 def _gather(table, candidates, old, new, gram):
     # Rows and columns ``old`` to ``new`` of the inner products: each is read once and mirrored tile by tile.
@@ -69,7 +60,7 @@ def _gather(table, candidates, old, new, gram):
                     gram[b, a] = gram[a, b]
 
 
-@_inner
+@inner
 @no_type_check
 def _pivot(problem, active, weight, accuracy, steps, vectors, rows):
     M = problem[3]
@@ -112,13 +103,13 @@ def _pivot(problem, active, weight, accuracy, steps, vectors, rows):
         weight[j] = u[j] if active[j] else 0.0
 
 
-@_inner
+@inner
 @no_type_check
 def _misplaced(active, u, residual, bar):
     return u < _ZERO if active else residual > bar
 
 
-@_inner
+@inner
 @no_type_check
 def _residual(problem, rows, m, u, vectors):
     residual = vectors[1]
@@ -127,7 +118,7 @@ def _residual(problem, rows, m, u, vectors):
         residual[rows[i]] = _ONE - residual[rows[i]]
 
 
-@_inner
+@inner
 @no_type_check
 def _conjugate_gradients(problem, rows, m, vectors, tolerance, steps):
     # Adds to u what brings the root mean square of the residual on the support down to the tolerance.
@@ -156,7 +147,7 @@ def _conjugate_gradients(problem, rows, m, vectors, tolerance, steps):
             p[rows[i]] = residual[rows[i]] + ratio * p[rows[i]]
 
 
-@_inner
+@inner
 @no_type_check
 def _multiply(problem, rows, m, v, out):
     # out = H v on some rows, with H = P P^T + 1 1^T read off the inner products of W
@@ -193,7 +184,7 @@ def _multiply(problem, rows, m, v, out):
         out[rows[i]] += base - near[rows[i]] * total
 
 
-@_inner
+@inner
 @no_type_check
 def _combine(W, k, candidates, weight, M, direction):
     # The nearest point seen from w_k: sum_j u_j w_j / sum_j u_j - w_k
@@ -209,154 +200,7 @@ def _combine(W, k, candidates, weight, M, direction):
                 direction[c] += share * w[c]
 
 
-@_entry
-@no_type_check
-def refine(table, W, k, which, size, candidates, gram, active, weight, direction):
-    """Weights and directions to double precision on the supports found; weights may come out negative.
-
-    As in ``settle``, but W and ``direction`` are in double precision and ``size`` (n,) counts the candidates.
-    """
-    d, cap = W.shape[1], candidates.shape[1]
-    place = np.empty(cap, np.int64)
-    P, R = np.empty((cap, d)), np.empty((cap, cap), np.float32)
-    near, step = np.empty((2, cap), np.float32)
-    u, residual = np.empty((2, cap))
-    for i in which:
-        own, m = W[k[i]], 0
-        for j in range(size[i]):
-            if active[i, j]:
-                place[m], u[m], near[m] = j, weight[i, j], table[k[i], candidates[i, j]]
-                w, p = W[candidates[i, j]], P[m]
-                for c in range(d):
-                    p[c] = w[c] - own[c]
-                m += 1
-        _compress(gram[i], near, table[k[i], k[i]], place, m, R)
-        regular, before, expected = _factor(R, m), np.inf, np.inf
-        for turn in range(_REFINEMENTS + 1):
-            total = _sum(P, u, m, direction[i])
-            if not regular or expected < _ROUNDING or turn == _REFINEMENTS:
-                break
-            largest = _residual_in_full(P, total, m, direction[i], residual)
-            if largest == 0.0:
-                break
-            expected = 10.0 * largest * (largest / before) if turn > 0 else np.inf
-            before = largest
-            for a in range(m):
-                step[a] = residual[a] / largest
-            _solve(R, m, step)
-            for a in range(m):
-                u[a] += largest * step[a]
-        for c in range(d):
-            direction[i, c] /= total
-        for a in range(m):
-            weight[i, place[a]] = u[a]
-
-
-@_inner
-@no_type_check
-def _compress(gram, near, own, place, m, R):
-    # The upper triangle of H on the support
-    for a in range(m):
-        source, out, base = gram[place[a]], R[a], own - near[a] + _ONE
-        for b in range(a, m):
-            out[b] = source[place[b]] - near[b] + base
-
-
-@_inner
-@no_type_check
-def _factor(A, m):
-    # The upper triangle of A becomes R with R^T R = A, four rows at a time; False where it is singular to this precision.
-    for k in range(0, m, 4):
-        end = min(k + 4, m)
-        for i in range(k, end):
-            r = A[i, i:m]
-            if not r[0] > _PIVOT:
-                return False
-            inverse = _ONE / np.sqrt(r[0])
-            for j in range(len(r)):
-                r[j] *= inverse
-            for h in range(i + 1, end):
-                v, out = A[i, h:m], A[h, h:m]
-                factor = v[0]
-                for j in range(len(out)):
-                    out[j] -= factor * v[j]
-        for i in range(end, m - 1, 2):
-            _subtract_two(A, k, i, m)
-        if end < m and (m - end) % 2:
-            corner = A[m - 1]
-            for h in range(k, end):
-                corner[m - 1] -= A[h, m - 1] * A[h, m - 1]
-    return True
-
-
-@_inner
-@no_type_check
-def _subtract_two(A, k, i, m):
-    # Rows i and i + 1 of what is left lose the products of rows k to k + 3.
-    v0, v1, v2, v3 = A[k, i:m], A[k + 1, i:m], A[k + 2, i:m], A[k + 3, i:m]
-    x, y = A[i, i:m], A[i + 1, i:m]
-    a0, a1, a2, a3 = v0[0], v1[0], v2[0], v3[0]
-    b0, b1, b2, b3 = v0[1], v1[1], v2[1], v3[1]
-    for j in range(len(x)):
-        x[j] = x[j] - a0 * v0[j] - a1 * v1[j] - a2 * v2[j] - a3 * v3[j]
-        y[j] = y[j] - b0 * v0[j] - b1 * v1[j] - b2 * v2[j] - b3 * v3[j]
-
-
-@_inner
-@no_type_check
-def _solve(R, m, b):
-    # b becomes the solution x of R^T R x = b.
-    for i in range(m):
-        r, rest = R[i, i:m], b[i:m]
-        rest[0] /= r[0]
-        top = rest[0]
-        for j in range(1, len(r)):
-            rest[j] -= top * r[j]
-    for i in range(m - 1, -1, -1):
-        r, rest, s = R[i, i:m], b[i:m], _ZERO
-        for j in range(1, len(r)):
-            s += r[j] * rest[j]
-        rest[0] = (rest[0] - s) / r[0]
-
-
-@_inner
-@no_type_check
-def _residual_in_full(P, total, m, y, out):
-    # 1 - H u on the support, from y = P^T u and the sum of u; returns the largest
-    largest = 0.0
-    for a in range(m):
-        p, level = P[a], 0.0
-        for c in range(len(y)):
-            level += p[c] * y[c]
-        out[a] = 1.0 - total - level
-        largest = max(largest, abs(out[a]))
-    return largest
-
-
-@_inner
-@no_type_check
-def _sum(P, u, m, y):
-    # y = P^T u; returns the sum of u
-    total = 0.0
-    y[:] = 0.0
-    a = 0
-    while a + 4 <= m:
-        p0, p1, p2, p3 = P[a], P[a + 1], P[a + 2], P[a + 3]
-        u0, u1, u2, u3 = u[a], u[a + 1], u[a + 2], u[a + 3]
-        total += (u0 + u1) + (u2 + u3)
-        for c in range(len(y)):
-            y[c] += (u0 * p0[c] + u1 * p1[c]) + (u2 * p2[c] + u3 * p3[c])
-        a += 4
-    while a < m:
-        p, v = P[a], u[a]
-        total += v
-        for c in range(len(y)):
-            y[c] += v * p[c]
-        a += 1
-    return total
-
-
-@_entry
+@entry
 @no_type_check
 def exchange(table, which, separation, bar, size, candidates, gram, active, weight):
     """Supports lose what has no positive weight and gain the classes that ``separation`` (m, K) puts before ``bar`` (m,).

@@ -163,7 +163,5 @@ def _collect(rows: Tensor, k: Tensor, batches: list[Batch], scale: float, tolera
 def _mixtures(
     rows: Float[Tensor, "K d"], index: Int[Tensor, "n m"], share: Float[Tensor, "n m"]
 ) -> Float[Tensor, "n d"]:
-    """Weighted sums of rows: of those named alone where they are few, by a matrix product else."""
-    if 100 * index.shape[1] < len(rows):
-        return torch.nn.functional.embedding_bag(index, rows, per_sample_weights=share, mode="sum")
+    """Weighted sums of rows."""
     return rows.new_zeros(len(index), len(rows)).scatter_add_(1, index, share) @ rows

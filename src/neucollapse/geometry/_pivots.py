@@ -16,14 +16,10 @@ All of it is one file because numba's cache looks at the file of ``solve`` alone
 from collections import namedtuple
 from typing import no_type_check  # annotations checked at run time would wrap what numba compiles
 
-import numba
 import numpy as np
 
-# Sums may be reordered into vector lanes; NaN and infinity keep their meaning.
-_REORDER = {"reassoc", "contract", "nsz", "arcp"}
-# Nothing but ``solve`` is called from Python: no entry points for the others, which take longer to compile than they do.
-_PLAIN = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": _REORDER}
-_inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_PLAIN)  # pyright: ignore[reportCallIssue]
+from ._jit import entry, inner
+
 _DEPENDENT = 1e-11  # of H_jj: what a newcomer must have outside the span of the support not to count as dependent on it
 _FEWEST, _MOST = 8, 32  # members that may join in one round: an eighth of the support, within these
 
@@ -51,7 +47,7 @@ _Work = namedtuple(
 )
 
 
-@numba.njit(**_PLAIN)  # pyright: ignore[reportCallIssue]
+@entry
 @no_type_check
 def solve(gram, local, W, k, candidates, tolerance, index, weight, count, direction):
     """Nearest points of hulls of candidates, for classes ``k`` (n,).
@@ -80,7 +76,7 @@ def solve(gram, local, W, k, candidates, tolerance, index, weight, count, direct
         count[p] = m
 
 
-@_inner
+@inner
 @no_type_check
 def _allocate(cap, M):
     side = cap + _MOST + 1
@@ -95,7 +91,7 @@ def _allocate(cap, M):
     )  # fmt: skip
 
 
-@_inner
+@inner
 @no_type_check
 def _begin(gram, offset, at, work):
     # The support of the nearest candidate alone; returns the factor that makes the longest p_j one, or 0.
@@ -121,7 +117,7 @@ def _begin(gram, offset, at, work):
     return 1.0 / size
 
 
-@_inner
+@inner
 @no_type_check
 def _settle(gram, offset, at, scale, W, k, candidate, cap, tolerance, work, y):
     # Rounds until no candidate violates optimality; returns the size of the support.
@@ -147,7 +143,7 @@ def _settle(gram, offset, at, scale, W, k, candidate, cap, tolerance, work, y):
     return m
 
 
-@_inner
+@inner
 @no_type_check
 def _fetch(gram, offset, at, scale, j, near, own, out):
     source = gram[offset + at[j + 1]]
@@ -156,7 +152,7 @@ def _fetch(gram, offset, at, scale, j, near, own, out):
         out[i] = (source[at[i + 1]] - near[i] + base) * scale + 1.0
 
 
-@_inner
+@inner
 @no_type_check
 def _price(H, row, members, z, m, tolerance, violation):
     # 1 - H z: by how much each candidate violates optimality; returns from where it counts.
@@ -182,7 +178,7 @@ def _price(H, row, members, z, m, tolerance, violation):
     return 0.25 * tolerance * np.sqrt(max(total * (1.0 - total), 0.0)) + 4e-16
 
 
-@_inner
+@inner
 @no_type_check
 def _worst(violation, least, most, out):
     # The ``most`` largest violations, in falling order; returns how many there are.
@@ -201,7 +197,7 @@ def _worst(violation, least, most, out):
     return found
 
 
-@_inner
+@inner
 @no_type_check
 def _join(work, m, q, room, least):
     # Newcomers, their rows of H in place, join in turn: to z and B; returns the new m.
@@ -240,7 +236,7 @@ def _join(work, m, q, room, least):
     return n
 
 
-@_inner
+@inner
 @no_type_check
 def _eliminate(U, S, gain, z, n, e, place, q):
     # Newcomer e becomes member n: z follows, and the newcomers after it are seen from the larger support.
@@ -260,7 +256,7 @@ def _eliminate(U, S, gain, z, n, e, place, q):
         z[i] -= step * own[i]
 
 
-@_inner
+@inner
 @no_type_check
 def _walk(work, m):
     # Lawson and Hanson's inner loop, from x to z by way of the boundary; returns the new size of the support.
@@ -282,7 +278,7 @@ def _walk(work, m):
         m = _drop(work, leaves, m)
 
 
-@_inner
+@inner
 @no_type_check
 def _drop(work, i, m):
     # Member i leaves, the last one takes its place; returns m - 1.
@@ -304,7 +300,7 @@ def _drop(work, i, m):
     return last
 
 
-@_inner
+@inner
 @no_type_check
 def _combine(W, k, candidate, m, work, y):
     # y = sum_i z_i p_i, formed in d dimensions; returns the sum of the weights.
@@ -319,7 +315,7 @@ def _combine(W, k, candidate, m, work, y):
     return total
 
 
-@_inner
+@inner
 @no_type_check
 def _refine(W, k, candidate, scale, m, work, y):
     # Twice: a step of B against residuals formed in d dimensions.
@@ -337,7 +333,7 @@ def _refine(W, k, candidate, scale, m, work, y):
             z[i] += work.U[0, i]
 
 
-@_inner
+@inner
 @no_type_check
 def _dot(a, b, n):
     total = 0.0
@@ -346,7 +342,7 @@ def _dot(a, b, n):
     return total
 
 
-@_inner
+@inner
 @no_type_check
 def _multiply(B, G, m, q, out):
     # out[e] = B G[e] for q vectors of m, in tiles of 2 x 4: what is read once serves several.
@@ -377,7 +373,7 @@ def _multiply(B, G, m, q, out):
         e += 1
 
 
-@_inner
+@inner
 @no_type_check
 def _add_outer(B, U, factor, m, q):
     # B += sum_e factor[e] U[e] U[e]^T, tiled alike
@@ -403,7 +399,7 @@ def _add_outer(B, U, factor, m, q):
         e += 1
 
 
-@_inner
+@inner
 @no_type_check
 def _add_row(row, u, factor, m):
     for j in range(m):

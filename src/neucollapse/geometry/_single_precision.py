@@ -114,7 +114,8 @@ class _Work:
 
     def refine(self, tolerance: float) -> Batch:
         """Weights and bounds in double precision."""
-        from ._block_pivots import exchange, refine
+        from ._block_pivots import exchange
+        from ._refinement import refine
 
         n = len(self.k)
         direction = self.W.new_zeros(n, self.W.shape[1])

@@ -1,0 +1,14 @@
+"""How geometry is compiled by numba (extra ``fast``).
+
+Numba's cache looks at the file of an ``entry`` alone: what it calls stands in the same file, or a change there would not
+be compiled.
+"""
+
+import numba
+
+# Sums may be reordered into vector lanes; NaN and infinity keep their meaning.
+_REORDER = {"reassoc", "contract", "nsz", "arcp"}
+_PLAIN = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": _REORDER}
+entry = numba.njit(**_PLAIN)  # pyright: ignore[reportCallIssue]
+# Not called from Python: no entry points, which take longer to compile than the function does.
+inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_PLAIN)  # pyright: ignore[reportCallIssue]
