@@ -358,6 +358,27 @@ def test_single_precision_gets_there_alone(first, monkeypatch):
         torch.testing.assert_close(point, W[batch.k] + batch.offset, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("exchanges", [0, 6])
+@pytest.mark.parametrize("turns", [1, 2, 6])
+def test_gaps_of_single_precision_are_those_among_all_classes(turns, exchanges, monkeypatch):
+    """Wherever it is stopped: what a rough direction is too far from to say must be looked at again."""
+    pytest.importorskip("numba")
+    W, _ = _hull._own_units(contacts(300, 40))
+    monkeypatch.setattr(_single_precision, "_TURNS", _single_precision._TURNS[:turns])
+    monkeypatch.setattr(_single_precision, "_EXCHANGES", exchanges)
+    gaps = []
+    for batch in _single_precision.single_precision(W, torch.arange(300), 1e-12):
+        normal = batch.offset / batch.upper[:, None]
+        beyond = ((W[None] - W[batch.k][:, None]) * normal[:, None]).sum(dim=2)
+        beyond[torch.arange(len(batch.k)), batch.k] = torch.inf
+        slow = (batch.upper - beyond.amin(dim=1)).clamp(min=0)
+        slow[(batch.weight < 0).any(dim=1) | slow.isnan()] = torch.inf  # no point of the hull, or a singular support
+        torch.testing.assert_close(batch.gap, slow, rtol=0, atol=1e-14)
+        gaps.append(batch.gap)
+    largest = float(torch.cat(gaps).max())
+    assert turns == 6 or exchanges == 6 or largest > 1e-3
+
+
 def test_what_double_precision_shows_is_exchanged():
     pytest.importorskip("numba")
     from neucollapse.geometry._block_pivots import exchange
@@ -365,17 +386,43 @@ def test_what_double_precision_shows_is_exchanged():
     W = gaussian(10, 4).float()
     table = (W @ W.T).numpy()
     candidates, weight = np.array([[5, 7, 2, 0, 0]]), np.array([[0.5, -0.1, 0.0, 0.0, 0.0]])
-    active, gram = weight != 0, np.zeros((1, 5, 5), np.float32)
-    gram[0, :3, :3] = table[np.ix_(candidates[0, :3], candidates[0, :3])]
-    size, separation = np.array([3]), np.full((1, 10), 2.0)
-    # nearer than the bar: an idle candidate, a member, and a class not asked yet
-    separation[0, [2, 5, 9]] = 0.5
-    exchange(table, np.array([0]), separation, np.array([1.0]), size, candidates, gram, active, weight)
+    active, gram = weight != 0, np.full((1, 5, 16), np.nan, np.float32)
+    gram[0, :3] = 0
+    gram[0, :3, :3] = half_triangle(table, [5, 7, 2])
+    size, behind = np.array([3]), np.array([[2, 9]])  # an idle candidate, and a class not asked yet
+    exchange(table, np.array([0]), behind, size, candidates, gram, active, weight)
     assert size[0] == 4
     assert candidates[0, :4].tolist() == [5, 7, 2, 9]
     assert active[0, :4].tolist() == [True, False, True, True]
     assert weight[0].tolist() == [0.5, 0, 0, 0, 0]
-    np.testing.assert_array_equal(gram[0, :4, :4], table[np.ix_([5, 7, 2, 9], [5, 7, 2, 9])])
+    np.testing.assert_array_equal(gram[0, :4, :4], half_triangle(table, [5, 7, 2, 9]))
+    np.testing.assert_array_equal(gram[0, 3, 4:], 0)
+
+
+def half_triangle(table, some):
+    """The lower triangle of inner products with half the diagonal, so that twice its symmetric part is all of them."""
+    return np.tril(table[np.ix_(some, some)]) * (1 - 0.5 * np.eye(len(some), dtype=np.float32))
+
+
+@pytest.mark.parametrize("cap", [8, 5], ids=["room", "idle-make-room"])
+def test_what_stands_in_the_way_joins_the_candidates(cap):
+    pytest.importorskip("numba")
+    from neucollapse.geometry._block_pivots import widen
+
+    candidates, weight = np.zeros((1, cap), np.int64), np.zeros((1, cap))
+    candidates[0, :3], weight[0, :3] = [4, 1, 6], [0.2, 0.0, 0.3]
+    active = weight > 0
+    direction = np.array([[0.6, 0.8]], np.float32)  # of length 1
+    separation = np.array([[0.5, 3.0, 0.9, 9.0, 1.0, 1.2, 1.0, 1.7, 0.9999, 9.0]], np.float32)
+    old, size = np.array([-1]), np.array([3])
+    widen(np.array([0]), separation, direction, 1e-3, 4, old, size, candidates, active, weight)
+    # behind by more than is resolved: 0 and 2, by .3 on average; before them by less than that: 5 and 8
+    kept = [4, 1, 6] if cap == 8 else [4, 6]
+    joined = [0, 2, 5, 8][: cap - len(kept)] if cap == 8 else [0, 2, 8]
+    assert candidates[0, : size[0]].tolist() == kept + joined
+    assert old[0] == (3 if cap == 8 else 0)
+    assert active[0, : size[0]].tolist() == [c in (4, 6) or separation[0, c] < 1 for c in kept + joined]
+    assert weight[0, : size[0]].tolist() == [{4: 0.2, 6: 0.3}.get(c, 0) for c in kept + joined]
 
 
 def test_what_single_precision_cannot_tell_apart_is_found_otherwise(monkeypatch):

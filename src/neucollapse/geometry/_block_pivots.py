@@ -18,63 +18,127 @@ import numpy as np
 
 from ._jit import entry, inner
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _JOIN = 3  # times the residual left on the support: by how much a candidate must violate optimality to join
+LANES, _RIGHT = 16, 64  # rows of inner products are read in multiples of the one; zeros right of their diagonal
 _PATIENCE = 3  # rounds without fewer changes before they come one at a time, which cannot cycle
-_TILE = 16
 
 
 @entry
 @no_type_check
-def settle(table, W, k, which, old, M, candidates, gram, active, weight, direction, accuracy, steps):
-    """Supports and weights to single precision for the classes ``k[which]``, of whose M candidates those from ``old`` on are new.
+def settle(table, W, k, which, old, size, candidates, gram, active, weight, direction, accuracy, steps):
+    """Supports and weights to single precision for the classes ``k[which]``, whose candidates from ``old`` (n,) on are new.
 
-    ``table`` (K, K) holds inner products of W (K, d). Changed are, per class: ``gram`` (n, cap, cap), inner products of
-    its ``candidates`` (n, cap); which of them are ``active`` (n, cap); their ``weight`` (n, cap); and the ``direction``
-    (n, d) of the nearest point from w_k. Round r solves to ``accuracy[r]`` in at most ``steps[r]`` steps.
+    ``table`` (K, K) holds inner products of W (K, d). Changed are, per class: ``gram`` (n, cap, padded cap), inner products
+    of its ``size`` (n,) first ``candidates`` (n, cap); which of them are ``active`` (n, cap); their ``weight`` (n, cap); and
+    the ``direction`` (n, d) of the nearest point from w_k. Round r solves to ``accuracy[r]`` in at most ``steps[r]`` steps.
     """
-    vectors = np.empty((5, M), np.float32)
-    rows = np.empty(M, np.int64)
+    cap = candidates.shape[1]
+    rows = np.empty(cap, np.int64)
     for i in which:
+        M = size[i]
+        vectors = np.zeros((6, _padded(M)), np.float32)
         near = vectors[4]
         for j in range(M):
             near[j] = table[k[i], candidates[i, j]]
-        _gather(table, candidates[i], old, M, gram[i])
+        _gather(table, candidates[i], old[i], M, gram[i])
         problem = gram[i], near, table[k[i], k[i]], M
         _pivot(problem, active[i], weight[i], accuracy, steps, vectors, rows)
         _combine(W, k[i], candidates[i], weight[i], M, direction[i])
 
 
+@entry
+@no_type_check
+def widen(which, separation, direction, resolved, most, old, size, candidates, active, weight):
+    """What lies behind the hyperplanes of the classes ``which`` joins their candidates, with what lies just before them.
+
+    ``separation`` (n, K) says how far beyond w_k each class lies along ``direction`` (n, d), the nearest candidate by its
+    length. By less than ``resolved`` nothing counts as behind; at most ``most`` join, the least beyond first. Candidates
+    from ``old`` (n,) on are new: all of them where the idle ones had to make room.
+    """
+    K, cap = separation.shape[1], candidates.shape[1]
+    known, found, beyond = np.zeros(K, np.bool_), np.empty(K, np.int64), np.empty(K, np.float32)
+    for i in which:
+        row, bar = separation[i], np.sqrt(_dot(direction[i], direction[i]))
+        for j in range(size[i]):
+            known[candidates[i, j]] = True
+        behind, depth = 0, _ZERO
+        for j in range(K):
+            if row[j] < bar - resolved and not known[j]:
+                behind += 1
+                depth += bar - row[j]
+        count, reach = 0, bar + depth / max(behind, 1)  # half as many again, about
+        for j in range(K if behind > 0 else 0):
+            if row[j] < reach and not known[j]:
+                found[count], beyond[count] = j, row[j]
+                count += 1
+        for j in range(size[i]):
+            known[candidates[i, j]] = False
+        old[i] = size[i]
+        if size[i] + min(count, most) > cap:
+            old[i], size[i] = 0, _forget_idle(candidates[i], active[i], weight[i], size[i])
+        room = min(most, cap - size[i])
+        last = np.partition(beyond[:count], room - 1)[room - 1] if 0 < room < count else reach
+        for f in range(count):
+            if room > 0 and beyond[f] <= last:
+                a = size[i]
+                candidates[i, a], active[i, a], weight[i, a] = found[f], beyond[f] < bar, 0.0
+                size[i] += 1
+                room -= 1
+
+
+@inner
+@no_type_check
+def _forget_idle(candidates, active, weight, size):
+    # The active candidates alone, in order; returns their number.
+    m = 0
+    for j in range(size):
+        if active[j]:
+            candidates[m], weight[m], active[m] = candidates[j], weight[j], True
+            m += 1
+    active[m:size], weight[m:size] = False, 0.0
+    return m
+
+
+@inner
+@no_type_check
+def _dot(a, b):
+    total = _ZERO
+    for c in range(len(a)):
+        total += a[c] * b[c]
+    return total
+
+
 @inner
 @no_type_check
 def _gather(table, candidates, old, new, gram):
-    # Rows and columns ``old`` to ``new`` of the inner products: each is read once and mirrored tile by tile.
+    # Rows ``old`` to ``new`` of the lower triangle of the inner products, in the form that ``_multiply`` asks for.
     for a in range(old, new):
         source, out = table[candidates[a]], gram[a]
         for b in range(a + 1):
             out[b] = source[candidates[b]]
-    for i in range(old // _TILE * _TILE, new, _TILE):
-        for j in range(0, i + 1, _TILE):
-            for a in range(max(i, old), min(i + _TILE, new)):
-                for b in range(j, min(j + _TILE, a)):
-                    gram[b, a] = gram[a, b]
+        out[a] *= _HALF
+        out[a + 1 : a + 1 + _RIGHT] = _ZERO
+
+
+@inner
+@no_type_check
+def _padded(M):
+    return (M + LANES - 1) // LANES * LANES
 
 
 @inner
 @no_type_check
 def _pivot(problem, active, weight, accuracy, steps, vectors, rows):
     M = problem[3]
-    u, residual = vectors[0], vectors[1]
+    u, residual, support = vectors[0], vectors[1], vectors[5]
     for j in range(M):
-        u[j], rows[j] = weight[j], j
+        u[j] = weight[j]
     fewest, patience, tolerance = M + 1, _PATIENCE, accuracy[0]
     for turn in range(len(accuracy) + 1):
-        m = 0
         for j in range(M):
-            if turn == 0 or not active[j]:  # what is active was solved for
-                rows[m] = j
-                m += 1
-        _residual(problem, rows, m, u, vectors)
+            rows[j] = j
+        _residual(problem, rows, M, u, residual)
         bar = _JOIN * tolerance
         changes, last = 0, -1
         for j in range(M):
@@ -90,13 +154,13 @@ def _pivot(problem, active, weight, accuracy, steps, vectors, rows):
             if (patience > 0 or j == last) and _misplaced(active[j], u[j], residual[j], bar):
                 active[j] = not active[j]
             if active[j]:
-                rows[m] = j
+                rows[m], support[j] = j, _ONE
                 m += 1
             else:
-                u[j] = _ZERO
+                u[j] = support[j] = _ZERO
         tolerance = accuracy[turn]
         if changes > 0:
-            _residual(problem, rows, m, u, vectors)
+            _residual(problem, rows, m, u, residual)
         _conjugate_gradients(problem, rows, m, vectors, tolerance, steps[turn])
     for j in range(M):
         active[j] = active[j] and u[j] > _ZERO
@@ -111,22 +175,20 @@ def _misplaced(active, u, residual, bar):
 
 @inner
 @no_type_check
-def _residual(problem, rows, m, u, vectors):
-    residual = vectors[1]
+def _residual(problem, rows, m, u, residual):
     _multiply(problem, rows, m, u, residual)
-    for i in range(m):
-        residual[rows[i]] = _ONE - residual[rows[i]]
+    for j in range(len(residual)):
+        residual[j] = _ONE - residual[j]
 
 
 @inner
 @no_type_check
 def _conjugate_gradients(problem, rows, m, vectors, tolerance, steps):
     # Adds to u what brings the root mean square of the residual on the support down to the tolerance.
-    u, residual, p, product = vectors[0], vectors[1], vectors[2], vectors[3]
+    u, residual, p, product, support = vectors[0], vectors[1], vectors[2], vectors[3], vectors[5]
     square = _ZERO
-    p[:] = _ZERO
-    for i in range(m):
-        j = rows[i]
+    for j in range(len(p)):
+        residual[j] *= support[j]
         p[j] = residual[j]
         square += residual[j] * residual[j]
     for _ in range(steps):
@@ -134,54 +196,59 @@ def _conjugate_gradients(problem, rows, m, vectors, tolerance, steps):
             break
         _multiply(problem, rows, m, p, product)
         curvature, new = _ZERO, _ZERO
-        for i in range(m):
-            curvature += p[rows[i]] * product[rows[i]]
+        for j in range(len(p)):
+            curvature += p[j] * product[j]
         step = square / curvature
-        for i in range(m):
-            j = rows[i]
+        for j in range(len(p)):
             u[j] += step * p[j]
-            residual[j] -= step * product[j]
+            residual[j] -= step * product[j] * support[j]
             new += residual[j] * residual[j]
         ratio, square = new / square, new
-        for i in range(m):
-            p[rows[i]] = residual[rows[i]] + ratio * p[rows[i]]
+        for j in range(len(p)):
+            p[j] = residual[j] + ratio * p[j]
 
 
 @inner
 @no_type_check
 def _multiply(problem, rows, m, v, out):
-    # out = H v on some rows, with H = P P^T + 1 1^T read off the inner products of W
-    gram, near, own, M = problem
+    # out = H v on the rows off which v is 0, with H = P P^T + 1 1^T read off the inner products of W. Of these there is the
+    # lower triangle, with half the diagonal and zeros right of it: what is read once counts for the level of its row and
+    # for that of its column. Lanes are full: a scalar end to every row would take as long as the rest.
+    gram, near, own, _ = problem
     total = shift = _ZERO
-    for j in range(M):
+    for j in range(len(v)):
         total += v[j]
         shift += near[j] * v[j]
     base = own * total - shift + total
+    for j in range(len(v)):
+        out[j] = base - near[j] * total
     i = 0
-    while i + 8 <= m:
-        g0, g1, g2, g3 = gram[rows[i], :M], gram[rows[i + 1], :M], gram[rows[i + 2], :M], gram[rows[i + 3], :M]
-        g4, g5, g6, g7 = gram[rows[i + 4], :M], gram[rows[i + 5], :M], gram[rows[i + 6], :M], gram[rows[i + 7], :M]
-        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = _ZERO
-        for j in range(M):
-            s0 += g0[j] * v[j]
-            s1 += g1[j] * v[j]
-            s2 += g2[j] * v[j]
-            s3 += g3[j] * v[j]
-            s4 += g4[j] * v[j]
-            s5 += g5[j] * v[j]
-            s6 += g6[j] * v[j]
-            s7 += g7[j] * v[j]
-        out[rows[i]], out[rows[i + 1]], out[rows[i + 2]], out[rows[i + 3]] = s0, s1, s2, s3
-        out[rows[i + 4]], out[rows[i + 5]], out[rows[i + 6]], out[rows[i + 7]] = s4, s5, s6, s7
-        i += 8
     while i < m:
-        g, s = gram[rows[i], :M], _ZERO
-        for j in range(M):
-            s += g[j] * v[j]
-        out[rows[i]] = s
-        i += 1
-    for i in range(m):
-        out[rows[i]] += base - near[rows[i]] * total
+        r0 = rows[i]
+        end = _padded(rows[i + 3] + 1) if i + 4 <= m else 0
+        if 0 < end <= r0 + _RIGHT:
+            r1, r2, r3 = rows[i + 1], rows[i + 2], rows[i + 3]
+            g0, g1, g2, g3 = gram[r0, :end], gram[r1, :end], gram[r2, :end], gram[r3, :end]
+            v0, v1, v2, v3 = v[r0], v[r1], v[r2], v[r3]
+            s0 = s1 = s2 = s3 = _ZERO
+            for j in range(end):
+                s0 += g0[j] * v[j]
+                s1 += g1[j] * v[j]
+                s2 += g2[j] * v[j]
+                s3 += g3[j] * v[j]
+                out[j] += (v0 * g0[j] + v1 * g1[j]) + (v2 * g2[j] + v3 * g3[j])
+            out[r0] += s0
+            out[r1] += s1
+            out[r2] += s2
+            out[r3] += s3
+            i += 4
+        else:
+            g, s = gram[r0], _ZERO
+            for j in range(r0 + 1):
+                s += g[j] * v[j]
+                out[j] += v[r0] * g[j]
+            out[r0] += s
+            i += 1
 
 
 @inner
@@ -202,24 +269,31 @@ def _combine(W, k, candidates, weight, M, direction):
 
 @entry
 @no_type_check
-def exchange(table, which, separation, bar, size, candidates, gram, active, weight):
-    """Supports lose what has no positive weight and gain the classes that ``separation`` (m, K) puts before ``bar`` (m,).
+def exchange(table, which, behind, size, candidates, gram, active, weight):
+    """Supports of the classes ``which`` lose what has no positive weight and gain the classes that ``behind`` (n, few) names.
 
-    Both belong to the m classes ``which``. Where there is no room for all that should join, what comes last is left out.
+    Where there is no room for these, idle candidates make some.
     """
-    for p in range(len(which)):
-        i, row = which[p], separation[p]
-        old = new = size[i]
+    for i in which:
+        old = size[i]
         for j in range(old):
-            if active[i, j]:
-                active[i, j] = weight[i, j] > 0
-            else:
-                active[i, j] = row[candidates[i, j]] < bar[p]
+            active[i, j] = active[i, j] and weight[i, j] > 0
             weight[i, j] = max(weight[i, j], 0.0)
-            row[candidates[i, j]] = np.inf
-        for j in range(len(row)):
-            if row[j] < bar[p] and new < candidates.shape[1]:
-                candidates[i, new], active[i, new] = j, True
-                new += 1
-        _gather(table, candidates[i], old, new, gram[i])
-        size[i] = new
+        if old + behind.shape[1] > candidates.shape[1]:
+            old, size[i] = 0, _forget_idle(candidates[i], active[i], weight[i], old)
+        for c in behind[i]:
+            if c >= 0:
+                place = _place(candidates[i], size[i], c)
+                if place < candidates.shape[1]:
+                    candidates[i, place], active[i, place] = c, True
+                    size[i] = max(size[i], place + 1)
+        _gather(table, candidates[i], old, size[i], gram[i])
+
+
+@inner
+@no_type_check
+def _place(candidates, size, c):
+    for j in range(size):
+        if candidates[j] == c:
+            return j
+    return size

@@ -8,7 +8,8 @@ before the last refinement costs a factor d.
 A round prices the candidates, lets the worst violators join in turn (each only if it still violates when those before
 it have joined), and walks from the old point ``x`` to the new minimum ``z``, dropping what reaches zero on the way. The
 first to join always moves the point, so every round strictly improves and none can recur. A point affinely dependent on
-the support lies on its hyperplane and violates nothing: one that rounding makes seem to is refused.
+the support lies on its hyperplane and violates nothing: one that rounding makes seem to is refused. Where all are refused
+that violate by more, it is the inverse that rounding has spoilt (on the way a support was nearly dependent): it is renewed.
 
 All of it is one file because numba's cache looks at the file of ``solve`` alone: what changed elsewhere would not be compiled.
 """
@@ -21,6 +22,7 @@ import numpy as np
 from ._jit import entry, inner
 
 _DEPENDENT = 1e-11  # of H_jj: what a newcomer must have outside the span of the support not to count as dependent on it
+_SPOILT = 1000.0  # times what counts: so large a violation is not rounding
 _FEWEST, _MOST = 8, 32  # members that may join in one round: an eighth of the support, within these
 
 
@@ -122,7 +124,7 @@ def _begin(gram, offset, at, work):
 def _settle(gram, offset, at, scale, W, k, candidate, cap, tolerance, work, y):
     # Rounds until no candidate violates optimality; returns the size of the support.
     own = gram[offset + at[0], at[0]]
-    m = 1
+    m, renewed = 1, False
     for _ in range(5):  # refinement may move a weight of a nearly degenerate support below zero
         for _ in range(4 * cap + 100):  # bounds what rounding might do; a class cut short keeps the gap it has
             least = _price(work.H, work.row, work.members, work.z, m, tolerance, work.violation)
@@ -132,9 +134,13 @@ def _settle(gram, offset, at, scale, W, k, candidate, cap, tolerance, work, y):
                 _fetch(gram, offset, at, scale, j, work.near, own, work.H[work.row[m + e]])
                 work.gain[e] = work.violation[j]
             n = _join(work, m, q, min(q, cap - m), least) if q > 0 else m
-            if n == m:
+            if n > m:
+                m, renewed = _walk(work, n), False
+            elif renewed or q == 0 or work.violation[work.newcomers[0]] < _SPOILT * least:
                 break
-            m = _walk(work, n)
+            else:
+                _renew(work, m)
+                renewed = True
         _refine(W, k, candidate, scale, m, work, y)
         n = m
         m = _walk(work, n)
@@ -254,6 +260,28 @@ def _eliminate(U, S, gain, z, n, e, place, q):
     z[n] = 0.0
     for i in range(n + 1):
         z[i] -= step * own[i]
+
+
+@inner
+@no_type_check
+def _renew(work, m):
+    # A step of Newton's method for the inverse, B (2 - H B), a row at a time, and one for z.
+    B, residual, step = work.B, work.G, work.U
+    for e in range(m + 1):
+        for i in range(m):
+            h = work.H[work.row[i]]
+            residual[0, i] = 1.0 if e == m or i == e else 0.0
+            for j in range(m):
+                residual[0, i] -= h[work.members[j]] * (work.z[j] if e == m else B[e, j])
+        _multiply(B, residual, m, 1, step)
+        for i in range(m):
+            if e == m:
+                work.z[i] += step[0, i]
+            else:
+                B[e, i] += step[0, i]
+    for i in range(m):
+        for j in range(i):
+            B[i, j] = B[j, i] = 0.5 * (B[i, j] + B[j, i])
 
 
 @inner

@@ -14,24 +14,29 @@ from ._jit import entry, inner
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _STEPS = 4
 _ROUNDING = 4e-15  # what it leaves of 1 - sum(u) - <p, y>
+_EPSILON = 2.0**-23  # of single precision
 _PIVOT = np.float32(1e-5)  # the least pivot of a Cholesky factor in single precision
 
 
 @entry
 @no_type_check
-def refine(table, W, k, which, size, candidates, gram, active, weight, direction):
+def refine(table, W, k, which, size, candidates, gram, active, weight, rough, separation, direction, lower, behind):
     """Weights and directions to double precision on the supports found; weights may come out negative.
 
-    As in ``_block_pivots.settle``, but W and ``direction`` are in double precision and ``size`` (n,) counts the candidates.
+    As in ``_block_pivots.settle``, but W and ``direction`` are in double precision. ``lower`` (n,) becomes the least of
+    the distances by which classes lie beyond w_k along it; in single precision these are known along ``rough`` (n, d), as
+    ``separation`` (n, K). No row of W is longer than 1. ``behind`` (n, few) names classes that lie less far beyond than
+    the support does, as many as there is room for, and -1.
     """
     d, cap = W.shape[1], candidates.shape[1]
     place = np.empty(cap, np.int64)
     P, R = np.empty((cap, d)), np.empty((cap, cap), np.float32)
     near, step = np.empty((2, cap), np.float32)
     u, residual = np.empty((2, cap))
+    member = np.zeros(len(W), np.bool_)
     for i in which:
         own, m = W[k[i]], 0
-        for j in range(size[i]):
+        for j in range(size[i] - 1, -1, -1):  # the lower triangle becomes an upper one
             if active[i, j]:
                 place[m], u[m], near[m] = j, weight[i, j], table[k[i], candidates[i, j]]
                 w, p = W[candidates[i, j]], P[m]
@@ -56,8 +61,13 @@ def refine(table, W, k, which, size, candidates, gram, active, weight, direction
                 u[a] += largest * step[a]
         for c in range(d):
             direction[i, c] /= total
+        least = _least_of(P, m, direction[i], residual)
         for a in range(m):
             weight[i, place[a]] = u[a]
+            member[candidates[i, place[a]]] = True
+        lower[i] = _least_of_others(W, k[i], direction[i], rough[i], separation[i], member, least, behind[i])
+        for a in range(m):
+            member[candidates[i, place[a]]] = False
 
 
 @inner
@@ -68,6 +78,7 @@ def _compress(gram, near, own, place, m, R):
         source, out, base = gram[place[a]], R[a], own - near[a] + _ONE
         for b in range(a, m):
             out[b] = source[place[b]] - near[b] + base
+        out[a] += source[place[a]]  # half the diagonal is there
 
 
 @inner
@@ -161,4 +172,48 @@ def _sum(P, u, m, y):
         for c in range(len(y)):
             y[c] += v * p[c]
         a += 1
+    return total
+
+
+@inner
+@no_type_check
+def _least_of(P, m, y, levels):
+    # min <p, y> / |y| over the support
+    _residual_in_full(P, 0.0, m, y, levels)
+    least = np.inf
+    for a in range(m):
+        least = min(least, 1.0 - levels[a])
+    return least / np.sqrt(_dot(y, y))
+
+
+@inner
+@no_type_check
+def _least_of_others(W, k, y, rough, separation, member, least, behind):
+    # The same with all other classes. Only those are looked at that may come before the support: a class lies beyond by
+    # what it did along the rough direction, give or take twice what the unit normal has moved, and rounding.
+    length, rough_length = np.sqrt(_dot(y, y)), np.sqrt(_dot(rough, rough))
+    moved = 0.0
+    for c in range(len(y)):
+        moved += (y[c] / length - rough[c] / rough_length) ** 2
+    bar = length + 2 * np.sqrt(moved) + (len(y) + 8) * _EPSILON
+    count, before = 0, least - _ROUNDING
+    behind[:] = -1
+    for j in range(len(W)):
+        if not (separation[j] >= bar or member[j] or j == k):
+            level = 0.0
+            for c in range(len(y)):
+                level += (W[j, c] - W[k, c]) * y[c]
+            least = min(least, level / length)
+            if level / length < before and count < len(behind):
+                behind[count] = j
+                count += 1
+    return least
+
+
+@inner
+@no_type_check
+def _dot(a, b):
+    total = 0.0
+    for c in range(len(a)):
+        total += a[c] * b[c]
     return total
