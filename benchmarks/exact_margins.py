@@ -5,9 +5,10 @@
 One thread, processor time, medians of several runs. The ascent is written here from its description: for each class,
 gradient steps on the sphere for ``max_h min_j <w_k - w_j, h>``, 10,000 of them at rate .01, cut by 10 five times, from a
 random start. Where fewer steps were timed, ``steps_timed`` says how many and the time is extrapolated; NNLS and daqp
-likewise, by classes timed. ``plain`` is ours without numba. Rows of two threads hold wall times. ``--large`` takes K = 2000, and
-K = 10,000 on two threads (making those codes takes a quarter of an hour). The first calls, which compile or load the
-compiled code, are not counted; ``first_call_seconds`` says what they took here.
+likewise, by classes timed. ``plain`` is ours without numba. Rows of two threads hold wall times. ``--large`` takes K = 2000,
+and K = 10,000 on two threads (making those codes takes a quarter of an hour; they are kept in the folder for temporary
+files). The first calls, which compile or load the compiled code, are not counted; ``first_call_seconds`` says what they
+took here.
 """
 
 import os
@@ -16,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -163,9 +165,18 @@ def case(name, W, *, repeats, ascent_steps=0, classes=0, plain=False):
     return row
 
 
+def kept(make, K, d):
+    """The code that ``make`` gives, from a file where it was made before."""
+    path = Path(tempfile.gettempdir()) / "neucollapse_benchmarks" / f"{make.__name__}_{K}_{d}.pt"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        torch.save(make(K, d), path)
+    return torch.load(path)
+
+
 def on_two_threads(name, make, K, d, repeats=1):
     torch.set_num_threads(2)
-    W = make(K, d)
+    W = kept(make, K, d)
     wall, cpu = [], []
     for _ in range(repeats):
         begin, cpu_begin = time.perf_counter(), time.process_time()
