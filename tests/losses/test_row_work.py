@@ -85,3 +85,22 @@ def test_few_rows_strided_rows_and_half_precision_are_left_to_torch():
     assert kind(torch.zeros(2**20, 4)) is _Compiled
     assert kind(torch.zeros(4, 2**20).T) is _Torch
     assert kind(torch.zeros(2**20, 4, dtype=torch.bfloat16)) is _Torch
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_exponentials(dtype, monkeypatch):
+    z = torch.linspace(-87.2, 88, 100_001, dtype=dtype)[None].repeat(2, 1)
+    z[1, :4] = torch.tensor([-torch.inf, -90.0, torch.nan, 0.0])
+    exact = z.double().exp()
+    weight, lengths = torch.ones(2, 2, dtype=dtype), torch.ones(2, 1, dtype=dtype)
+    for capability in ("AVX2", "AVX512"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda value=capability: value)
+        for work in workers(weight, lengths):
+            for tile in (z.clone(), z.clone()[:, 1:]):  # whole, and with rows apart
+                found = work.exponentials(tile)
+                assert found.data_ptr() == tile.data_ptr()
+                expected = exact[:, -tile.shape[1] :]
+                rounding = torch.finfo(dtype).eps
+                torch.testing.assert_close(
+                    found.double(), expected, rtol=2 * rounding, atol=torch.finfo(dtype).tiny, equal_nan=True
+                )

@@ -126,7 +126,7 @@ def spherical_negatives(
                     mean *= shrink
                 most.copy_(new)
                 z.sub_(shift)
-            total.addmv_(z.exp_(), ones[: stop - start])  # faster than a sum
+            total.addmv_(work.exponentials(z), ones[: stop - start])  # faster than a sum
             if with_mean:
                 mean.addmm_(z, U)
     if with_mean:
@@ -178,7 +178,7 @@ def weight_gradient_blocks(
                 z = tiles.logits(U, columns, part, low)
                 if running:
                     z.sub_(own)
-                G.addmm_(z.exp_(), factors, beta=part > 0)
+                G.addmm_(work.exponentials(z), factors, beta=part > 0)
             if not parts:
                 G.zero_()
             if smoothed:
