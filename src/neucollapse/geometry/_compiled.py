@@ -16,7 +16,7 @@ _CHUNK = 4_000_000  # numbers in the other temporaries of one batch: about 32 MB
 _FAST_FROM = 5_000  # pairs of classes: below, loading the compiled code takes longer than doing without
 _LOCAL = 256  # candidates at first where their inner products must be formed class by class
 _LARGE = 120  # members of a support from which single precision pays: a class at a time takes time by their square
-_PROBES = 16  # classes that tell
+_PROBES = 8  # classes that tell
 _ROUNDS = 4  # each with twice the candidates of the one before
 
 

@@ -98,9 +98,10 @@ def _own_units(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "K D"], float]
     exponent = math.frexp(float(rows.abs().max()))[1]
     scale = 2.0 ** max(-1000, min(1000, exponent))  # a power of two: exact, and no sum or square overflows after it
     points = rows / scale
-    points = points - points.mean(dim=0)
+    points -= points.mean(dim=0)
     longest = float(points.norm(dim=1).max()) or 1.0
-    points, scale = points / longest, scale * longest
+    points /= longest
+    scale *= longest
     if points.shape[1] > len(points):
         points = torch.linalg.qr(points.T, mode="r").R.T.contiguous()
     return points, scale
