@@ -31,8 +31,8 @@ class RowWork(Protocol):
         """Turn the gradient by directions into that by rows, in place: its tangential part, over the length."""
         ...
 
-    def exponentials(self, logits: Tensor) -> Tensor:
-        """Of a tile of logits up to 88, in place."""
+    def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
+        """Of a tile of logits up to 88, in place; the sums of its rows are added to ``total``."""
         ...
 
 
@@ -81,8 +81,15 @@ class _Torch:
         along = torch.bmm(gradient[:, None], units[:, :, None])[:, 0]
         gradient.addcmul_(units, along, value=-1).div_(lengths.where(lengths > 0, torch.inf))
 
-    def exponentials(self, logits: Tensor) -> Tensor:
-        return logits.exp_()
+    def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
+        return _exponentials(logits, total)
+
+
+def _exponentials(logits: Tensor, total: Tensor | None) -> Tensor:
+    logits.exp_()
+    if total is not None:
+        total.addmv_(logits, logits.new_ones(logits.shape[1]))  # faster than a sum
+    return logits
 
 
 def _scaled(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,8 +117,11 @@ class _Compiled:
     def to_tangent(self, start: int, stop: int, gradient: Tensor, units: Tensor) -> None:
         self.kernels.to_tangent(gradient.numpy(), self.limits, units.numpy(), self.lengths[start:stop])
 
-    def exponentials(self, logits: Tensor) -> Tensor:
+    def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
         if not self.own_exponentials or not logits.is_contiguous():
-            return logits.exp_()
-        self.kernels.exponentials(logits.numpy())
+            return _exponentials(logits, total)
+        sums = logits.new_empty(len(logits))
+        self.kernels.exponentials(logits.numpy(), sums.numpy())
+        if total is not None:
+            total += sums
         return logits

@@ -109,7 +109,7 @@ def spherical_negatives(
     sums, direction_sum = x.new_zeros(B), x.new_zeros(d)
     means, lengths = x.new_zeros(B if with_mean else 0, d), x.new_empty(K, 1)
     tiles = _Tiles(labels, K, d, (samples, classes), x, class_major=False)
-    directions, ones, work = x.new_empty(tiles.classes, d), x.new_ones(tiles.classes), row_work(weight, lengths)
+    directions, work = x.new_empty(tiles.classes, d), row_work(weight, lengths)
     parts = list(zip(*map(tiles.split, (scale * x, sums, maximum, means if with_mean else sums)), strict=True))
     for start, stop in _blocks(K, tiles.classes):
         U = directions[: stop - start]
@@ -126,7 +126,7 @@ def spherical_negatives(
                     mean *= shrink
                 most.copy_(new)
                 z.sub_(shift)
-            total.addmv_(work.exponentials(z), ones[: stop - start])  # faster than a sum
+            work.exponentials(z, total)
             if with_mean:
                 mean.addmm_(z, U)
     if with_mean:
