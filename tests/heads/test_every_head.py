@@ -62,8 +62,8 @@ def digits(name):
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 6))
     images, labels = load_digits(return_X_y=True)
-    x, y = torch.from_numpy(images[:1280]).float() / 16, torch.from_numpy(labels[:1280])
-    return Training(backbone, *TRAININGS[name]()), x, y
+    x, y = torch.from_numpy(images[:1280]).double() / 16, torch.from_numpy(labels[:1280])
+    return Training(backbone, *TRAININGS[name]()).double(), x, y
 
 
 def run_rank(folder, rank):
@@ -130,7 +130,7 @@ def test_digits_on_two_ranks(name, ranks):
     first, second = (trainings[name] for _, trainings in ranks)
     for key, expected in train(*digits(name)).items():
         assert torch.equal(first[key], second[key])
-        torch.testing.assert_close(first[key], expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(first[key], expected, rtol=1e-9, atol=1e-11)
 
 
 if __name__ == "__main__":
