@@ -6,6 +6,7 @@ processor's cache in single precision, and no factor is kept up to date:
 
 * ``settle`` finds the support to single precision. A round solves on it by conjugate gradients, roughly at first, then
   lets all violators join and all negative weights leave (block principal pivoting: Judice and Pires, 1994);
+* ``widen`` adds candidates that stand in the way of what was found;
 * ``exchange`` makes the changes that only double precision shows, after ``_refinement``.
 
 Nothing here promises to end at the solution. The caller holds every point against all K classes, and what single
