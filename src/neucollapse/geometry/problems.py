@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from .._errors import InputError
 from ._cosines import coherence, max_cosine, unit_rows
@@ -41,12 +40,9 @@ class Problem(ABC):
     def __post_init__(self) -> None:
         check_size(self.K, self.d)
 
-    def value(self, points: Any) -> float:
-        """What is optimised, of any code (K, d); the rows are normalised first."""
-        return self._value(unit_rows(points))
-
     @abstractmethod
-    def _value(self, rows: Tensor) -> float: ...
+    def value(self, points: Any) -> float:
+        """What is optimised, of the directions of the rows of any code (K, d)."""
 
     def better(self, first: float, second: float) -> bool:
         """Whether the first value beats the second."""
@@ -66,8 +62,8 @@ class SphericalCode(Problem):
     kind: ClassVar[Kind] = "spherical"
     symbol: ClassVar[str] = "max_{i≠j} ⟨w_i, w_j⟩"
 
-    def _value(self, rows: Tensor) -> float:
-        return max_cosine(rows)
+    def value(self, points: Any) -> float:
+        return max_cosine(points)
 
 
 @dataclass(frozen=True)
@@ -88,8 +84,8 @@ class SoftmaxCode(Problem):
     symbol: ClassVar[str] = "min_k dist(w_k, conv{w_j: j≠k})"
     maximise: ClassVar[bool] = True
 
-    def _value(self, rows: Tensor) -> float:
-        return one_vs_rest(rows).margin
+    def value(self, points: Any) -> float:
+        return one_vs_rest(unit_rows(points)).margin
 
 
 @dataclass(frozen=True)
@@ -107,8 +103,8 @@ class GrassmannianFrame(Problem):
     kind: ClassVar[Kind] = "grassmannian"
     symbol: ClassVar[str] = "max_{i≠j} |⟨w_i, w_j⟩|"
 
-    def _value(self, rows: Tensor) -> float:
-        return coherence(rows)
+    def value(self, points: Any) -> float:
+        return coherence(points)
 
 
 @dataclass(frozen=True)
@@ -130,8 +126,8 @@ class MinimumEnergy(Problem):
         if not (isinstance(self.s, int | float) and 0 <= self.s < math.inf):
             raise InputError(f"expected a Riesz exponent s >= 0 (0 is the logarithmic energy), got {self.s!r}")
 
-    def _value(self, rows: Tensor) -> float:
-        return mean_energy(rows, self.s)
+    def value(self, points: Any) -> float:
+        return mean_energy(points, self.s)
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,8 @@ class MaximumGramDeterminant(Problem):
     symbol: ClassVar[str] = "mean log λ_i of the centred Gram matrix"
     maximise: ClassVar[bool] = True
 
-    def _value(self, rows: Tensor) -> float:
+    def value(self, points: Any) -> float:
+        rows = unit_rows(points)
         s = torch.linalg.svdvals(rows - rows.mean(dim=0))[: min(self.K - 1, self.d)]
         return float(2 * s.log().mean())
 
