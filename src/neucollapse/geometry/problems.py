@@ -63,6 +63,7 @@ class SphericalCode(Problem):
     symbol: ClassVar[str] = "max_{i≠j} ⟨w_i, w_j⟩"
 
     def value(self, points: Any) -> float:
+        """The largest cosine."""
         return max_cosine(points)
 
 
@@ -85,6 +86,7 @@ class SoftmaxCode(Problem):
     maximise: ClassVar[bool] = True
 
     def value(self, points: Any) -> float:
+        """The one-vs-rest margin."""
         return one_vs_rest(unit_rows(points)).margin
 
 
@@ -104,6 +106,7 @@ class GrassmannianFrame(Problem):
     symbol: ClassVar[str] = "max_{i≠j} |⟨w_i, w_j⟩|"
 
     def value(self, points: Any) -> float:
+        """The coherence."""
         return coherence(points)
 
 
@@ -127,6 +130,7 @@ class MinimumEnergy(Problem):
             raise InputError(f"expected a Riesz exponent s >= 0 (0 is the logarithmic energy), got {self.s!r}")
 
     def value(self, points: Any) -> float:
+        """The mean Riesz energy."""
         return mean_energy(points, self.s)
 
 
@@ -150,6 +154,7 @@ class MaximumGramDeterminant(Problem):
     maximise: ClassVar[bool] = True
 
     def value(self, points: Any) -> float:
+        """The mean log-eigenvalue of the centred Gram matrix."""
         rows = unit_rows(points)
         s = torch.linalg.svdvals(rows - rows.mean(dim=0))[: min(self.K - 1, self.d)]
         return float(2 * s.log().mean())
