@@ -385,18 +385,22 @@ def test_what_double_precision_shows_is_exchanged():
 
     W = gaussian(10, 4).float()
     table = (W @ W.T).numpy()
-    candidates, weight = np.array([[5, 7, 2, 0, 0]]), np.array([[0.5, -0.1, 0.0, 0.0, 0.0]])
-    active, gram = weight != 0, np.full((1, 5, 16), np.nan, np.float32)
-    gram[0, :3] = 0
-    gram[0, :3, :3] = half_triangle(table, [5, 7, 2])
-    size, behind = np.array([3]), np.array([[2, 9]])  # an idle candidate, and a class not asked yet
-    exchange(table, np.array([0]), behind, size, candidates, gram, active, weight)
-    assert size[0] == 4
-    assert candidates[0, :4].tolist() == [5, 7, 2, 9]
-    assert active[0, :4].tolist() == [True, False, True, True]
-    assert weight[0].tolist() == [0.5, 0, 0, 0, 0]
-    np.testing.assert_array_equal(gram[0, :4, :4], half_triangle(table, [5, 7, 2, 9]))
-    np.testing.assert_array_equal(gram[0, 3, 4:], 0)
+    candidates = np.array([[5, 7, 2, 0, 0], [9, 5, 0, 0, 0]])
+    weight = np.array([[0.5, -0.1, 0.0, 0.0, 0.0], [0.2, 0.8, 0.0, 0.0, 0.0]])
+    active, begin = weight != 0, 16 * np.arange(6)
+    gram = np.full((2, 5, 16), np.nan, np.float32)
+    for i, some in enumerate(([5, 7, 2], [9, 5])):
+        gram[i, : len(some)] = 0
+        gram[i, : len(some), : len(some)] = half_triangle(table, some)
+    size, behind = np.array([3, 2]), np.array([[2, 9], [2, -1]])  # an idle candidate, and classes not asked yet
+    exchange(table, np.array([0, 1]), behind, size, candidates, begin, gram.reshape(2, -1), active, weight)
+    assert size.tolist() == [4, 3]
+    assert candidates[:, :4].tolist() == [[5, 7, 2, 9], [9, 5, 2, 0]]
+    assert active[:, :4].tolist() == [[True, False, True, True], [True, True, True, False]]
+    assert weight.tolist() == [[0.5, 0, 0, 0, 0], [0.2, 0.8, 0, 0, 0]]
+    for i, some in enumerate(([5, 7, 2, 9], [9, 5, 2])):
+        np.testing.assert_array_equal(gram[i, : len(some), : len(some)], half_triangle(table, some))
+        np.testing.assert_array_equal(gram[i, len(some) - 1, len(some) :], 0)
 
 
 def half_triangle(table, some):

@@ -1,8 +1,8 @@
 """Nearest points of convex hulls from single precision, compiled by numba (extra ``fast``): many members change at once.
 
 The problem and its optimality conditions are those of ``_active_set``: ``H_T u = 1`` on a support T, with
-``H = P P^T + 1 1^T`` and ``p_j = w_j - w_k``. Here the inner products of a class's few hundred candidates lie in the
-processor's cache in single precision, and no factor is kept up to date:
+``H = P P^T + 1 1^T`` and ``p_j = w_j - w_k``. Here a class's few hundred candidates and their inner products in single
+precision fit the processor's cache, and no factor is kept up to date:
 
 * ``settle`` finds the support to single precision. A round solves on it by conjugate gradients, roughly at first, then
   lets all violators join and all negative weights leave (block principal pivoting: Judice and Pires, 1994);
@@ -21,29 +21,30 @@ from ._jit import entry, inner
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _JOIN = 3  # times the residual left on the support: by how much a candidate must violate optimality to join
-LANES, _RIGHT = 16, 64  # rows of inner products are read in multiples of the one; zeros right of their diagonal
+LANES, RIGHT = 16, 64  # rows of inner products are read in multiples of the one; at least so many zeros follow each
 _PATIENCE = 3  # rounds without fewer changes before they come one at a time, which cannot cycle
 
 
 @entry
 @no_type_check
-def settle(table, W, k, which, old, size, candidates, gram, active, weight, direction, accuracy, steps):
+def settle(table, W, k, which, old, size, candidates, begin, gram, active, weight, direction, accuracy, steps):
     """Supports and weights to single precision for the classes ``k[which]``, whose candidates from ``old`` (n,) on are new.
 
-    ``table`` (K, K) holds inner products of W (K, d). Changed are, per class: ``gram`` (n, cap, padded cap), inner products
-    of its ``size`` (n,) first ``candidates`` (n, cap); which of them are ``active`` (n, cap); their ``weight`` (n, cap); and
-    the ``direction`` (n, d) of the nearest point from w_k. Round r solves to ``accuracy[r]`` in at most ``steps[r]`` steps.
+    ``table`` (K, K) holds inner products of W (K, d). Changed are, per class: ``gram``, inner products of its
+    ``size`` (n,) first ``candidates`` (n, cap), of which rows of the lower triangle begin at ``begin`` (cap + 1,); which of
+    them are ``active`` (n, cap); their ``weight`` (n, cap); and the ``direction`` (n, d) of the nearest point from w_k.
+    Round r solves to ``accuracy[r]`` in at most ``steps[r]`` steps.
     """
     cap = candidates.shape[1]
     rows = np.empty(cap, np.int64)
+    _gather(table, which, old, size, candidates, begin, gram)
     for i in which:
         M = size[i]
         vectors = np.zeros((6, _padded(M)), np.float32)
         near = vectors[4]
         for j in range(M):
             near[j] = table[k[i], candidates[i, j]]
-        _gather(table, candidates[i], old[i], M, gram[i])
-        problem = gram[i], near, table[k[i], k[i]], M
+        problem = gram[i], begin, near, table[k[i], k[i]], M
         _pivot(problem, active[i], weight[i], accuracy, steps, vectors, rows)
         _combine(W, k[i], candidates[i], weight[i], M, direction[i])
 
@@ -83,7 +84,7 @@ def widen(which, separation, direction, resolved, most, old, size, candidates, a
         for f in range(count):
             if room > 0 and beyond[f] <= last:
                 a = size[i]
-                candidates[i, a], active[i, a], weight[i, a] = found[f], beyond[f] < bar, 0.0
+                candidates[i, a], active[i, a] = found[f], beyond[f] < bar
                 size[i] += 1
                 room -= 1
 
@@ -112,14 +113,33 @@ def _dot(a, b):
 
 @inner
 @no_type_check
-def _gather(table, candidates, old, new, gram):
-    # Rows ``old`` to ``new`` of the lower triangle of the inner products, in the form that ``_multiply`` asks for.
-    for a in range(old, new):
-        source, out = table[candidates[a]], gram[a]
-        for b in range(a + 1):
-            out[b] = source[candidates[b]]
-        out[a] *= _HALF
-        out[a + 1 : a + 1 + _RIGHT] = _ZERO
+def _gather(table, which, old, size, candidates, begin, gram):
+    # Rows ``old`` to ``size`` of the lower triangles of inner products, in the form that ``_multiply`` asks for. A row of the
+    # table serves all classes at once: read here and there, it would come from memory nearly whole for each of them.
+    cap = candidates.shape[1]
+    end = np.zeros(len(table) + 1, np.int64)
+    for i in which:
+        for a in range(old[i], size[i]):
+            end[candidates[i, a] + 1] += 1
+    for c in range(len(table)):
+        end[c + 1] += end[c]
+    place = np.empty(end[-1], np.int64)
+    for i in which:
+        for a in range(old[i], size[i]):
+            c = candidates[i, a]
+            place[end[c]] = i * cap + a
+            end[c] += 1
+    f = 0
+    for c in range(len(table)):
+        source = table[c]
+        while f < end[c]:
+            i, a = place[f] // cap, place[f] % cap
+            chosen, out = candidates[i], gram[i, begin[a] : begin[a + 1]]
+            for b in range(a + 1):
+                out[b] = source[chosen[b]]
+            out[a] *= _HALF
+            out[a + 1 :] = _ZERO
+            f += 1
 
 
 @inner
@@ -131,7 +151,7 @@ def _padded(M):
 @inner
 @no_type_check
 def _pivot(problem, active, weight, accuracy, steps, vectors, rows):
-    M = problem[3]
+    M = problem[4]
     u, residual, support = vectors[0], vectors[1], vectors[5]
     for j in range(M):
         u[j] = weight[j]
@@ -215,7 +235,7 @@ def _multiply(problem, rows, m, v, out):
     # out = H v on the rows off which v is 0, with H = P P^T + 1 1^T read off the inner products of W. Of these there is the
     # lower triangle, with half the diagonal and zeros right of it: what is read once counts for the level of its row and
     # for that of its column. Lanes are full: a scalar end to every row would take as long as the rest.
-    gram, near, own, _ = problem
+    gram, begin, near, own, _ = problem
     total = shift = _ZERO
     for j in range(len(v)):
         total += v[j]
@@ -227,9 +247,10 @@ def _multiply(problem, rows, m, v, out):
     while i < m:
         r0 = rows[i]
         end = _padded(rows[i + 3] + 1) if i + 4 <= m else 0
-        if 0 < end <= r0 + _RIGHT:
+        if 0 < end <= r0 + RIGHT:
             r1, r2, r3 = rows[i + 1], rows[i + 2], rows[i + 3]
-            g0, g1, g2, g3 = gram[r0, :end], gram[r1, :end], gram[r2, :end], gram[r3, :end]
+            g0, g1 = gram[begin[r0] :][:end], gram[begin[r1] :][:end]
+            g2, g3 = gram[begin[r2] :][:end], gram[begin[r3] :][:end]
             v0, v1, v2, v3 = v[r0], v[r1], v[r2], v[r3]
             s0 = s1 = s2 = s3 = _ZERO
             for j in range(end):
@@ -244,7 +265,7 @@ def _multiply(problem, rows, m, v, out):
             out[r3] += s3
             i += 4
         else:
-            g, s = gram[r0], _ZERO
+            g, s = gram[begin[r0] :], _ZERO
             for j in range(r0 + 1):
                 s += g[j] * v[j]
                 out[j] += v[r0] * g[j]
@@ -270,25 +291,25 @@ def _combine(W, k, candidates, weight, M, direction):
 
 @entry
 @no_type_check
-def exchange(table, which, behind, size, candidates, gram, active, weight):
+def exchange(table, which, behind, size, candidates, begin, gram, active, weight):
     """Supports of the classes ``which`` lose what has no positive weight and gain the classes that ``behind`` (n, few) names.
 
     Where there is no room for these, idle candidates make some.
     """
+    old = size.copy()
     for i in which:
-        old = size[i]
-        for j in range(old):
+        for j in range(size[i]):
             active[i, j] = active[i, j] and weight[i, j] > 0
             weight[i, j] = max(weight[i, j], 0.0)
-        if old + behind.shape[1] > candidates.shape[1]:
-            old, size[i] = 0, _forget_idle(candidates[i], active[i], weight[i], old)
+        if size[i] + behind.shape[1] > candidates.shape[1]:
+            old[i], size[i] = 0, _forget_idle(candidates[i], active[i], weight[i], size[i])
         for c in behind[i]:
             if c >= 0:
                 place = _place(candidates[i], size[i], c)
                 if place < candidates.shape[1]:
                     candidates[i, place], active[i, place] = c, True
                     size[i] = max(size[i], place + 1)
-        _gather(table, candidates[i], old, size[i], gram[i])
+    _gather(table, which, old, size, candidates, begin, gram)
 
 
 @inner

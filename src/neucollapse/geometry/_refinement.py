@@ -20,7 +20,9 @@ _PIVOT = np.float32(1e-5)  # the least pivot of a Cholesky factor in single prec
 
 @entry
 @no_type_check
-def refine(table, W, k, which, size, candidates, gram, active, weight, rough, separation, direction, lower, behind):
+def refine(
+    table, W, k, which, size, candidates, begin, gram, active, weight, rough, separation, direction, lower, behind
+):
     """Weights and directions to double precision on the supports found; weights may come out negative.
 
     As in ``_block_pivots.settle``, but W and ``direction`` are in double precision. ``lower`` (n,) becomes the least of
@@ -43,7 +45,7 @@ def refine(table, W, k, which, size, candidates, gram, active, weight, rough, se
                 for c in range(d):
                     p[c] = w[c] - own[c]
                 m += 1
-        _compress(gram[i], near, table[k[i], k[i]], place, m, R)
+        _compress(gram[i], begin, near, table[k[i], k[i]], place, m, R)
         regular, before, expected = _factor(R, m), np.inf, np.inf
         for turn in range(_STEPS + 1):
             total = _sum(P, u, m, direction[i])
@@ -72,10 +74,10 @@ def refine(table, W, k, which, size, candidates, gram, active, weight, rough, se
 
 @inner
 @no_type_check
-def _compress(gram, near, own, place, m, R):
+def _compress(gram, begin, near, own, place, m, R):
     # The upper triangle of H on the support
     for a in range(m):
-        source, out, base = gram[place[a]], R[a], own - near[a] + _ONE
+        source, out, base = gram[begin[place[a]] :], R[a], own - near[a] + _ONE
         for b in range(a, m):
             out[b] = source[place[b]] - near[b] + base
         out[a] += source[place[a]]  # half the diagonal is there

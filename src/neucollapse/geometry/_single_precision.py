@@ -12,7 +12,7 @@ from .._types import Float, Int
 from ._active_set import Batch, separations
 
 _TABLE = 1 << 28  # entries in the table of all inner products: 1 GB, K = 16,384
-_GRAM = 1 << 25  # entries in the inner products of the candidates that a thread holds: 128 MB
+_GRAM = 5 << 23  # entries in the inner products of the candidates that a thread holds: 160 MB
 _PARTS = 8  # into which few classes are divided, whatever the number of threads: results must not depend on it
 # Rounds of a turn: how closely each solves, in at most how many steps. The first turn only has to find out which classes
 # matter; what then stands in the way joins the candidates, half as many again because more will.
@@ -41,11 +41,12 @@ def single_precision(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: f
     single = W.float()
     table = _products(single)
     threads = torch.get_num_threads()
-    cap = min(K - 1, 5 * d // 4)  # not a power of two: rows would share their places in the cache
-    most = max(1, min(_GRAM // cap**2, -(-len(k) // _PARTS)))
+    cap = min(K - 1, 5 * d // 4)
+    row_begins = _row_begins(cap)
+    most = max(1, min(_GRAM // int(row_begins[cap]), -(-len(k) // _PARTS)))
     spare: SimpleQueue[_Work] = SimpleQueue()
     for _ in range(threads):
-        spare.put(_Work(W, single, table, most, cap))
+        spare.put(_Work(W, single, table, most, row_begins))
 
     def solve(part: Tensor) -> Batch:
         work = spare.get()
@@ -74,20 +75,27 @@ def _products(W: Float[Tensor, "K d"]) -> Float[Tensor, "K K"]:
     return table
 
 
+def _row_begins(cap: int) -> np.ndarray:
+    """Where rows of a lower triangle begin (cap + 1,), with the room that ``_block_pivots`` asks for."""
+    from ._block_pivots import LANES, RIGHT
+
+    lengths = (np.arange(cap) // LANES + 1) * LANES + RIGHT
+    return np.concatenate(([0], lengths.cumsum()))
+
+
 class _Work:
     """What one thread reads and writes: fresh memory for each part would cost as much as the work on it."""
 
-    def __init__(self, W: Tensor, single: Tensor, table: Tensor, most: int, cap: int) -> None:
-        from ._block_pivots import LANES
-
+    def __init__(self, W: Tensor, single: Tensor, table: Tensor, most: int, row_begins: np.ndarray) -> None:
         self.W, self.single, self.table = W, single, table
-        self.gram = torch.empty(most, cap, -(-cap // LANES) * LANES)
+        self.row_begins, self.cap = row_begins, len(row_begins) - 1
+        self.gram = np.empty((most, row_begins[-1]), np.float32)
         self.separation = single.new_empty(most, len(W))
         self.rough = single.new_empty(most, W.shape[1])
 
     def begin(self, k: Int[Tensor, " n"]) -> None:
         """Turn to the classes k."""
-        n, cap = len(k), self.gram.shape[1]
+        n, cap = len(k), self.cap
         self.k = k
         self.size = torch.zeros(n, dtype=torch.int64)
         self.candidates = torch.zeros(n, cap, dtype=torch.int64)
@@ -99,7 +107,7 @@ class _Work:
         from ._block_pivots import settle, widen
 
         n, d = len(self.k), self.W.shape[1]
-        begin = min(max(1, _BEGIN * d // 32), self.gram.shape[1])
+        begin = min(max(1, _BEGIN * d // 32), self.cap)
         similar = self.table[self.k]
         similar[torch.arange(n), self.k] = -torch.inf
         self.candidates[:, :begin] = similar.topk(begin, dim=1, sorted=False).indices.sort(dim=1).values
@@ -148,5 +156,5 @@ class _Work:
             exchange(fixed[0], left.numpy(), behind, *arrays)
         return Batch(self.k, self.candidates, self.weight > 0, self.weight, direction, upper, gap)
 
-    def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return self.candidates.numpy(), self.gram.numpy(), self.active.numpy(), self.weight.numpy()
+    def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.candidates.numpy(), self.row_begins, self.gram, self.active.numpy(), self.weight.numpy()
