@@ -5,6 +5,7 @@ Rows are worked on in place or into buffers, outside autograd. A zero row has no
 gets no gradient. Many rows on a CPU are worked on by compiled code where there is some (extra ``fast``).
 """
 
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -29,6 +30,10 @@ class RowWork(Protocol):
 
     def to_tangent(self, start: int, stop: int, gradient: Tensor, units: Tensor) -> None:
         """Turn the gradient by directions into that by rows, in place: its tangential part, over the length."""
+        ...
+
+    def exclude(self, buffer: Tensor, places: Tensor, low: int, high: int) -> None:
+        """Write -inf into a flat buffer at ``places[low:high]``."""
         ...
 
     def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
@@ -81,6 +86,9 @@ class _Torch:
         along = torch.bmm(gradient[:, None], units[:, :, None])[:, 0]
         gradient.addcmul_(units, along, value=-1).div_(lengths.where(lengths > 0, torch.inf))
 
+    def exclude(self, buffer: Tensor, places: Tensor, low: int, high: int) -> None:
+        buffer.index_fill_(0, places[low:high], -torch.inf)
+
     def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
         return _exponentials(logits, total)
 
@@ -99,29 +107,33 @@ def _scaled(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Compiled:
+    # Between two products every call of torch finds its code out of cache, so that it is the number of calls that counts:
+    # the same few tensors come again and again, and their arrays are kept.
     def __init__(self, weight: Tensor, lengths: Tensor) -> None:
         from . import _compiled_rows
 
         self.kernels, self.weight, self.lengths = _compiled_rows, weight.numpy(), lengths.numpy()
         self.limits = torch.tensor([_least(weight.dtype), 1.0], dtype=weight.dtype).numpy()
+        self.array = lru_cache(maxsize=64)(torch.Tensor.numpy)
+        self.nowhere = weight.new_empty(0)
         # Where torch has vectors of 512 bits it is as fast; with those of 256, less than half.
         self.own_exponentials = weight.dtype == torch.float32 and torch.backends.cpu.get_cpu_capability() != "AVX512"
 
     def begin(self, start: int, stop: int, out: Tensor, total: Tensor) -> None:
         rows, lengths = self.weight[start:stop], self.lengths[start:stop]
-        self.kernels.begin(rows, self.limits, lengths, out.numpy(), total.numpy())
+        self.kernels.begin(rows, self.limits, lengths, self.array(out), self.array(total))
 
     def directions(self, start: int, stop: int, out: Tensor) -> None:
-        self.kernels.directions(self.weight[start:stop], self.limits, self.lengths[start:stop], out.numpy())
+        self.kernels.directions(self.weight[start:stop], self.limits, self.lengths[start:stop], self.array(out))
 
     def to_tangent(self, start: int, stop: int, gradient: Tensor, units: Tensor) -> None:
-        self.kernels.to_tangent(gradient.numpy(), self.limits, units.numpy(), self.lengths[start:stop])
+        self.kernels.to_tangent(self.array(gradient), self.limits, self.array(units), self.lengths[start:stop])
+
+    def exclude(self, buffer: Tensor, places: Tensor, low: int, high: int) -> None:
+        self.array(buffer)[self.array(places)[low:high]] = -torch.inf
 
     def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
         if not self.own_exponentials or not logits.is_contiguous():
             return _exponentials(logits, total)
-        sums = logits.new_empty(len(logits))
-        self.kernels.exponentials(logits.numpy(), sums.numpy())
-        if total is not None:
-            total += sums
+        self.kernels.exponentials(self.array(logits), self.array(self.nowhere if total is None else total))
         return logits

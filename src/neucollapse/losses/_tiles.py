@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ._row_work import row_work
+from ._row_work import RowWork, row_work
 
 _ELEMENTS = 3 * 2**18  # of a tile: 3 MB in float32; smaller products are slower, and rows of a power of two as well
 _ROW_ELEMENTS = 2**20  # of gradients that are yielded together, as many tiles of classes as fit; of directions, at most
@@ -41,6 +41,11 @@ def _blocks(stop: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:
     return ((low, min(low + size, stop)) for low in range(start, stop, size))
 
 
+def _first(rows: Tensor, n: int) -> Tensor:
+    """The first n rows: the same tensor where these are all, as even a slice takes time between two products."""
+    return rows if n == len(rows) else rows[:n]
+
+
 def needs_maximum(scale: float, K: int, dtype: torch.dtype) -> bool:
     """Whether sums of K terms from e^-s to e^s leave the range of the type, so that a running maximum must be taken out."""
     return scale + math.log(K) > -math.log(torch.finfo(dtype).tiny) - 7  # 7: small components of u_j keep their digits
@@ -52,8 +57,10 @@ class _Tiles:
     Targets are found once, by sorting labels: for each tile, their places in the buffer.
     """
 
-    def __init__(self, labels: Tensor, K: int, d: int, tile: tuple[int, int], like: Tensor, class_major: bool) -> None:
-        self.K, self.class_major = K, class_major
+    def __init__(
+        self, labels: Tensor, K: int, d: int, tile: tuple[int, int], work: RowWork, like: Tensor, class_major: bool
+    ) -> None:
+        self.K, self.work, self.class_major = K, work, class_major
         most = max(1, _ROW_ELEMENTS // d)
         self.samples, self.classes = max(1, min(len(labels), tile[0])), min(K, tile[1], most)
         self.rows = min(K, most // self.classes * self.classes)
@@ -84,7 +91,7 @@ class _Tiles:
         place = start // self.classes
         low, high = bounds[place], bounds[place + 1]
         if low < high:
-            self.buffer.index_fill_(0, flat[low:high], -torch.inf)
+            self.work.exclude(self.buffer, flat, low, high)
         return z
 
     def add_rows(self, G: Tensor, rows: Tensor, start: int, stop: int) -> None:
@@ -108,13 +115,15 @@ def spherical_negatives(
     maximum = x.new_full((B, 1), -torch.inf) if running else x.new_zeros((B, 1))
     sums, direction_sum = x.new_zeros(B), x.new_zeros(d)
     means, lengths = x.new_zeros(B if with_mean else 0, d), x.new_empty(K, 1)
-    tiles = _Tiles(labels, K, d, (samples, classes), x, class_major=False)
-    directions, work = x.new_empty(tiles.classes, d), row_work(weight, lengths)
+    work = row_work(weight, lengths)
+    tiles = _Tiles(labels, K, d, (samples, classes), work, x, class_major=False)
+    directions = x.new_empty(tiles.classes, d)
+    every_column = directions.T
     parts = list(zip(*map(tiles.split, (scale * x, sums, maximum, means if with_mean else sums)), strict=True))
     for start, stop in _blocks(K, tiles.classes):
-        U = directions[: stop - start]
+        U = _first(directions, stop - start)
+        columns = every_column if U is directions else U.T
         work.begin(start, stop, U, direction_sum)
-        columns = U.T
         for part, (features, total, most, mean) in enumerate(parts):
             z = tiles.logits(features, columns, part, start)
             if running:
@@ -165,14 +174,15 @@ def weight_gradient_blocks(
     weighted = factor[:, None] * scaled
     smoothed, work = bool(grad_sum.any()), row_work(weight, lengths)
     # Classes x samples: products without a transpose are faster.
-    tiles = _Tiles(labels, K, d, tile, x, class_major=True)
+    tiles = _Tiles(labels, K, d, tile, work, x, class_major=True)
     directions, gradients = x.new_empty(tiles.classes, d), x.new_empty(tiles.rows, d)
+    of_tile = gradients.split(tiles.classes)
     features = [some.T for some in tiles.split(scaled)]
     parts = list(zip(features, tiles.split(weighted), tiles.split(lse), strict=True))
     # Backwards: caches still hold the last rows of the first sweep, and the next step begins with the first.
     for start, stop in reversed(list(_blocks(K, tiles.rows))):
         for low, high in reversed(list(_blocks(stop, tiles.classes, start))):
-            U, G = directions[: high - low], gradients[low - start : high - start]
+            U, G = _first(directions, high - low), _first(of_tile[(low - start) // tiles.classes], high - low)
             work.directions(low, high, U)
             for part, (columns, factors, own) in enumerate(parts):
                 z = tiles.logits(U, columns, part, low)
