@@ -145,7 +145,7 @@ def test_tile_shape_fits_the_problem_and_the_budget(B, K):
     samples, classes = tile_shape(B, K)
     assert 1 <= samples <= B
     assert 1 <= classes <= K
-    assert samples * classes <= 3 * 2**18
+    assert samples * classes <= 7 * 2**16
     assert samples == B or classes == K or max(samples, classes) < 4 * min(samples, classes)
 
 

@@ -66,6 +66,14 @@ def to_tangent(gradient, limits, units, lengths):
 
 @_in_order
 @no_type_check
+def exclude(buffer, places, low, high):
+    """-inf at ``places[low:high]``."""
+    for i in range(low, high):
+        buffer[places[i]] = -np.inf
+
+
+@_in_order
+@no_type_check
 def exponentials(z, total):
     """Of float32 up to 88, in place, to two units in the last place, 0 where they would be subnormal; ``total`` gains the sums
     of rows, unless it is empty.

@@ -130,7 +130,7 @@ class _Compiled:
         self.kernels.to_tangent(self.array(gradient), self.limits, self.array(units), self.lengths[start:stop])
 
     def exclude(self, buffer: Tensor, places: Tensor, low: int, high: int) -> None:
-        self.array(buffer)[self.array(places)[low:high]] = -torch.inf
+        self.kernels.exclude(self.array(buffer), self.array(places), low, high)
 
     def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
         if not self.own_exponentials or not logits.is_contiguous():

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ._row_work import RowWork, row_work
 
-_ELEMENTS = 3 * 2**18  # of a tile: 3 MB in float32; smaller products are slower, and rows of a power of two as well
+_ELEMENTS = 7 * 2**16  # of a tile: 1.8 MB in float32; smaller products are slower, and rows of a power of two as well
 _ROW_ELEMENTS = 2**20  # of gradients that are yielded together, as many tiles of classes as fit; of directions, at most
 
 
