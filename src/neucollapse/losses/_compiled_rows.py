@@ -75,8 +75,9 @@ def exclude(buffer, places, low, high):
 @_in_order
 @no_type_check
 def exponentials(z, total):
-    """Of float32 up to 88, in place, to two units in the last place, 0 where they would be subnormal; ``total`` gains the sums
-    of rows, unless it is empty.
+    """Of float32 up to 88, in place, to two units in the last place; 0 where they would be subnormal.
+
+    ``total`` gains the sums of rows, unless it is empty.
     """
     for i in range(len(z)):
         row = z[i]
