@@ -382,25 +382,32 @@ def test_gaps_of_single_precision_are_those_among_all_classes(turns, exchanges, 
 def test_what_double_precision_shows_is_exchanged():
     pytest.importorskip("numba")
     from neucollapse.geometry._block_pivots import exchange
+    from neucollapse.geometry._single_precision import _row_begins
 
     W = gaussian(10, 4).float()
     table = (W @ W.T).numpy()
-    candidates = np.array([[5, 7, 2, 0, 0], [9, 5, 0, 0, 0]])
-    weight = np.array([[0.5, -0.1, 0.0, 0.0, 0.0], [0.2, 0.8, 0.0, 0.0, 0.0]])
-    active, begin = weight != 0, 16 * np.arange(6)
-    gram = np.full((2, 5, 16), np.nan, np.float32)
-    for i, some in enumerate(([5, 7, 2], [9, 5])):
-        gram[i, : len(some)] = 0
-        gram[i, : len(some), : len(some)] = half_triangle(table, some)
-    size, behind = np.array([3, 2]), np.array([[2, 9], [2, -1]])  # an idle candidate, and classes not asked yet
-    exchange(table, np.array([0, 1]), behind, size, candidates, begin, gram.reshape(2, -1), active, weight)
-    assert size.tolist() == [4, 3]
-    assert candidates[:, :4].tolist() == [[5, 7, 2, 9], [9, 5, 2, 0]]
-    assert active[:, :4].tolist() == [[True, False, True, True], [True, True, True, False]]
-    assert weight.tolist() == [[0.5, 0, 0, 0, 0], [0.2, 0.8, 0, 0, 0]]
-    for i, some in enumerate(([5, 7, 2, 9], [9, 5, 2])):
-        np.testing.assert_array_equal(gram[i, : len(some), : len(some)], half_triangle(table, some))
-        np.testing.assert_array_equal(gram[i, len(some) - 1, len(some) :], 0)
+    before, after = [[5, 7, 2], [9, 5], [3, 6, 8, 1]], [[5, 7, 2, 9], [9, 5, 2], [3, 8, 1, 4]]  # idle 6 makes room
+    candidates, weight = np.zeros((3, 5), np.int64), np.zeros((3, 5))
+    for i, some in enumerate(before):
+        candidates[i, : len(some)] = some
+    weight[0, :2], weight[1, :2], weight[2, :4] = [0.5, -0.1], [0.2, 0.8], [0.1, 0, 0.3, 0.6]
+    active, begin = weight != 0, _row_begins(5)
+    gram = np.full((3, begin[-1]), np.nan, np.float32)
+    for triangle, some in zip(gram, before, strict=True):
+        for a, row in enumerate(half_triangle(table, some)):
+            triangle[begin[a] : begin[a + 1]] = np.pad(row[: a + 1], (0, begin[a + 1] - begin[a] - a - 1))
+    size = np.array([3, 2, 4])
+    behind = np.array([[2, 9], [2, -1], [4, -1]])  # an idle candidate, and classes not asked yet
+    exchange(table, np.arange(3), behind, size, candidates, begin, gram, active, weight)
+    assert size.tolist() == [4, 3, 4]
+    assert [row[:m].tolist() for row, m in zip(candidates, size, strict=True)] == after
+    assert active[:, :4].tolist() == [[True, False, True, True], [True, True, True, False], [True] * 4]
+    assert weight.tolist() == [[0.5, 0, 0, 0, 0], [0.2, 0.8, 0, 0, 0], [0.1, 0.3, 0.6, 0, 0]]
+    for triangle, some in zip(gram, after, strict=True):
+        for a, row in enumerate(half_triangle(table, some)):
+            found = triangle[begin[a] : begin[a + 1]]
+            np.testing.assert_array_equal(found[: a + 1], row[: a + 1])
+            np.testing.assert_array_equal(found[a + 1 :], 0)
 
 
 def half_triangle(table, some):

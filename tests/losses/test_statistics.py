@@ -154,10 +154,11 @@ def test_tile_shape_follows_the_smaller_side():
     assert tile_shape(100_000, 100)[1] == 100  # row-major
 
 
-def test_one_class_has_no_negatives():
+@pytest.mark.parametrize("scale", [9.0, 1000.0])  # without and with a running maximum
+def test_one_class_has_no_negatives(scale):
     x, weight, labels = problem(4, 1)
     for implementation in ("auto", "reference", "tiled"):
-        loss = spherical_ce(x, weight, labels, 9.0, implementation=implementation)
+        loss = spherical_ce(x, weight, labels, scale, implementation=implementation)
         assert loss == 0
         for gradient in torch.autograd.grad(loss, (x, weight)):
             assert torch.equal(gradient, torch.zeros_like(gradient))

@@ -30,10 +30,10 @@ _PATIENCE = 3  # rounds without fewer changes before they come one at a time, wh
 def settle(table, W, k, which, old, size, candidates, begin, gram, active, weight, direction, accuracy, steps):
     """Supports and weights to single precision for the classes ``k[which]``, whose candidates from ``old`` (n,) on are new.
 
-    ``table`` (K, K) holds inner products of W (K, d). Changed are, per class: ``gram``, inner products of its
-    ``size`` (n,) first ``candidates`` (n, cap), of which rows of the lower triangle begin at ``begin`` (cap + 1,); which of
-    them are ``active`` (n, cap); their ``weight`` (n, cap); and the ``direction`` (n, d) of the nearest point from w_k.
-    Round r solves to ``accuracy[r]`` in at most ``steps[r]`` steps.
+    ``table`` (K, K) holds inner products of W (K, d). Changed are, per class: ``gram`` (n, begin[cap]), the lower triangle
+    of inner products of its ``size`` (n,) first ``candidates`` (n, cap), row a from ``begin[a]`` on, the diagonal halved and
+    zeros after it; which of them are ``active`` (n, cap); their ``weight`` (n, cap); and the ``direction`` (n, d) of the
+    nearest point from w_k. Round r solves to ``accuracy[r]`` in at most ``steps[r]`` steps.
     """
     cap = candidates.shape[1]
     rows = np.empty(cap, np.int64)
@@ -117,7 +117,7 @@ def _gather(table, which, old, size, candidates, begin, gram):
     # Rows ``old`` to ``size`` of the lower triangles of inner products, in the form that ``_multiply`` asks for. A row of the
     # table serves all classes at once: read here and there, it would come from memory nearly whole for each of them.
     cap = candidates.shape[1]
-    end = np.zeros(len(table) + 1, np.int64)
+    end = np.zeros(len(table) + 1, np.int64)  # a counting sort: counts by row of the table, then begins, then ends
     for i in which:
         for a in range(old[i], size[i]):
             end[candidates[i, a] + 1] += 1

@@ -20,7 +20,7 @@ _ROUGHLY = [(2e-3, 10), (5e-4, 10), (2e-4, 10), (2e-4, 10)]
 _BETTER = [(5e-4, 10), (1e-4, 10), (1e-5, 16)]
 _CLOSELY = [(3e-6, 20)] + 20 * [(3e-7, 30)]
 _TURNS = [_ROUGHLY, _BETTER + _CLOSELY, *4 * [_CLOSELY]]
-_BEGIN = 18  # candidates at first, in thirty-secondths of d
+_FIRST = 18  # candidates at first, in thirty-secondths of d
 _FEWEST = 128  # dimensions: with fewer, no support is large
 _RESOLVED = 3e-6  # of the longest row: by less than this single precision does not say which class is nearer
 _EXCHANGES, _AT_ONCE = 6, 32  # rounds in double precision, and classes that join a support in one of them
@@ -107,12 +107,12 @@ class _Work:
         from ._block_pivots import settle, widen
 
         n, d = len(self.k), self.W.shape[1]
-        begin = min(max(1, _BEGIN * d // 32), self.cap)
+        first = min(max(1, _FIRST * d // 32), self.cap)
         similar = self.table[self.k]
         similar[torch.arange(n), self.k] = -torch.inf
-        self.candidates[:, :begin] = similar.topk(begin, dim=1, sorted=False).indices.sort(dim=1).values
-        self.active[:, :begin], self.weight[:, :begin] = True, 1 / begin
-        self.size[:] = begin
+        self.candidates[:, :first] = similar.topk(first, dim=1, sorted=False).indices.sort(dim=1).values
+        self.active[:, :first], self.weight[:, :first] = True, 1 / first
+        self.size[:] = first
         left, old = torch.arange(n), torch.zeros(n, dtype=torch.int64)
         fixed = (self.table.numpy(), self.single.numpy(), self.k.numpy())
         arrays = (self.size.numpy(), *self._candidates())

@@ -42,7 +42,7 @@ class Problem(ABC):
 
     @abstractmethod
     def value(self, points: Any) -> float:
-        """What is optimised, of the directions of the rows of any code (K, d)."""
+        """What is optimised, for the directions of the rows (K, d) of a code."""
 
     def better(self, first: float, second: float) -> bool:
         """Whether the first value beats the second."""

@@ -18,7 +18,7 @@ _ZERO = np.float32(0)
 _LOWEST = np.float32(-87.3)  # below, exponentials are subnormal
 _LOG2_E, _LOG_2_HIGH, _LOG_2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 _ROUND = np.float32(1.5 * 2**23 + 127)  # a number to which this is added ends in the bits of 127 and its whole part
-# (e^r - 1 - r) / r^2 on |r| <= log(2) / 2: fitted, e^r to 3e-9 of itself
+# (e^r - 1 - r) / r^2 on |r| <= log(2) / 2: fitted, e^r to 5e-9 of itself
 _C2, _C3, _C4 = np.float32(0.49999993), np.float32(0.1666652), np.float32(0.04166839)
 _C5, _C6 = np.float32(0.00836876), np.float32(0.00138145)
 

@@ -1,5 +1,5 @@
 """What tiles of logits need beside products: lengths and directions of rows of the weight, gradients through the
-normalisation, exponentials.
+normalisation, exclusion of targets, exponentials.
 
 Rows are worked on in place or into buffers, outside autograd. A zero row has no direction: its unit row stays zero, and it
 gets no gradient. Many rows on a CPU are worked on by compiled code where there is some (extra ``fast``).
@@ -108,7 +108,7 @@ def _scaled(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 class _Compiled:
     # Between two products every call of torch finds its code out of cache, so that it is the number of calls that counts:
-    # the same few tensors come again and again, and their arrays are kept.
+    # the same few tensors come again and again, and their arrays are kept (64: up to some 30 blocks of samples).
     def __init__(self, weight: Tensor, lengths: Tensor) -> None:
         from . import _compiled_rows
 

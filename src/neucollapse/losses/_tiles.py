@@ -178,7 +178,8 @@ def weight_gradient_blocks(
     directions, gradients = x.new_empty(tiles.classes, d), x.new_empty(tiles.rows, d)
     of_tile = gradients.split(tiles.classes)
     features = [some.T for some in tiles.split(scaled)]
-    parts = list(zip(features, tiles.split(weighted), tiles.split(lse), strict=True))
+    shift = lse.where(lse > -torch.inf, 0)  # -inf: no class but the target
+    parts = list(zip(features, tiles.split(weighted), tiles.split(shift), strict=True))
     # Backwards: caches still hold the last rows of the first sweep, and the next step begins with the first.
     for start, stop in reversed(list(_blocks(K, tiles.rows))):
         for low, high in reversed(list(_blocks(stop, tiles.classes, start))):
