@@ -219,6 +219,7 @@ def small():
         case("random", random_code(1000, 512), repeats=3, ascent_steps=50, classes=10, plain=True),
         case("optimised", optimised_code(1000, 512), repeats=3, classes=5, plain=True),
         case("trained", trained_code(1000, 512), repeats=3, classes=5, plain=True),
+        on_two_threads("optimised", optimised_code, 1000, 64, repeats=5),
         on_two_threads("optimised", optimised_code, 1000, 512, repeats=5),
     ]
 

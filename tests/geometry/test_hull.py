@@ -346,7 +346,7 @@ def test_single_precision_gets_there_alone(first, monkeypatch):
     pytest.importorskip("numba")
     W, _ = _hull._own_units(contacts(300, 40))
     complete = one_vs_rest(W)
-    monkeypatch.setattr(_single_precision, "_BEGIN", first)
+    monkeypatch.setattr(_single_precision, "_FIRST", first)
     batches = list(_single_precision.single_precision(W, torch.arange(300), 1e-12))
     assert float(torch.cat([batch.gap for batch in batches]).max()) <= 1e-12
     distance = torch.cat([batch.upper for batch in batches])
