@@ -60,26 +60,42 @@ def test_what_is_not_a_number_stays_so(kind):
     assert out[[0, 2]].isfinite().all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("scale", [16.0, 100.0])  # without and with a running maximum
-@pytest.mark.parametrize("tile", [(40, 300), (7, 11)])  # neither 7 of 40 nor 11 of 300 come out even
-def test_losses_by_compiled_code_are_those_of_the_reference(dtype, smoothing, scale, tile, monkeypatch):
+@pytest.fixture(params=[(40, 300), (7, 11)], ids=["one-tile", "many-tiles"])  # the many do not come out even
+def compiled_tiles(request, monkeypatch):
     monkeypatch.setattr(_row_work, "_COMPILED_FROM", 0)
-    monkeypatch.setattr(_statistics, "tile_shape", lambda *_: tile)
-    monkeypatch.setattr(_tiles, "_ROW_ELEMENTS", 6 * 3 * tile[1])  # three tiles of gradients together
+    monkeypatch.setattr(_statistics, "tile_shape", lambda *_: request.param)
+    monkeypatch.setattr(_tiles, "_ROW_ELEMENTS", 6 * 3 * request.param[1])  # three tiles of gradients together
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")  # own exponentials
+
+
+def loss_and_gradients(implementation, x, weight, y, scale, smoothing):
+    loss = spherical_ce(x, weight, y, scale, smoothing=smoothing, implementation=implementation)
+    return (loss.detach(), *torch.autograd.grad(loss, (x, weight)))
+
+
+# scales without and with a running maximum
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 16.0), (torch.float64, 16.0), (torch.float64, 1000.0)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_losses_by_compiled_code_are_those_of_the_reference(dtype, scale, smoothing, compiled_tiles):
     x = torch.randn(40, 6, dtype=dtype).requires_grad_()
     weight = torch.randn(300, 6, dtype=dtype).requires_grad_()
     assert isinstance(row_work(weight, torch.empty(300, 1, dtype=dtype)), _Compiled)
     y = torch.randint(300, (40,))
-    found = {}
-    for implementation in ("tiled", "reference"):
-        loss = spherical_ce(x, weight, y, scale, smoothing=smoothing, implementation=implementation)
-        found[implementation] = (loss.detach(), *torch.autograd.grad(loss, (x, weight)))
-    tolerance = (1e-12 if dtype == torch.float64 else 2e-5) * scale / 16  # rounding of logits is in units of the scale
-    for mine, other in zip(found["tiled"], found["reference"], strict=True):
+    tiled, reference = (loss_and_gradients(how, x, weight, y, scale, smoothing) for how in ("tiled", "reference"))
+    tolerance = 1e-12 if dtype == torch.float64 else 2e-5
+    for mine, other in zip(tiled, reference, strict=True):
         torch.testing.assert_close(mine, other, rtol=tolerance, atol=0.1 * tolerance)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_large_scale_in_single_precision_is_as_near_the_truth_as_the_reference(smoothing, compiled_tiles):
+    x, weight, y = torch.randn(40, 6), torch.randn(300, 6), torch.randint(300, (40,))
+    single, double = ([t.to(dtype).requires_grad_() for t in (x, weight)] for dtype in (torch.float32, torch.float64))
+    truth = loss_and_gradients("reference", *double, y, 100.0, smoothing)
+    tiled, reference = (loss_and_gradients(how, *single, y, 100.0, smoothing) for how in ("tiled", "reference"))
+    for mine, other, exact in zip(tiled, reference, truth, strict=True):
+        unit = torch.finfo(torch.float32).eps * float(exact.abs().max())
+        assert float((mine - exact).abs().max()) <= 4 * float((other - exact).abs().max()) + 4 * unit
 
 
 def test_few_rows_strided_rows_and_half_precision_are_left_to_torch():
