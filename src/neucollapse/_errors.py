@@ -11,6 +11,16 @@ class InputError(NeucollapseError, ValueError):
     """An argument has the wrong shape, type or value."""
 
 
+class OptionError(InputError, TypeError):
+    """A function has no such option, or cannot use it on what it was given. Also a ``TypeError``, as Python raises."""
+
+
+class UnknownNameError(InputError, KeyError):
+    """A name that is looked up (a key, a preset, a model, a member of a file) does not exist. Also a ``KeyError``."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message in quotes
+
+
 class NonFiniteError(InputError):
     """Data hold NaN or infinity where finite numbers are needed."""
 
@@ -20,6 +30,18 @@ class FileFormatError(NeucollapseError, ValueError):
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"cannot use {path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)
+
+
+class WriteError(NeucollapseError, OSError):
+    """A file cannot be written: the place is a folder or a device, the disk is full or read-only, rights are missing."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"cannot write {path}: {reason}")
         self.path = Path(path)
         self.reason = reason
 

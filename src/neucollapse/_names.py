@@ -1,0 +1,90 @@
+"""Names that are not known (options, keys, presets, layers, models): one sentence, with the name that was likely meant."""
+
+from collections.abc import Callable, Iterable
+from difflib import SequenceMatcher
+from functools import wraps
+from inspect import Parameter, signature
+from typing import ParamSpec, TypeVar
+
+from ._errors import OptionError, UnknownNameError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_CLOSE = 0.6  # share of letters two names have in common, in order: a swapped, missing or doubled letter keeps more
+_LISTED = 16  # names; a longer list is cut
+
+
+def close_names(name: object, known: Iterable[str], *, at_most: int = 3) -> list[str]:
+    """The known names most like a name, the likeliest first; none if nothing is like it.
+
+    Upper and lower case are the same, and so are ``-``, ``_`` and space. A part between slashes counts as the whole
+    where it fits better, so that ``"pinv"`` finds ``"nc1/pinv"``.
+
+    Example:
+        >>> close_names("wieght", ["bias", "weight"]), close_names("pinv", ["nc1/pinv"]), close_names("x", ["weight"])
+        (['weight'], ['nc1/pinv'], [])
+    """
+    rated = [(_likeness(str(name), other), other) for other in dict.fromkeys(map(str, known))]
+    return [other for likeness, other in sorted(rated, key=lambda pair: -pair[0]) if likeness >= _CLOSE][:at_most]
+
+
+def _likeness(name: str, other: str) -> float:
+    name, other = (text.lower().replace("_", "-").replace(" ", "-") for text in (name, other))
+    parts = [other, *(part for part in other.split("/") if "/" not in name)]
+    whole = SequenceMatcher(None, name, other).ratio()
+    return max(whole, *(0.95 * SequenceMatcher(None, name, part).ratio() for part in parts))
+
+
+def did_you_mean(name: object, known: Iterable[str], *, kind: str = "name") -> str:
+    """The end of a sentence about an unknown name: what was likely meant, or else which names there are.
+
+    Example:
+        >>> did_you_mean("wieght", ["bias", "weight"]), did_you_mean("colour", ["bias", "weight"], kind="option")
+        ("did you mean 'weight'?", 'expected an option among bias, weight')
+    """
+    known = list(dict.fromkeys(map(str, known)))
+    if found := close_names(name, known):
+        return f"did you mean {' or '.join(map(repr, found))}?"
+    if not known:
+        return f"there is no {kind}"
+    listed = ", ".join(known[:_LISTED]) + (f", ... ({len(known)} in all)" if len(known) > _LISTED else "")
+    return f"expected {'an' if kind[0] in 'aeiou' else 'a'} {kind} among {listed}"
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str], *, owner: str = "") -> UnknownNameError:
+    """The error to raise for an unknown name; ``owner`` is who does not have it.
+
+    Example:
+        >>> print(unknown_name("preset", "papyan", ["papyan2020", "zhu2021"]))
+        there is no preset 'papyan'; did you mean 'papyan2020'?
+        >>> print(unknown_name("model", "cube", ["ufm", "svm"], owner="simulate"))
+        simulate has no model 'cube'; expected a model among ufm, svm
+    """
+    start = f"{owner} has" if owner else "there is"
+    return UnknownNameError(f"{start} no {kind} {name!r}; {did_you_mean(name, known, kind=kind)}")
+
+
+def names_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a public function: an option it does not have is refused with the one that was likely meant.
+
+    The signature stays as it is, for readers, type checkers and ``inspect.signature``.
+
+    Raises:
+        OptionError: "measure has no option 'wieght'; did you mean 'weight'?", which is an ``InputError`` and a
+            ``TypeError``.
+    """
+    parameters = signature(function).parameters.values()
+    known = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
+    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+        raise TypeError(f"{function.__name__} takes any keyword, so none can be unknown")
+
+    @wraps(function)
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
+        for name in options:
+            if name not in known:
+                end = did_you_mean(name, known, kind="option")
+                raise OptionError(f"{function.__name__} has no option {name!r}; {end}")
+        return function(*arguments, **options)
+
+    return call
