@@ -21,8 +21,9 @@ def test_importing_the_package_imports_nothing_heavy():
 
 def test_public_names():
     assert neucollapse.__all__ == [
-        "ClassStatistics", "CollapseResult", "FileFormatError", "InputError", "MissingExtraError", "NeucollapseError",
-        "NonFiniteError", "SolverError", "collapse_metrics", "data", "geometry", "heads", "inspect", "losses", "measure",
+        "ClassStatistics", "CollapseResult", "FileFormatError", "FileWriteError", "InputError", "MissingExtraError",
+        "NeucollapseError", "NonFiniteError", "SolverError", "collapse_metrics", "data", "geometry", "heads", "inspect",
+        "losses", "measure",
         "metrics", "probe", "statistics",
         "theory", "training", "write_report",
     ]  # fmt: skip

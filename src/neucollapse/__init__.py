@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import data, geometry, heads, losses, metrics, probe, statistics, theory, training
     from ._errors import (
         FileFormatError,
+        FileWriteError,
         InputError,
         MissingExtraError,
         NeucollapseError,
@@ -30,6 +31,7 @@ __all__ = [
     "ClassStatistics",
     "CollapseResult",
     "FileFormatError",
+    "FileWriteError",
     "InputError",
     "MissingExtraError",
     "NeucollapseError",
@@ -56,6 +58,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     submod_attrs={
         "_errors": [
             "FileFormatError",
+            "FileWriteError",
             "InputError",
             "MissingExtraError",
             "NeucollapseError",

@@ -37,8 +37,8 @@ class FileFormatError(NeucollapseError, ValueError):
         return type(self), (self.path, self.reason)
 
 
-class WriteError(NeucollapseError, OSError):
-    """A file cannot be written: the place is a folder or a device, the disk is full or read-only, rights are missing."""
+class FileWriteError(NeucollapseError, OSError):
+    """A file cannot be written: no room, no permission, or a place where no regular file can be."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"cannot write {path}: {reason}")
