@@ -2,13 +2,14 @@
 
 import os
 import platform
-import subprocess
 import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from ._git import git_revision
 
 _PACKAGES = ("neucollapse", "torch", "numpy", "scipy", "lightning", "numba")
 
@@ -36,20 +37,6 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def git_revision(folder: str | Path = ".") -> str | None:
-    """The commit checked out in ``folder`` (with ``+changes`` where it is not clean), or None outside a repository."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        revision = git("rev-parse", "--short=12", "HEAD")
-        return revision + ("+changes" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def environment() -> dict[str, Any]:
