@@ -14,5 +14,6 @@ within a class is a millionth of the distance between class means, and under a l
 """
 
 from ._class_statistics import ClassStatistics as ClassStatistics
+from ._precision import Precision as Precision
 
-__all__ = ["ClassStatistics"]
+__all__ = ["ClassStatistics", "Precision"]

@@ -13,6 +13,7 @@ from .._files import load_tensors, save_tensors
 from ._batch import Batch, check_batch, finite_rows
 from ._derived import DerivedStatistics, check_choice
 from ._moments import Moments
+from ._precision import Precision
 from ._sums import Sums, residual_sums
 
 SCHEMA = "neucollapse/statistics/1"
@@ -196,6 +197,13 @@ class ClassStatistics(DerivedStatistics):
     def feature_dtype(self) -> torch.dtype | None:
         """The coarsest type that features arrived in, which puts a floor under their scatter; None before any."""
         return None if self._coarsest < 0 else _DTYPES[self._coarsest]
+
+    @property
+    def precision(self) -> Precision:
+        """What these features can tell apart. With ``scatter="trace"`` the spread counts alike in all coordinates."""
+        means = self.class_means.nan_to_num()
+        size = (self.coordinate_variances() + self.weights("sample") @ means.square()).sqrt().cpu()
+        return Precision(self.feature_dtype or torch.float64, size, self.num_samples)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self._settings().items() if value is not None)

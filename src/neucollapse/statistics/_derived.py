@@ -105,6 +105,14 @@ class DerivedStatistics:
             raise InputError(reason or "the scatter was not kept")
         return (about_centres - (total[:, None] * offsets).T @ offsets) / total.sum()
 
+    def coordinate_variances(self) -> Float[Tensor, "d"]:
+        """Variance within classes of each coordinate, pooled over samples; their mean where only traces were kept."""
+        offsets, scatter = self._moments.offsets(), self._moments.scatter
+        if scatter is None:
+            return torch.full_like(offsets[0], self.within_trace() / offsets.shape[1])
+        total = scatter.diagonal() - self._moments.counts.double() @ offsets.square()
+        return total.clamp(min=0) / self.num_samples  # rounding alone can make it negative
+
     def why_no_scatter(self, weighting: str = "sample") -> str | None:
         """The reason why ``within_scatter`` has no answer, or None if it has one."""
         self.weights(weighting)
