@@ -76,6 +76,10 @@ class TrainModeWarning(NeucollapseWarning):
     """A model was measured in train mode, where dropout and batch statistics change its features."""
 
 
+class ClassifierWarning(NeucollapseWarning):
+    """A layer was named as the classifier whose output is not the model's."""
+
+
 class NonDeterministicWarning(NeucollapseWarning):
     """Two forward passes, or two passes over a loader, did not give the same numbers."""
 

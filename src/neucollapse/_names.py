@@ -47,7 +47,7 @@ def did_you_mean(name: object, known: Iterable[str], *, kind: str = "name") -> s
     if found := close_names(name, known):
         return f"did you mean {' or '.join(map(repr, found))}?"
     if not known:
-        return f"there is no {kind}"
+        return "there is none"
     listed = ", ".join(known[:_LISTED]) + (f", ... ({len(known)} in all)" if len(known) > _LISTED else "")
     return f"expected {'an' if kind[0] in 'aeiou' else 'a'} {kind} among {listed}"
 

@@ -52,7 +52,7 @@ def test_from_a_loader(loader):
 def test_from_an_example_and_a_name():
     seen = inspect(Net().eval(), example=torch.zeros(1, 3, 8, 8), classifier="fc", layers=["stem"])
     assert (seen.classifier, seen.num_classes, seen.layers[0].dim) == ("fc", 10, 4)
-    with pytest.raises(InputError, match=r"'aux' .* it took 0 inputs"):
+    with pytest.raises(InputError, match="'aux' .* did not run .* it decides nothing"):
         inspect(Net().eval(), example=torch.zeros(1, 3, 8, 8), classifier="aux")
 
 
@@ -62,7 +62,7 @@ def test_from_the_structure_alone():
     assert seen.classifier == "fc"
     assert seen.layers[0].dim is None
     assert "pass a loader or example=" in str(seen)
-    assert seen.notes == ("the model is in train mode; it is measured in eval mode and put back",)
+    assert seen.notes[1:] == ("the model is in train mode; it is measured in eval mode and put back",)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_notes():
     assert "not affine" in notes[0]
     assert notes[1] == "the classifier has 3 outputs, of which 2 have labels"
     assert "share a batch" in notes[2]
-    (note,) = inspect(nn.Linear(4, 3).bfloat16().eval()).notes
+    _, note = inspect(nn.Linear(4, 3).bfloat16().eval()).notes
     assert "floor under NC1" in note
 
 
@@ -133,5 +133,5 @@ def test_input_errors(loader):
         inspect(Net(), loader, example=torch.zeros(1, 3, 8, 8))
     with pytest.raises(InputError, match="no samples"):
         inspect(Net(), [])
-    with pytest.raises(InputError, match=r"no layers named \['nope'\]"):
+    with pytest.raises(InputError, match="no layer 'nope'"):
         inspect(Net(), layers=["nope"])

@@ -1,5 +1,6 @@
 """What a loader may yield, and how a model is called on it."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from .._labels import class_names_of
+from .._names import unknown_name
 
 LABEL_KEYS = ("labels", "label", "y", "targets", "target")
 Forward = Callable[[nn.Module, Any], Any]
@@ -25,11 +28,21 @@ def checked_loader(loader: Iterable[Any]) -> Iterable[Any]:
     return loader
 
 
-def split_batch(batch: object, where: str) -> tuple[Any, Tensor]:
-    """The inputs and the integer labels of a batch; singleton label dimensions after the first are dropped.
+def length_of(stream: object) -> int | None:
+    """How many items a stream says it has; None where it does not say, whatever its ``__len__`` raises."""
+    try:
+        return len(stream)  # type: ignore[arg-type]
+    except Exception:
+        return None
+
+
+def split_batch(batch: object, where: str, class_names: Sequence[str] = ()) -> tuple[Any, Tensor]:
+    """The inputs and the labels of a batch, as int64; singleton label dimensions after the first are dropped.
+
+    Labels are integers of any type, or strings among ``class_names``, whose places are their numbers.
 
     Raises:
-        InputError: if the batch has another form, or its labels are not integers.
+        InputError: if the batch has another form, or its labels are neither.
     """
     if isinstance(batch, Mapping):
         inputs, labels = _split_mapping(batch, where)
@@ -37,7 +50,7 @@ def split_batch(batch: object, where: str) -> tuple[Any, Tensor]:
         inputs, labels = batch
     else:
         raise InputError(f"{where}: expected {_FORMS}; got {describe(batch)}. Wrap the loader so that it yields pairs")
-    return inputs, _check_labels(labels, where)
+    return inputs, _checked_labels(labels, where, class_names)
 
 
 def _split_mapping(batch: Mapping[str, Any], where: str) -> tuple[dict[str, Any], Any]:
@@ -60,22 +73,30 @@ def _refuse_unshifted(tokens: object, labels: object, where: str) -> None:
         )
 
 
-def _check_labels(labels: object, where: str) -> Tensor:
-    if isinstance(labels, Tensor | np.ndarray | Sequence) and not isinstance(labels, str):
-        try:
-            tensor = torch.as_tensor(labels)
-        except (ValueError, TypeError, RuntimeError):
-            raise InputError(f"{where}: expected integer labels, got {describe(labels)}") from None
-    else:
-        raise InputError(f"{where}: expected integer labels, got {describe(labels)}")
-    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+def _checked_labels(labels: Any, where: str, class_names: Sequence[str]) -> Tensor:
+    try:
+        numbers, found = class_names_of(labels)
+    except InputError as error:
+        raise InputError(f"{where}: {error}. Mixed labels have no single class: use a loader without mixing") from None
+    if numbers.ndim == 0:
         raise InputError(
-            f"{where}: expected class indices as integers, got labels of {tensor.dtype} with shape "
-            f"{tuple(tensor.shape)}. Mixed or one-hot labels have no single class: use a loader without mixing"
+            f"{where}: expected one label a sample, got a single number. A stream of single samples goes into a "
+            "DataLoader with a batch_size"
         )
-    if tensor.ndim == 0:
-        raise InputError(f"{where}: expected one label a sample, got a single number")
-    return tensor.reshape(squeezed(tensor.shape)).long()
+    if found is not None:
+        numbers = torch.tensor([_place(name, class_names, where) for name in found])[numbers]
+    return numbers.reshape(squeezed(numbers.shape))
+
+
+def _place(name: str, class_names: Sequence[str], where: str) -> int:
+    if not class_names:
+        raise InputError(
+            f"{where}: expected class numbers, got names such as {name!r}: class_names= says which is which, one name "
+            "for each row of the classifier, in order"
+        )
+    if name not in class_names:
+        raise unknown_name("class", name, class_names, owner=f"{where}: class_names=")
+    return class_names.index(name)
 
 
 def squeezed(shape: Sequence[int]) -> tuple[int, ...]:
@@ -118,17 +139,39 @@ def _bind(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...],
 
 def copied_to(inputs: Any, device: torch.device) -> Any:
     """The same structure with every tensor copied to the device, so that a model cannot write into the loader's."""
-    if isinstance(inputs, np.ndarray):
-        inputs = torch.as_tensor(inputs)
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "biufc":
+        inputs = tensor_of(inputs)
+    elif _is_table(inputs):
+        inputs = torch.tensor(inputs)
     if isinstance(inputs, Tensor):
         return inputs.detach().to(device, copy=True)
     if isinstance(inputs, Mapping):
         return {key: copied_to(value, device) for key, value in inputs.items()}
     if hasattr(inputs, "to"):
-        return inputs.to(device)
+        return inputs.to(device)  # type: ignore[union-attr]
     if isinstance(inputs, tuple | list):
         return tuple(copied_to(value, device) for value in inputs)
     return inputs
+
+
+def tensor_of(array: "np.ndarray[Any, Any]") -> Tensor:
+    """An array as a tensor that is only read: in any byte order, from the back, or without permission to write."""
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if any(stride < 0 for stride in array.strides):
+        array = array.copy()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _is_table(value: object) -> bool:
+    """Whether it is a list of numbers, or of equally long such lists, as a data set of columns gives it."""
+    if not isinstance(value, list) or not value:
+        return False
+    if all(isinstance(item, list) for item in value):
+        return len({len(item) for item in value}) == 1 and all(map(_is_table, value))
+    return all(isinstance(item, int | float) for item in value)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -1,14 +1,12 @@
 """Signs that a measurement would not come out the same again: promise P9, model honesty."""
 
-from collections.abc import Sized
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import SequentialSampler
+from torch.utils.data import IterableDataset, SequentialSampler
 from torch.utils.data.distributed import DistributedSampler
 
+from ._batches import length_of
 from ._tap import Captured
 
 
@@ -44,24 +42,28 @@ def batch_dependence(model: nn.Module) -> str | None:
 
 def loader_complaints(loader: object) -> list[str]:
     """What a DataLoader's settings tell about samples that a pass misses or repeats."""
-    batches = getattr(loader, "batch_sampler", None) or loader
+    if isinstance(getattr(loader, "dataset", None), IterableDataset):
+        return []  # a stream: its sampler, which has no length, says nothing about which samples come
+    inner = getattr(loader, "batch_sampler", None)
+    batches = loader if inner is None else inner
     sampler, size = getattr(batches, "sampler", None), getattr(batches, "batch_size", None)
-    samples = len(sampler) if isinstance(sampler, Sized) else None
+    samples = length_of(sampler)
     complaints = []
-    left_out = samples % size if samples is not None and size else None
+    left_out = samples % size if samples is not None and isinstance(size, int) and size > 0 else None
     if getattr(batches, "drop_last", False) and left_out != 0 and _shuffles(sampler):
         which = "some samples" if left_out is None else f"{left_out} of {samples} samples"
         complaints.append(
             f"the loader shuffles and drops its last incomplete batch, so each pass misses {which}, not always the "
             "same. Measure with drop_last=False"
         )
-    if isinstance(sampler, DistributedSampler) and sampler.total_size > len(_sized(sampler.dataset)):
-        repeated = sampler.total_size - len(_sized(sampler.dataset))
-        complaints.append(
-            f"the DistributedSampler repeats {repeated} of {len(_sized(sampler.dataset))} samples to give each rank as "
-            "many, and they are counted twice. Shard without padding, for instance with Subset(dataset, range(rank, "
-            "len(dataset), world_size))"
-        )
+    if isinstance(sampler, DistributedSampler):
+        rows = length_of(sampler.dataset)
+        if rows is not None and sampler.total_size > rows:
+            complaints.append(
+                f"the DistributedSampler repeats {sampler.total_size - rows} of {rows} samples to give each rank as "
+                "many, and they are counted twice. Shard without padding, for instance with Subset(dataset, "
+                "range(rank, len(dataset), world_size))"
+            )
     return complaints
 
 
@@ -69,7 +71,3 @@ def _shuffles(sampler: object) -> bool:
     if isinstance(sampler, DistributedSampler):
         return sampler.shuffle
     return sampler is not None and not isinstance(sampler, SequentialSampler)
-
-
-def _sized(dataset: object) -> Sized:
-    return cast(Sized, dataset)

@@ -2,19 +2,26 @@
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from .._errors import InputError
+from .._names import did_you_mean, names_options
 from ._batches import Forward, call, copied_to, device_of
 from ._classifier import Classifier, as_classifier, candidates, listing
-from ._identify import by_running, with_affinity
+from ._identify import by_name, by_running
 from ._state import RandomState, undisturbed, unwrap
 from ._structure import by_structure
 
 
+@names_options
 def find_classifier(
-    model: nn.Module, example: Any = None, *, name: str | nn.Module | None = None, forward: Forward | None = None
+    model: nn.Module,
+    example: Any = None,
+    *,
+    name: str | nn.Module | None = None,
+    forward: Forward | None = None,
+    labels: Tensor | None = None,
 ) -> Classifier:
     """Find the classifier of a model: the layer whose output is the model's output.
 
@@ -27,8 +34,11 @@ def find_classifier(
     Args:
         model: any module; parallel wrappers and ``torch.compile`` are looked through.
         example: the inputs of a batch: a tensor, a tuple of arguments or a dict of keyword arguments.
-        name: the layer's dotted name, or the layer itself, where you know it; then nothing is searched for.
+        name: the layer's dotted name, or the layer itself, where you know it; then nothing is searched for, but with
+            an example its output is compared with the model's (``Classifier.disagreement``).
         forward: called as ``forward(model, example)`` in place of ``model(example)``.
+        labels: of the example. They only serve the advice where no layer gives the output: one that is hardly ever
+            right is not advised.
 
     Returns:
         The classifier.
@@ -47,13 +57,13 @@ def find_classifier(
     with RandomState().active(), undisturbed(model):
         known = None if name is None else _usable(_named(model, name))
         if example is None:
-            return known or _usable(by_structure(model))
+            return (known or _usable(by_structure(model))).gathered()
         inputs = copied_to(example, device_of(model))
 
         def run() -> Any:
             return call(model, inputs, forward)
 
-        return _usable(by_running(model, run)) if known is None else with_affinity(known, run)
+        return _usable(by_running(model, run, labels) if known is None else by_name(known, run))
 
 
 def _named(model: nn.Module, name: str | nn.Module) -> Classifier:
@@ -66,7 +76,13 @@ def _named(model: nn.Module, name: str | nn.Module) -> Classifier:
         matches = [known for known in names if known in modules]
     if not matches:
         asked = repr(name) if isinstance(name, str) else f"the given {type(name).__name__}"
-        raise InputError(f"the model has no layer {asked}; its linear layers are {listing(candidates(model))}")
+        linear = [item.name for item in candidates(model)]
+        end = (
+            did_you_mean(name, linear, kind="linear layer")
+            if isinstance(name, str)
+            else f"it has {listing(candidates(model))}"
+        )
+        raise InputError(f"the model has no layer {asked}; {end}")
     if (classifier := as_classifier(matches[0], modules[matches[0]])) is None:
         kind = type(modules[matches[0]]).__name__
         raise InputError(

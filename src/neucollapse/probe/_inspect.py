@@ -1,6 +1,6 @@
 """``inspect``: what a measurement of a model would use, before anything is measured."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from .._names import names_options
 from ._batches import Forward, call, checked_loader, copied_to, device_of, split_batch
 from ._checks import batch_dependence, loader_complaints
-from ._classifier import Classifier
+from ._classifier import Classifier, disagreement_sentence
 from ._find import find_classifier
 from ._layers import Pool, main_layers
 from ._state import RandomState, generators_of, undisturbed, unwrap
@@ -40,7 +41,8 @@ class Inspection:
         model: the type of the model.
         parameters: how many parameters it has.
         training: whether any part of it is in train mode.
-        classifier: dotted name of the classifier.
+        classifier: dotted name of the classifier; of a candidate for it, if ``is_confirmed`` is False.
+        is_confirmed: whether a batch was run in which this layer gave the model's output.
         kind: the type of the classifier.
         num_classes: K.
         dim: d, the dimension of the classifier's input.
@@ -60,6 +62,7 @@ class Inspection:
     parameters: int
     training: bool
     classifier: str
+    is_confirmed: bool
     kind: str
     num_classes: int
     dim: int
@@ -86,7 +89,7 @@ class Inspection:
         rows = [
             ("model", f"{self.model}, {self.parameters:,} parameters, {mode}"),
             (
-                "classifier",
+                "classifier" if self.is_confirmed else "candidate",
                 f"{self.classifier or 'the model itself'}: {self.kind}, {'with' if self.bias else 'no'} bias, {where}",
             ),
             ("classes, dimension", f"K = {K:,}, d = {d:,}"),
@@ -114,6 +117,7 @@ class Inspection:
         return table
 
 
+@names_options
 def inspect(
     model: nn.Module,
     loader: Iterable[Any] | None = None,
@@ -148,10 +152,11 @@ def inspect(
     Example:
         >>> print(inspect(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3)).eval()))
         model               Sequential, 51 parameters, eval mode
-        classifier          2: Linear, with bias, torch.float32 on cpu
+        candidate           2: Linear, with bias, torch.float32 on cpu
         classes, dimension  K = 3, d = 4
         regime              simplex: K <= d + 1, so the best class means form a simplex (all cosines -1/(K - 1))
         memory              224 B with full scatter, 96 B with traces alone
+        note                no batch was run: whether this layer gives the model's output is not known. Pass a loader
     """
     checked_pool(pool)
     if loader is not None and example is not None:
@@ -159,7 +164,7 @@ def inspect(
     labels = None
     if loader is not None:
         example, labels = _first_batch(loader)
-    head = find_classifier(model, example, name=classifier, forward=forward)
+    head = find_classifier(model, example, name=classifier, forward=forward, labels=labels)
     model = unwrap(model)
     captured = None if example is None else _dry_run(model, head, example, labels, layers, pool, forward)
     plans = _plan(model, head, layers, captured)
@@ -170,6 +175,7 @@ def inspect(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         training=any(module.training for module in model.modules()),
         classifier=head.name,
+        is_confirmed=captured is not None and head.disagreement is None,
         kind=type(head.module).__name__,
         num_classes=K,
         dim=head.dim,
@@ -182,7 +188,7 @@ def inspect(
         bytes_full=sum(8 * (K * d + d * d) for d in dims),
         bytes_trace=sum(8 * K * d for d in dims),
         skipped=_skipped(model, head, captured),
-        notes=tuple(_notes(model, head, K, loader)),
+        notes=tuple(_notes(model, head, K, loader, ran=captured is not None)),
     )
 
 
@@ -214,11 +220,13 @@ def _size(count: int) -> str:
 
 
 def _first_batch(loader: Iterable[Any]) -> tuple[Any, Tensor]:
+    checked_loader(loader)
     with RandomState(generators_of(loader)).active():
-        batch = next(iter(checked_loader(loader)), None)
-    if batch is None:
-        raise InputError("the loader gave no samples: expected at least one batch")
-    return split_batch(batch, "batch 0 of the loader")
+        for index, batch in enumerate(loader):
+            inputs, labels = split_batch(batch, f"batch {index} of the loader")
+            if labels.numel():
+                return inputs, labels
+    raise InputError("the loader gave no samples: expected at least one batch")
 
 
 def _dry_run(
@@ -269,8 +277,16 @@ def _skipped(model: nn.Module, head: Classifier, captured: Captured | None) -> d
     return skipped
 
 
-def _notes(model: nn.Module, head: Classifier, num_classes: int, loader: Iterable[Any] | None) -> list[str]:
+def _notes(
+    model: nn.Module, head: Classifier, num_classes: int, loader: Iterable[Any] | None, *, ran: bool
+) -> list[str]:
     notes = []
+    if not ran:
+        notes.append("no batch was run: whether this layer gives the model's output is not known. Pass a loader")
+    if head.disagreement:
+        notes.append(disagreement_sentence(head))
+    if isinstance(loader, Iterator):
+        notes.append("the loader is an iterator, whose first batch is now used up: make it anew before measuring")
     if any(module.training for module in model.modules()):
         notes.append("the model is in train mode; it is measured in eval mode and put back")
     if head.is_affine is False:

@@ -1,19 +1,19 @@
 """``feature_batches``: run a loader through a model and yield features, with both left as they were."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .._errors import InputError, NonDeterministicWarning, TrainModeWarning
+from .._errors import ClassifierWarning, InputError, NonDeterministicWarning, TrainModeWarning
+from .._names import names_options
 from .._types import Float, Int
-from ._batches import Forward, call, checked_loader, copied_to, device_of, split_batch, squeezed
+from ._batches import Forward, call, checked_loader, copied_to, device_of, length_of, split_batch, squeezed
 from ._checks import batch_dependence, change_between, loader_complaints
-from ._classifier import Classifier
+from ._classifier import Classifier, disagreement_sentence
 from ._find import find_classifier
 from ._fingerprint import Fingerprint
 from ._layers import Pool
@@ -66,6 +66,7 @@ class FeatureBatches(Iterable[FeatureBatch]):
         strict: bool,
         allow_empty: bool,
         device: torch.device | str | None,
+        class_names: Sequence[str],
     ) -> None:
         if mode not in ("eval", "keep"):
             raise InputError(f'expected mode to be "eval" or "keep", got {mode!r}')
@@ -83,7 +84,10 @@ class FeatureBatches(Iterable[FeatureBatch]):
         self._strict = strict
         self._allow_empty = allow_empty
         self._device = device_of(self._model) if device is None else torch.device(device)
+        self._names = list(class_names)
         self._is_checked = False
+        self._begun: _Reading | None = None
+        self._is_begun = False
         self._first: Fingerprint | None = None
 
     @property
@@ -99,28 +103,29 @@ class FeatureBatches(Iterable[FeatureBatch]):
         return self._classifier
 
     def __len__(self) -> int:
-        return len(self._loader)  # type: ignore[arg-type]
+        length = length_of(self._loader)
+        if length is None:
+            raise TypeError("the loader does not say how many batches it has")
+        return length
 
     def __iter__(self) -> Iterator[FeatureBatch]:
         self._check_loader()
+        self._is_begun = True
         seen = Fingerprint()
-        random = RandomState(generators_of(self._loader))
-        with random.active():
-            batches = iter(self._loader)
-        for index in count():
+        reading, self._begun = self._begun or _Reading(self._loader), None
+        while True:
             # Within this block alone do the loader and the model run: nothing of theirs stays set at the yield.
-            with random.active():
-                try:
-                    batch = next(batches)
-                except StopIteration:
+            with reading.random.active():
+                batch = reading.next(self._names)
+                if batch is None:
                     break
-                result = self._extract(batch, f"batch {index} of the loader")
+                result = self._extract(batch)
             seen.update(result.features, result.labels)
             yield result
         self._finish(seen)
 
-    def _extract(self, batch: Any, where: str) -> FeatureBatch:
-        inputs, labels = split_batch(batch, where)
+    def _extract(self, batch: "_Batch") -> FeatureBatch:
+        inputs, labels, where = batch
         try:
             if not self._is_checked:
                 self._check_model(inputs, labels)
@@ -129,9 +134,11 @@ class FeatureBatches(Iterable[FeatureBatch]):
             error.add_note(f"in {where}, with labels of shape {tuple(labels.shape)}")
             raise
         if squeezed(captured.positions) != tuple(labels.shape):
+            one_hot = squeezed(captured.positions) == tuple(labels.shape[:-1])
             raise InputError(
                 f"{where}: expected one label for each feature: the classifier {self.classifier} took features of "
                 f"shape {(*captured.positions, self.classifier.dim)}, the labels have shape {tuple(labels.shape)}"
+                + (". One-hot rows become class numbers by labels.argmax(-1)" if one_hot else "")
             )
         labels = labels.reshape(-1).to(captured.features.device)
         return FeatureBatch(captured.features, labels, captured.decisions, captured.layers, captured.logits)
@@ -152,7 +159,9 @@ class FeatureBatches(Iterable[FeatureBatch]):
         if any(module.training for module in self._model.modules()):
             self._complain(_train_mode(self._mode), TrainModeWarning)
         if self._classifier is None:
-            self._classifier = self._find(inputs)
+            self._classifier = self._find(inputs, labels)
+        if self._classifier.disagreement:
+            self._complain(disagreement_sentence(self._classifier), ClassifierWarning)
         one = self._run(inputs, labels, "auto" if self._is_auto else None)
         self.layers, self.skipped = list(one.layers), one.skipped
         other = self._run(inputs, labels)
@@ -166,30 +175,35 @@ class FeatureBatches(Iterable[FeatureBatch]):
             self._complain(reason, NonDeterministicWarning)
         self._is_checked = True
 
-    def _find(self, inputs: Any) -> Classifier:
+    def _find(self, inputs: Any, labels: Tensor | None) -> Classifier:
         asked = None if isinstance(self._asked, Classifier) else self._asked
-        return find_classifier(self._model, inputs, name=asked, forward=self._forward)
+        return find_classifier(self._model, inputs, name=asked, forward=self._forward, labels=labels)
 
     def _peek(self) -> Classifier:
-        if not self.repeatable:
-            raise InputError(
-                "the loader can be read once only: ask for the classifier after the first batch, or name it"
-            )
-        with RandomState(generators_of(self._loader)).active():
-            batch = next(iter(self._loader), None)
-            if batch is None and not self._allow_empty:
-                raise InputError(_EMPTY)
-            # A rank without samples still needs K and d to merge with the others.
-            return self._find(None if batch is None else split_batch(batch, "batch 0 of the loader")[0])
+        """Find the classifier by the first batch. The first pass goes on from there, so a loader is begun only once."""
+        reading = _Reading(self._loader)
+        with reading.random.active():
+            batch = reading.next(self._names)
+        if batch is None and not self._allow_empty:
+            raise InputError(_EMPTY)
+        # Workers that persist serve one reader at a time: another split's would end this one.
+        if not getattr(self._loader, "persistent_workers", False):
+            reading.put_back(batch)
+            self._begun = reading
+        # A rank without samples still needs K and d to merge with the others.
+        return self._find(*((None, None) if batch is None else batch[:2]))
 
     def _check_loader(self) -> None:
-        if self._first is not None and not self.repeatable:
-            raise InputError("the loader can be read once only (it is an iterator): give a DataLoader or a list")
+        if self._is_begun and not self.repeatable:
+            raise InputError(_ONCE)
         if self._first is None:
             for complaint in loader_complaints(self._loader):
                 self._complain(complaint, NonDeterministicWarning)
 
     def _finish(self, seen: Fingerprint) -> None:
+        if seen.count == 0 and self._first is not None and self._first.count:
+            self._complain(_ONCE, NonDeterministicWarning)
+            return
         if seen.count == 0 and not self._allow_empty:
             raise InputError(_EMPTY)
         if self._first is None:
@@ -208,6 +222,38 @@ class FeatureBatches(Iterable[FeatureBatch]):
 
 
 _EMPTY = "the loader gave no samples: expected at least one batch"
+_ONCE = "the loader can be read once only (it is, or holds, an iterator): give a DataLoader or a list"
+
+
+class _Batch(NamedTuple):
+    inputs: Any
+    labels: Tensor
+    where: str
+
+
+class _Reading:
+    """One pass over a loader, with random numbers of its own. Batches without samples are passed over."""
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self.random = RandomState(generators_of(loader))
+        with self.random.active():
+            self._batches = enumerate(iter(loader))
+        self._waiting: list[_Batch | None] = []
+
+    def next(self, class_names: Sequence[str]) -> _Batch | None:
+        """The next batch with samples; None at the end."""
+        if self._waiting:
+            return self._waiting.pop()
+        for index, batch in self._batches:
+            where = f"batch {index} of the loader"
+            inputs, labels = split_batch(batch, where, class_names)
+            if labels.numel():
+                return _Batch(inputs, labels, where)
+        return None
+
+    def put_back(self, batch: _Batch | None) -> None:
+        """Give this batch again, next."""
+        self._waiting.append(batch)
 
 
 def _train_mode(mode: str) -> str:
@@ -219,6 +265,7 @@ def _train_mode(mode: str) -> str:
     )
 
 
+@names_options
 def feature_batches(
     model: nn.Module,
     loader: Iterable[Any],
@@ -232,6 +279,7 @@ def feature_batches(
     strict: bool = False,
     allow_empty: bool = False,
     device: torch.device | str | None = None,
+    class_names: Sequence[str] = (),
 ) -> FeatureBatches:
     """Run a loader through a model and yield what its classifier receives, batch by batch.
 
@@ -245,7 +293,8 @@ def feature_batches(
         model: any module; parallel wrappers and ``torch.compile`` are looked through.
         loader: an iterable of ``(inputs, labels)``, or of dicts with ``labels``, ``label``, ``y``, ``targets`` or
             ``target`` beside the inputs. Inputs are a tensor, a tuple of arguments or a dict of keyword arguments;
-            labels are integers, ``(B,)``, or ``(B, T)`` for a model that classifies tokens.
+            labels are integers of any type, ``(B,)`` or ``(B, 1)``, or ``(B, T)`` for a model that classifies tokens;
+            or strings, with ``class_names``. Batches without samples are passed over.
         classifier: its name, itself, or what ``find_classifier`` gave; found by running the first batch if None.
         layers: names of inner layers to yield too, or ``"auto"`` for the main blocks.
         pool: how an inner output becomes one vector a sample: ``"mean"`` over positions, ``"flatten"``, or a function
@@ -256,6 +305,7 @@ def feature_batches(
         strict: raise where this would warn.
         allow_empty: accept a loader without samples (a rank whose shard is empty).
         device: where inputs are moved; the device of the model's first parameter if None. The model is not moved.
+        class_names: which row of the classifier a label that is a string means: one name a row, in order.
 
     Returns:
         An iterable of ``FeatureBatch``; its ``classifier`` gives K, d, weight and bias.
@@ -266,6 +316,7 @@ def feature_batches(
 
     Warns:
         TrainModeWarning: if the model is in train mode.
+        ClassifierWarning: if the classifier was named, and its output is not the model's.
         NonDeterministicWarning: if two forward passes differ, features depend on their batch, a second pass over the
             loader differs from the first, or its settings miss or repeat samples.
 
@@ -288,4 +339,5 @@ def feature_batches(
         strict=strict,
         allow_empty=allow_empty,
         device=device,
+        class_names=class_names,
     )

@@ -26,8 +26,8 @@ def by_structure(model: nn.Module) -> Classifier:
 def _single(choices: list[Classifier]) -> Classifier:
     if len(choices) > 1:
         raise InputError(
-            f"several layers could be the classifier: {listing(choices)}. Choose one by its name, for instance "
-            f'classifier="{choices[-1].name}", or give an example batch to see which one gives the output'
+            f"several layers could be the classifier: {listing(choices)}. Give a loader or an example batch to see "
+            "which one gives the output, or choose one by its name with classifier="
         )
     return choices[0]
 

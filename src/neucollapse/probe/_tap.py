@@ -8,11 +8,12 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from .._errors import InputError
+from .._names import close_names, unknown_name
 from .._types import Float, Int
 from ._batches import describe
-from ._classifier import Classifier
-from ._identify import first_tensor
+from ._classifier import Classifier, whole
 from ._layers import Pool, features_of, main_layers
+from ._runs import first_tensor
 from ._state import unwrap
 
 Layers = Sequence[str] | Literal["auto"]
@@ -156,12 +157,12 @@ class FeatureTap:
 
     def _take_features(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG002
         if (features := first_tensor((*args, *kwargs.values()))) is not None:
-            self._taken.features.append(features.detach().clone())
+            self._taken.features.append(whole(features.detach()).clone())
 
     def _take_logits(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:  # noqa: ARG002
         if (scores := first_tensor(output)) is None:
             return
-        scores = self._classifier.channels_last(scores.detach())
+        scores = self._classifier.channels_last(whole(scores.detach()))
         self._taken.shapes.append(tuple(scores.shape))
         self._taken.decisions.append(scores.argmax(-1))
         if self._keeps_logits:  # K numbers a label: at a vocabulary's size too many to copy unasked
@@ -174,7 +175,7 @@ class FeatureTap:
                 self._taken.errors[name] = f"it returned {describe(output)}, no floating-point tensor"
                 return
             try:
-                features = features_of(tensor.detach(), module, self._label_dims, self._pool)
+                features = features_of(whole(tensor.detach()), module, self._label_dims, self._pool)
             except InputError as error:
                 self._taken.errors[name] = str(error)
                 return
@@ -187,11 +188,10 @@ def checked_names(model: nn.Module, layers: Sequence[str]) -> list[str]:
     """The names, each once; all of them layers of the model."""
     if isinstance(layers, str):
         raise InputError(f'expected layers to be a list of names or "auto", got {layers!r}')
-    known = dict(model.named_modules())
-    unknown = [name for name in layers if name not in known or not name]
-    if unknown:
-        main = ", ".join(main_layers(model)) or "none"
-        raise InputError(f"the model has no layers named {unknown}; its main blocks are {main}")
+    known = [name for name, _ in model.named_modules() if name]
+    for name in layers:
+        if name not in known:
+            raise unknown_name("layer", name, close_names(name, known) or main_layers(model), owner="the model")
     return list(dict.fromkeys(layers))
 
 
