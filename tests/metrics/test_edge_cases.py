@@ -96,8 +96,7 @@ def test_empty_classes_are_left_out_and_flagged(gone, measured):
     check(result, truth(H, y), 1e-6)
     assert "missing_classes" in codes(result)
     assert result["gnc2/margin_optimum"] == pytest.approx((10 - len(gone)) / (9 - len(gone)), rel=1e-12)
-    left = np.delete(W, gone, axis=0)
-    lengths = np.linalg.norm(left - left.mean(0), axis=1)
+    lengths = np.linalg.norm(W - W.mean(0), axis=1)  # the classifier has all of its rows, whatever was seen
     assert result["nc2/equinorm@weight"] == pytest.approx(lengths.std() / lengths.mean(), rel=1e-12)
     assert all(math.isfinite(value) for value in result.values())
     assert "every class" in result.absent["mse/loss"]

@@ -44,9 +44,13 @@ def test_a_missing_key_says_what_to_do(two_splits):
         two_splits["nc1/pinv"]
     with pytest.raises(KeyError, match=r"train/nc1/pinv_class_scatter was not computed: .*class_counts"):
         two_splits["train/nc1/pinv_class_scatter"]
-    with pytest.raises(KeyError, match="no metric 'nc9/none'; measured keys: train/nc1/pinv, "):
+    with pytest.raises(KeyError, match="no metric 'nc9/none'; expected a metric among train, test, train/nc1/pinv, "):
         two_splits["nc9/none"]
-    with pytest.raises(InputError, match=r"\['train', 'test'\], got 'val'"):
+    with pytest.raises(KeyError, match=r"did you mean 'train/nc1/pinv'"):
+        two_splits["train/nc1/pniv"]
+    with pytest.raises(KeyError, match=r"no metric 'trian'; did you mean 'train'"):
+        two_splits["trian"]
+    with pytest.raises(InputError, match="no split 'val'; expected a split among train, test"):
         two_splits.split("val")
     assert two_splits.get("nc9/none") is None
 
@@ -229,8 +233,10 @@ def test_a_preset_is_what_one_paper_reports(preset, measured):
 
 def test_unknown_presets_name_the_known_ones():
     assert names() == list(REGISTRY)
-    with pytest.raises(InputError, match=r"papyan2020.*got 'nobody1999'"):
+    with pytest.raises(InputError, match=r"no preset 'nobody1999'; expected a preset among papyan2020"):
         names("nobody1999")
+    with pytest.raises(KeyError, match=r"no preset 'papyan'; did you mean 'papyan2020'\?"):
+        names("papyan")
 
 
 def test_the_weight_alone():

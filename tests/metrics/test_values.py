@@ -61,10 +61,10 @@ class Problem:
     def variance(self, c):
         return np.mean([np.sum((h - self.mu[c]) ** 2) for h in self.H[self.y == c]])
 
-    def cdnv(self):
+    def cdnv(self, unbiased=False, exponent=1):
         pairs = combinations(range(self.K), 2)
-        spread = [self.variance(c) for c in range(self.K)]
-        values = [(spread[i] + spread[j]) / (2 * np.sum((self.mu[i] - self.mu[j]) ** 2)) for i, j in pairs]
+        spread = [self.variance(c) * (self.n[c] / (self.n[c] - 1) if unbiased else 1) for c in range(self.K)]
+        values = [(spread[i] + spread[j]) / (2 * np.sum((self.mu[i] - self.mu[j]) ** 2) ** exponent) for i, j in pairs]
         return np.sort(values)
 
     def nearest(self):
@@ -183,6 +183,10 @@ def singular(A):
     return np.linalg.svd(A, compute_uv=False)
 
 
+def condition(A, rank):
+    return singular(A)[0] / singular(A)[rank - 1]
+
+
 def effective_rank(A):
     share = singular(A) / singular(A).sum()
     return math.exp(-np.sum(share * np.log(share)))
@@ -207,6 +211,8 @@ ON_ROWS = {  # of class means, and of classifier rows
     "nc2/equiangular_std": lambda A: np.std(pair_cosines(centred(A))),
     "nc2/etf_distance": lambda A: gram_distance(centred(A), centred(A), etf(len(A))),
     "nc2/etf_distance_uncentred": lambda A: gram_distance(A, A, etf(len(A))),
+    "nc2/condition": lambda A: condition(centred(A), min(len(A) - 1, A.shape[1])),
+    "nc2/condition_uncentred": lambda A: condition(A, min(A.shape)),
     "nc2/orthogonal_frame_distance": lambda A: gram_distance(A, A, np.eye(len(A)) / math.sqrt(len(A))),
 }
 ON_DIRECTIONS = {  # of uncentred means of unit-norm features, and of classifier rows
@@ -241,6 +247,8 @@ TWINS = {
     "nc1/vci": vci,
     "nc1/cdnv": lambda p: np.mean(p.cdnv()),
     "nc1/cdnv_max": lambda p: np.max(p.cdnv()),
+    "nc1/cdnv_unbiased": lambda p: np.mean(p.cdnv(unbiased=True)),
+    "nc1/cdnv_exponent2": lambda p: np.mean(p.cdnv(exponent=2)),
     "nc1/cdnv_median": lambda p: quantile(p.cdnv(), 0.5),
     "nc1/cdnv_p95": lambda p: quantile(p.cdnv(), 0.95),
     "nc2/etf_floor": lambda p: floor(p.d, p.K - 1),
@@ -251,6 +259,12 @@ TWINS = {
         p.W / np.linalg.norm(p.W) - p.M() / np.linalg.norm(p.M())
     ),
     "nc3/frobenius_squared": lambda p: TWINS["nc3/frobenius"](p) ** 2,
+    "nc3/frobenius_sample_mean": lambda p: np.linalg.norm(
+        centred(p.W) / np.linalg.norm(centred(p.W)) - p.M("sample") / np.linalg.norm(p.M("sample"))
+    ),
+    "nc3/product_sample_mean": lambda p: gram_distance(centred(p.W), p.M("sample"), etf(p.K)),
+    "nc3/product_sample_mean_uncentred_weight": lambda p: gram_distance(p.W, p.M("sample"), etf(p.K)),
+    "nc3/cosine_sample_mean": lambda p: np.mean(1 - alignment(centred(p.W), p.M("sample"))),
     "nc3/product": lambda p: gram_distance(centred(p.W), p.M(), etf(p.K)),
     "nc3/product_uncentred_weight": lambda p: gram_distance(p.W, p.M(), etf(p.K)),
     "nc3/cosine": lambda p: np.mean(1 - alignment(centred(p.W), p.M())),
@@ -275,12 +289,14 @@ TWINS = {
     "nc5/cosine": lambda p: np.mean(np.abs(rows(p.mu) @ rows(p.ood.mean(0)[None])[0])),
     "nc5/cosine_centred": lambda p: np.mean(np.abs(rows(p.M()) @ rows((p.ood.mean(0) - p.mean())[None])[0])),
     "bias/relation": lambda p: np.linalg.norm(p.W @ p.mean() + p.b),
+    "bias/relation_sample_mean": lambda p: np.linalg.norm(p.W @ p.H.mean(0) + p.b),
     "bias/relation_centred": lambda p: np.linalg.norm(centred(p.W @ p.mean() + p.b)),
     "gnc1/pinv": lambda p: nc1(p.unit.within(), p.unit.between(about="sample"), p.K),
     "gnc1/trace_ratio": lambda p: np.trace(p.unit.within()) / np.trace(p.unit.between()),
     "gnc2/margin_optimum": best_margin,
     "gnc2/distance_variance": lambda p: np.var(pair_distances(p.M())),
     "gnc2/log_variance": lambda p: np.var(np.log(1 / pair_distances(p.M()))),
+    "gnc2/log_mean": lambda p: np.mean(np.log(1 / pair_distances(p.M()))),
     "gnc3/cosine": lambda p: np.mean(1 - alignment(p.W, p.unit.mu)),
     "gnc3/jiang": lambda p: np.mean(1 - alignment(p.W, p.unit.M("sample"))),
     "gnc3/jiang_floor": lambda p: np.mean(1 - alignment(p.W, about_sample_mean(rows(p.W), p.n))),

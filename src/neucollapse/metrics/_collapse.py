@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options, unknown_name
 from ..geometry import Optimum
 from ..statistics import ClassStatistics
 from ._flags import find_flags
@@ -16,9 +17,9 @@ from ._registry import REGISTRY, names
 from ._result import CollapseResult
 from ._terms import Terms
 from .decisions import Decisions
-from .gnc import EXACT_MARGINS_UP_TO
 
 
+@names_options
 def collapse_metrics(
     stats: ClassStatistics,
     weight: Any = None,
@@ -59,7 +60,8 @@ def collapse_metrics(
         A ``CollapseResult``: a mapping from keys to numbers.
 
     Raises:
-        InputError: shapes that do not fit together, an unknown key or preset, statistics without samples.
+        InputError: shapes that do not fit together, an unknown key or preset, statistics without samples. An unknown
+            name is an ``UnknownNameError`` (a ``KeyError`` too), with the one that was likely meant.
         NonFiniteError: NaN or infinity in means or classifier.
 
     Example:
@@ -78,7 +80,6 @@ def collapse_metrics(
             raise InputError(f"expected {name} statistics with K={K}, d={d}, got K={other.num_classes}, d={other.dim}")
     if normalized is not None and not normalized.normalize:
         raise InputError("expected normalized= to be statistics with normalize=True, got ones of the raw features")
-    present = int(stats.present.sum())
     terms = Terms(
         stats,
         normalized,
@@ -87,9 +88,9 @@ def collapse_metrics(
         decisions=decisions,
         reference=reference,
         ood=ood,
-        exact_margins=present <= EXACT_MARGINS_UP_TO if exact_margins is None else exact_margins,
+        exact_margins=exact_margins,
         find_optimum=optimum,
-        solved=solved if solved is not None and (solved.K, solved.d) == (present, d) else None,
+        solved=solved,
     )
     result = CollapseResult(info={"num_classes": K, "dim": d})
     for name in _chosen(preset, keys):
@@ -100,6 +101,7 @@ def collapse_metrics(
     return result
 
 
+@names_options
 def weight_metrics(weight: Any, *, exact_margins: bool | None = None, optimum: bool = True) -> CollapseResult:
     """What a classifier's weight tells without any data: the metrics whose keys end in ``@weight``.
 
@@ -127,7 +129,7 @@ def weight_metrics(weight: Any, *, exact_margins: bool | None = None, optimum: b
     finite(rows, "weight")
     stats = ClassStatistics(K, d, "trace")  # only tells that every class is there
     stats.update(torch.zeros(K, d, dtype=torch.float64), torch.arange(K))
-    keys = [name for name in names() if name.endswith("@weight")]
+    keys = [name for name in names() if REGISTRY[name].of_classifier]
     result = collapse_metrics(stats, rows, keys=keys, exact_margins=exact_margins, optimum=optimum)
     result.flags = [flag for flag in result.flags if flag.code != "single_samples"]
     result.arrays = {"weight": rows}
@@ -138,19 +140,28 @@ def _chosen(preset: str | None, keys: Iterable[str] | None) -> list[str]:
     if preset is not None and keys is not None:
         raise InputError(f"expected a preset or keys, got both (preset={preset!r})")
     chosen = names(preset) if keys is None else list(keys)
-    unknown = [key for key in chosen if key not in REGISTRY]
-    if unknown:
-        raise InputError(f"expected keys among neucollapse.metrics.names(), got {unknown}")
+    for key in chosen:
+        if key not in REGISTRY:
+            raise unknown_name("metric", key, REGISTRY)
     return chosen
 
 
 def _compute(terms: Terms, name: str, result: CollapseResult) -> None:
     metric = REGISTRY[name]
+    terms = terms.classifier if metric.of_classifier else terms
     try:
-        result.numbers[name] = float(metric.compute(terms))
+        value = float(metric.compute(terms))
     except Absent as reason:
         result.absent[name] = str(reason)
         return
+    except torch.linalg.LinAlgError:
+        result.absent[name] = f"{name} rests on a decomposition of a matrix that did not converge"
+        return
+    reason = metric.range.why_not(value, terms)
+    if reason is not None:
+        result.absent[name] = f"{name} {reason}"
+        return
+    result.numbers[name] = value
     best = _plain_number(metric.at_collapse) if metric.optimum is None else metric.optimum(terms)
     if best is not None:
         result.optima[name] = float(best)
@@ -179,10 +190,14 @@ def _arrays(terms: Terms) -> dict[str, Tensor]:
         arrays["normalized_means"] = terms.normalized.class_means.cpu()
     if terms.decisions is not None and terms.full_weight is not None:
         arrays["margin_edges"], arrays["margin_counts"] = terms.decisions.edges, terms.decisions.histogram.cpu()
-    by_class = {f"one_vs_rest_{side}": distances for side, distances in terms.margins.items()}
+    by_class = {
+        f"one_vs_rest_{side}": (own.present, distances)
+        for own in (terms, terms.classifier)
+        for side, distances in own.margins.items()
+    }
     if terms.cdnv is not None:
-        by_class["cdnv_worst"] = terms.cdnv.worst
-    for name, values in by_class.items():
+        by_class["cdnv_worst"] = terms.present, terms.cdnv.worst
+    for name, (present, values) in by_class.items():
         arrays[name] = torch.full((terms.stats.num_classes,), torch.nan, dtype=torch.float64)
-        arrays[name][terms.present] = values
+        arrays[name][present] = values
     return arrays

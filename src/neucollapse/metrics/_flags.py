@@ -4,24 +4,44 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from ..geometry import etf_floor
 from ._metric import Absent
 from ._result import CollapseResult, Flag
+from ._rows import Rows
 from ._terms import Terms
-from .nc1 import between_rank
 
 _FEW = 5
+_SAME = 1e-6  # one less the cosine of two classes that point the same way
 
 
 def find_flags(terms: Terms, result: CollapseResult) -> list[Flag]:
     """Every flag that applies."""
-    return [flag for find in _FINDERS for flag in find(terms, result)]
+    found: list[Flag] = []
+    for find in _FINDERS:
+        try:
+            found.extend(find(terms, result))
+        except Absent:  # what the flag would be about has no value: its reason stands with the number
+            continue
+    return found
+
+
+def _sides(terms: Terms, result: CollapseResult, key: str) -> Iterator[tuple[Terms, str]]:
+    """The terms behind ``key`` of the class means and of the classifier, where measured; once where they are of one size."""
+    sizes = set()
+    for own, where in ((terms, key), (terms.classifier, f"{key}@weight")):
+        if where in result.numbers and own.K not in sizes:
+            sizes.add(own.K)
+            yield own, where
 
 
 def _missing(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
     gone = (~terms.present).nonzero()[:, 0].tolist()
     if gone:
         some = ", ".join(map(str, gone[:_FEW])) + (", ..." if len(gone) > _FEW else "")
-        sentence = f"{len(gone)} of {len(terms.present)} classes have no samples ({some}); metrics are over the {terms.K} others."
+        sentence = (
+            f"{len(gone)} of {len(terms.present)} classes have no samples ({some}); metrics of features are over the "
+            f"{terms.K} others."
+        )
         yield Flag("missing_classes", sentence, severity="warning")
 
 
@@ -40,52 +60,62 @@ def _small(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
 
 
 def _regime(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
-    if terms.d + 1 >= terms.K or "nc2/etf_distance" not in result.numbers:
-        return
-    floor = result.numbers.get("nc2/etf_floor", 0.0)
-    sentence = (
-        f"K = {terms.K} > d + 1 = {terms.d + 1}: no simplex fits. Its distance cannot fall below {floor:.4g}, and NC2, and "
-        "NC3 through the product, do not tell how collapsed the classes are; the GNC2 metrics do."
-    )
-    yield Flag("beyond_simplex", sentence, "nc2/etf_distance", "warning")
+    for own, where in _sides(terms, result, "nc2/etf_distance"):
+        if own.d + 1 < own.K:
+            sentence = (
+                f"K = {own.K} > d + 1 = {own.d + 1}: no simplex fits. Its distance cannot fall below "
+                f"{etf_floor(own.K, own.d):.4g}, and NC2, and NC3 through the product, do not tell how collapsed the classes "
+                "are; the GNC2 metrics do."
+            )
+            yield Flag("beyond_simplex", sentence, where, "warning")
 
 
 def _rank(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
     if "nc1/pinv" not in result.numbers:
         return
-    full, rank = min(terms.K - 1, terms.d), between_rank(terms.mean_spectrum()[0], terms.K, terms.d)
+    full, rank = min(terms.K - 1, terms.d), len(terms.mean_spectrum()[0])
     if rank < full:
         sentence = (
-            f"The centred class means span {rank} of min(K-1, d) = {full} dimensions; scatter within classes along the "
-            "missing ones is not counted."
+            f"{terms.precision.name} features tell class means apart along {rank} of min(K-1, d) = {full} directions; the "
+            "others are rounding, and were left out with the scatter within classes along them."
         )
         yield Flag("rank_deficient", sentence, "nc1/pinv", "warning")
 
 
-def _bound(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
-    if not terms.exact_margins and any(key.startswith("gnc2/margin") for key in result.numbers):
+def _dimensions(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
+    if "nc1/vci" not in result.numbers:
+        return
+    full, found = min(terms.stats.num_samples - 1, terms.d), terms.discriminant.dimensions
+    if found < full:
         sentence = (
-            "The margin is its lower bound, 1 - max cosine: at this many classes the exact one is computed only when asked "
-            "for (exact_margins=True)."
+            f"Features of {terms.precision.name} lie in {found} of {terms.d} dimensions (a LayerNorm, a bottleneck, constant or "
+            "repeated features). The other directions are rounding; no rank and no inverse uses them."
         )
-        yield Flag("margin_is_a_bound", sentence, "gnc2/margin", "warning")
+        yield Flag("unresolved_dimensions", sentence, "nc1/vci")
+
+
+def _bound(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
+    for own, where in _sides(terms, result, "gnc2/margin"):
+        if not own.exact:
+            sentence = (
+                "The margin is its lower bound, 1 - max cosine: at this many classes the exact one is computed only when "
+                "asked for (exact_margins=True)."
+            )
+            yield Flag("margin_is_a_bound", sentence, where, "warning")
 
 
 def _optimum(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
-    if "gnc2/margin_optimum" not in result.numbers or terms.optimum is None:
-        return
-    if terms.optimum.status == "bound":
-        sentence = (
-            f"No code is known here for K = {terms.K}, d = {terms.d}: the optimum shown is the bound 1, which need not be "
-            "reachable, so that the ratio understates the result."
-        )
-        yield Flag("optimum_is_a_bound", sentence, "gnc2/margin_optimum", "warning")
-    elif terms.optimum.status != "proved":
-        yield Flag(
-            "optimum_is_best_known",
-            f"The optimum is the best known, not proved. {terms.optimum.source.rstrip('.')}.",
-            "gnc2/margin_optimum",
-        )
+    for own, ratio in _sides(terms, result, "gnc2/margin_ratio"):
+        where = "gnc2/margin_optimum" if ratio == "gnc2/margin_ratio" else ratio
+        if own.optimum is not None and own.optimum.status == "bound":
+            sentence = (
+                f"No code is known here for K = {own.K}, d = {own.d}: the optimum shown is the bound 1, which need not be "
+                "reachable, so that the ratio understates the result."
+            )
+            yield Flag("optimum_is_a_bound", sentence, where, "warning")
+        elif own.optimum is not None and own.optimum.status != "proved":
+            source = own.optimum.source.rstrip(".")
+            yield Flag("optimum_is_best_known", f"The optimum is the best known, not proved. {source}.", where)
 
 
 def _precision(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
@@ -93,14 +123,12 @@ def _precision(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
     if dtype is None or dtype == torch.float64 or "nc1/trace_ratio" not in result.numbers:
         return
     # Rounding to nearest moves an entry x by at most eps |x| / 2, uniformly: variance (eps x)^2 / 12.
-    eps = torch.finfo(dtype).eps
-    means = terms.means.raw
-    floor = eps**2 / 12 * float((terms.class_weights("sample") @ means.square()).sum()) / terms.between_trace()
+    precision = terms.precision
+    floor = precision.storage**2 / 12 * float(precision.size.square().sum()) / terms.between_trace()
     if result.numbers["nc1/trace_ratio"] < 10 * floor:
-        name = str(dtype).removeprefix("torch.")
         sentence = (
-            f"Features were {name}: rounding alone gives a trace ratio up to about {floor:.2g}, and what was measured is at that "
-            "floor. The network may be more collapsed than its features can show."
+            f"Features were {precision.name}: rounding alone gives a trace ratio up to about {floor:.2g}, and what was "
+            "measured is at that floor. The network may be more collapsed than its features can show."
         )
         yield Flag("precision_floor", sentence, "nc1/trace_ratio", "warning")
 
@@ -119,16 +147,37 @@ def _left_out(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
         yield Flag("zero_features", sentence, severity="warning")
 
 
-def _duplicates(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
-    for side, where in (("normalized_means", "gnc2/max_cosine"), ("weight", "gnc2/max_cosine@weight")):
-        try:
-            pairs = getattr(terms, side).pairs if where in result.numbers else None
-        except Absent:
-            continue
-        if pairs is not None and pairs.max_cosine > 1 - 1e-6:
-            i, j = terms.present.nonzero()[:, 0][list(pairs.closest)].tolist()
-            sentence = f"Classes {i} and {j} point the same way (cosine above 0.999999)."
+def _coincident(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
+    if terms.cdnv is not None:
+        i, j = terms.cdnv.closest
+        if bool(terms.precision.coincide(terms.means.centred[i] - terms.means.centred[j])):
+            i, j = terms.means.classes[[i, j]].tolist()
+            yield Flag("coincident_classes", f"Classes {i} and {j} have the same mean.", "nc1/cdnv", "warning")
+    for own, side, where in (
+        (terms, "normalized_means", "gnc2/max_cosine"),
+        (terms.classifier, "weight", "gnc2/max_cosine@weight"),
+    ):
+        if where in result.numbers or where in result.absent:
+            yield from _same_direction(own, side, where)
+
+
+def _same_direction(terms: Terms, side: str, where: str) -> Iterator[Flag]:
+    try:
+        terms.need_pairs()
+        rows: Rows = getattr(terms, side)
+        zero = rows.classes[rows.is_zero].tolist()
+        if len(zero) > 1:
+            sentence = f"Classes {zero[0]} and {zero[1]} have the same row, zero, which has no direction."
             yield Flag("coincident_classes", sentence, where, "warning")
+        pairs = rows.pairs
+    except Absent:
+        return
+    # Directions closer than the rounding of the features cannot be told apart either.
+    least = _SAME if rows.precision is None else max(_SAME, rows.precision.storage**2 / 2)
+    if pairs.max_cosine > 1 - least:
+        i, j = rows.classes[list(pairs.closest)].tolist()
+        sentence = f"Classes {i} and {j} point the same way (cosine above {1 - least:.6f})."
+        yield Flag("coincident_classes", sentence, where, "warning")
 
 
 _FINDERS: tuple[Callable[[Terms, CollapseResult], Iterator[Flag]], ...] = (
@@ -137,8 +186,9 @@ _FINDERS: tuple[Callable[[Terms, CollapseResult], Iterator[Flag]], ...] = (
     _left_out,
     _regime,
     _rank,
+    _dimensions,
     _bound,
     _optimum,
     _precision,
-    _duplicates,
+    _coincident,
 )

@@ -1,10 +1,11 @@
-"""Spectra of (K, d) rows through the smaller of their two sides, with one stated cut-off, and finite input only."""
+"""Spectra of (K, d) rows through the smaller of their two sides, cut where features are rounding; finite input only."""
 
 import torch
 from torch import Tensor
 
 from .._errors import NonFiniteError
 from .._types import Float
+from ..statistics import Precision
 
 EPS = torch.finfo(torch.float64).eps
 _RESOLVED = 1 / 32  # of the largest singular value: above, squaring costs at most three digits of sixteen
@@ -30,13 +31,35 @@ def spectrum(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "r"], Float[Tens
     while rest.shape[1]:
         squares, U = torch.linalg.eigh(rest.T @ rest)
         first = int((squares < _RESOLVED**2 * squares[-1]).sum())  # they ascend
-        rest, V = rest @ U, U if V is None else V @ U
-        values.append(torch.linalg.vector_norm(rest[:, first:], dim=0))
+        V = U if V is None else V @ U
+        values.append(squares[first:].sqrt())
         vectors.append(V[:, first:])
-        rest, V = rest[:, :first], V[:, :first]
+        rest, V = rest @ U[:, :first], V[:, :first]
     s, order = torch.cat(values).sort(descending=True)
     V = torch.cat(vectors, dim=1)[:, order]
     return s, V if outer is None else outer @ V
+
+
+def resolved_spectrum(
+    rows: Float[Tensor, "K d"], precision: Precision, rank: int
+) -> tuple[Float[Tensor, "r"], Float[Tensor, "d r"]]:
+    """``spectrum`` without the directions along which the rows differ by no more than the features' rounding.
+
+    The rows are scaled so that their singular values are spreads, as rows / sqrt(K) have them. At most ``rank``
+    directions are kept.
+    """
+    s, V = (part[..., :rank] for part in spectrum(rows))
+    tolerance = precision.tolerance(len(rows))
+    if len(s) and float(s[-1]) > tolerance * float(precision.size.max()):
+        return s, V
+    # Rounding is relative to each coordinate: in units of these, it is alike in all directions.
+    scaled, W = spectrum(rows * precision.units())
+    kept = int((scaled[:rank] > tolerance).sum())
+    if kept in (0, len(s)):
+        return s[:kept], V[:, :kept]
+    basis = torch.linalg.qr(precision.size[:, None] * W[:, :kept]).Q
+    s, V = spectrum(rows @ basis)
+    return s, basis @ V
 
 
 def cut_off(s: Tensor, K: int, d: int) -> float:

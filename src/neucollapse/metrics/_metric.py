@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ._range import Range
+
 if TYPE_CHECKING:
     from ._terms import Terms
 
@@ -21,24 +23,26 @@ class Metric:
         title: a few words.
         symbol: the formula, in plain Unicode.
         definition: one or two sentences: what it is and how it is normalised.
-        range: the values it can take.
+        range: the values it can take; what was computed and lies outside is absent, with that reason.
         at_collapse: its value at exact collapse.
         compute: from the terms to a number; raises ``Absent``.
         citation: key in ``references.bib``, or empty.
         log: whether it is drawn on a logarithmic axis.
         optimum: the best value possible (or known) for these terms, where there is one to compare with.
+        of_classifier: whether it is a number of the classifier alone, over all of its rows.
     """
 
     name: str
     title: str
     symbol: str
     definition: str
-    range: str
+    range: Range
     at_collapse: str
     compute: Callable[["Terms"], float]
     citation: str = ""
     log: bool = False
     optimum: Callable[["Terms"], float | None] | None = None
+    of_classifier: bool = False
 
     @property
     def family(self) -> str:
@@ -50,4 +54,11 @@ class Metric:
 
 def on_weight(metrics: Iterable[Metric], read: Callable[[Metric], Callable[["Terms"], float]]) -> tuple[Metric, ...]:
     """The same metrics taken on the classifier rows."""
-    return tuple(replace(metric, name=f"{metric.name}@weight", compute=read(metric)) for metric in metrics)
+    return tuple(
+        replace(metric, name=f"{metric.name}@weight", compute=read(metric), of_classifier=True) for metric in metrics
+    )
+
+
+def for_a_simplex(terms: "Terms") -> float | None:
+    """The optimum of what is zero at a simplex and at nothing else: 0 where one fits, K <= d+1."""
+    return 0.0 if terms.d + 1 >= terms.K else None

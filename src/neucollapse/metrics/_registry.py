@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from .._errors import InputError
+from .._names import unknown_name
 from . import bias, cdnv, gnc, mse, nc1, nc2, nc3, nc4, nc5, rank, uniformity
 from ._metric import Metric
 
@@ -76,7 +76,7 @@ def names(preset: str | None = None) -> list[str]:
     """Names of all metrics, or of those one paper reports.
 
     Raises:
-        InputError: for a preset that is not known.
+        UnknownNameError: for a preset that is not known, with the one that was likely meant.
 
     Example:
         >>> names("rangamani2023")
@@ -85,12 +85,13 @@ def names(preset: str | None = None) -> list[str]:
     if preset is None:
         return list(REGISTRY)
     if preset not in PRESETS:
-        raise InputError(f"expected a preset among {', '.join(PRESETS)}, got {preset!r}")
+        raise unknown_name("preset", preset, PRESETS)
     return list(PRESETS[preset])
 
 
 def describe(keys: Iterable[str]) -> dict[str, dict[str, object]]:
     """Definitions of the metrics behind flat keys, as plain values for files and pages; ``@`` suffixes are dropped."""
     stems = dict.fromkeys(key.split("@")[0] for key in keys)
-    fields = ("title", "symbol", "definition", "range", "at_collapse", "citation", "family", "log")
-    return {stem: {field: getattr(REGISTRY[stem], field) for field in fields} for stem in stems}
+    fields = ("title", "symbol", "definition", "at_collapse", "citation", "family", "log")
+    words = {stem: {field: getattr(REGISTRY[stem], field) for field in fields} for stem in stems}
+    return {stem: {**values, "range": str(REGISTRY[stem].range)} for stem, values in words.items()}

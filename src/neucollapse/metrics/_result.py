@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._citations import bibtex
-from .._errors import InputError
+from .._errors import UnknownNameError
+from .._names import unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,10 +75,11 @@ class CollapseResult(Mapping[str, float]):
         if key in self.numbers:
             return self.numbers[key]
         if key in self.absent:
-            raise KeyError(f"{key} was not computed: {self.absent[key]}")
-        matches = [known for known in self.numbers if known.endswith(key)]
-        hint = f"did you mean {matches[0]!r}?" if matches else f"measured keys: {', '.join(self.numbers)}"
-        raise KeyError(f"no metric {key!r}; {hint}")
+            raise UnknownNameError(f"{key} was not computed: {self.absent[key]}")
+        matches = [known for known in self.numbers if known.endswith(f"/{key}")]
+        if matches:
+            raise UnknownNameError(f"there is no metric {key!r}; did you mean {matches[0]!r}?")
+        raise unknown_name("metric", key, [*self.splits, *self.numbers])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.numbers)
@@ -92,7 +94,7 @@ class CollapseResult(Mapping[str, float]):
     def split(self, name: str) -> "CollapseResult":
         """The part of one split, its keys without the prefix. Flags of other splits are left out."""
         if name not in self.splits:
-            raise InputError(f"expected one of the splits {list(self.splits)}, got {name!r}")
+            raise unknown_name("split", name, self.splits)
         others = tuple(f"{other}/" for other in self.splits if other != name)
         flags = [
             flag

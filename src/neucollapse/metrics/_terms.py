@@ -1,19 +1,19 @@
 """The terms metrics are computed from: class statistics and classifier, checked and reduced to the classes present."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from .._errors import InputError
 from ..geometry import Optimum, best_known
-from ..statistics import ClassStatistics
-from ._linear_algebra import finite, spectrum
+from ..statistics import ClassStatistics, Precision
+from ._discriminant import Discriminant, discriminant
+from ._linear_algebra import EPS, finite, resolved_spectrum
 from ._metric import Absent
-from ._pairs import PairSums, pair_sums
+from ._rows import Rows, power_of_two
 from .decisions import Decisions
 
 if TYPE_CHECKING:
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from .mse import Decomposition
 
 T = TypeVar("T")
+EXACT_MARGINS_UP_TO = 2000
+_SMALLEST = 2.0**-430  # features of this size still have a scatter of 1e-16 of it, squared, among ordinary numbers
 
 
 @dataclass
 class Terms:
     """Everything a metric may ask for. Rows are the K' classes that have samples; float64 on the CPU.
+
+    What is read of features is in units of ``unit``, and of the classifier in units of ``weight_unit``: powers of two, 1
+    for ordinary sizes, so that squares of very large or small numbers neither overflow nor vanish.
 
     Attributes:
         stats: statistics of the features.
@@ -33,9 +38,10 @@ class Terms:
         full_weight: classifier rows (K, d), or None; ``full_bias`` (K,), or None.
         decisions: what a second pass counted, or None; ``reference``: the statistics whose class means decided.
         ood: statistics of out-of-distribution features (one class), or None.
-        exact_margins: whether ``gnc2/margin`` is exact (else its bound, 1 - max cosine).
+        exact_margins: whether ``gnc2/margin`` is exact (else its bound, 1 - max cosine); None: up to 2,000 classes.
         find_optimum: whether optima are looked up.
-        solved: a code found for this measurement, which counts if it beats the best known one.
+        solved: a code found for this measurement, which counts if it is of this size and beats the best known one.
+        of_classifier: whether these are the terms of the classifier alone: every row counts, with samples or without.
     """
 
     stats: ClassStatistics
@@ -45,23 +51,30 @@ class Terms:
     decisions: Decisions | None = None
     reference: ClassStatistics | None = None
     ood: ClassStatistics | None = None
-    exact_margins: bool = True
+    exact_margins: bool | None = None
     find_optimum: bool = True
     solved: Optimum | None = None
+    of_classifier: bool = False
     # Shared by several metrics, each filled by the first that needs it.
-    margins: dict[str, Tensor] = field(default_factory=dict)
-    cdnv: "CDNV | None" = None
-    mse: "Decomposition | None" = None
-    _made: dict[Hashable, Any] = field(default_factory=dict)
+    margins: dict[str, Tensor] = field(default_factory=dict, init=False)
+    cdnv: "CDNV | None" = field(default=None, init=False)
+    mse: "Decomposition | None" = field(default=None, init=False)
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False)
 
     @cached_property
     def present(self) -> Tensor:
-        """Which classes have samples, (K,) on the CPU."""
-        return self.stats.present.cpu()
+        """Which classes count, (K,) on the CPU: those with samples."""
+        present = self.stats.present.cpu()
+        return torch.ones_like(present) if self.of_classifier else present
+
+    @cached_property
+    def classifier(self) -> "Terms":
+        """The terms of the classifier alone, over all of its rows, whatever classes have samples."""
+        return self if bool(self.present.all()) else replace(self, of_classifier=True)
 
     @cached_property
     def K(self) -> int:
-        """K', the number of classes present."""
+        """K', the number of classes that count."""
         return int(self.present.sum())
 
     @property
@@ -72,15 +85,40 @@ class Terms:
     def need_pairs(self) -> None:
         """Raise ``Absent`` with fewer than two classes present."""
         if self.K < 2:
-            raise Absent(f"needs at least two classes with samples, and {self.K} has any")
+            having = "" if self.of_classifier else " with samples"
+            raise Absent(f"needs at least two classes{having}, and there {'is one' if self.K else 'are none'}")
 
-    def need_distinct_means(self) -> None:
-        """Raise ``Absent`` where all class means coincide."""
+    @property
+    def exact(self) -> bool:
+        """Whether margins are exact."""
+        return self.K <= EXACT_MARGINS_UP_TO if self.exact_margins is None else self.exact_margins
+
+    def need_distinct_means(self, *, normalized: bool = False) -> None:
+        """Raise ``Absent`` where the features cannot tell the class means apart."""
         self.need_pairs()
-        if not self.between_trace():
-            raise Absent("all class means coincide, so the scatter between classes is zero")
+        means = self.normalized_means if normalized else self.means
+        precision = self.normalized_precision if normalized else self.precision
+        if bool(means.is_central.all()):
+            raise Absent(f"all class means coincide to within the rounding of {precision.name} features")
 
     # ---- features --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def unit(self) -> float:
+        """The power of two that features are counted in."""
+        means = self.stats.class_means.nan_to_num()
+        spread = float(self.stats.class_variances.nan_to_num(posinf=0.0).max())
+        return power_of_two(max(float(means.abs().max()), spread**0.5))
+
+    @cached_property
+    def precision(self) -> Precision:
+        """What the features can tell apart, in units of ``unit``."""
+        precision = self.stats.precision
+        if self.unit == 1:
+            return precision
+        means = self.stats.class_means.cpu()[self.present] / self.unit
+        squares = self.class_weights("sample") @ means.square() + self.within_trace() / self.d
+        return replace(precision, size=squares.sqrt())
 
     def within_scatter(self, weighting: str = "sample", *, normalized: bool = False) -> Tensor:
         """S_W (d, d); raises ``Absent`` where it was not kept."""
@@ -88,13 +126,33 @@ class Terms:
         reason = stats.why_no_scatter(weighting)
         if reason:
             raise Absent(reason)
-        return self.once(("within", weighting, normalized), lambda: stats.within_scatter(weighting).cpu())
+        return self.once(("within", weighting, normalized), lambda: self._within_scatter(weighting, normalized))
+
+    def _within_scatter(self, weighting: str, normalized: bool) -> Tensor:
+        return self._in_units(self._side(normalized).within_scatter(weighting).cpu(), normalized)
+
+    def _in_units(self, squares: Tensor, normalized: bool) -> Tensor:
+        """Sums of squares of features, in units of ``unit``; ``Absent`` where double precision does not hold them."""
+        if not bool(torch.isfinite(squares).all()):
+            raise Absent("the sums of squares of the features are too large for double precision: scale the features")
+        if normalized or self.unit == 1:
+            return squares
+        if self.unit < _SMALLEST:
+            raise Absent("the sums of squares of the features are too small for double precision: scale the features")
+        return squares / self.unit / self.unit
 
     def within_trace(self, weighting: str = "sample", *, normalized: bool = False) -> float:
         """tr S_W."""
-        return self.once(
-            ("within trace", weighting, normalized), lambda: self._side(normalized).within_trace(weighting)
-        )
+        return self.once(("within trace", weighting, normalized), lambda: self._within_trace(weighting, normalized))
+
+    def _within_trace(self, weighting: str, normalized: bool) -> float:
+        variances = self._in_units(self._side(normalized).class_variances.cpu()[self.present], normalized)
+        return float(self.class_weights(weighting) @ variances)
+
+    @cached_property
+    def class_variances(self) -> Tensor:
+        """E ||h - mu_c||^2 of each class, (K',)."""
+        return self._in_units(self.stats.class_variances.cpu()[self.present], normalized=False)
 
     def between_trace(self, weighting: str = "class", *, normalized: bool = False) -> float:
         """tr S_B."""
@@ -115,16 +173,43 @@ class Terms:
         """Class means less the global mean, (K', d)."""
         if weighting == "class" or self.is_balanced:
             return (self.normalized_means if normalized else self.means).centred
-        return self._side(normalized).centred_means(weighting).cpu()[self.present]
 
-    def mean_spectrum(self, weighting: str = "class", *, normalized: bool = False) -> tuple[Tensor, Tensor]:
-        """Singular values and right singular vectors of the centred class means."""
-        weighting = "class" if self.is_balanced else weighting
+        def make() -> Tensor:
+            centred = self._side(normalized).centred_means(weighting).cpu()[self.present]
+            return centred if normalized else centred / self.unit
+
+        return self.once(("centred", weighting, normalized), make)
+
+    @cached_property
+    def normalized_precision(self) -> Precision:
+        """What the unit-norm features can tell apart."""
+        return self.need_normalized().precision
+
+    def mean_spectrum(self, about: str = "class", *, normalized: bool = False) -> tuple[Tensor, Tensor]:
+        """Spreads s (r,) and directions V (d, r) of the class means: S_B = V diag(s^2) V^T, averaged over classes.
+
+        ``about`` says which global mean is subtracted. Directions that the features do not resolve are left out;
+        ``Absent`` where none is left.
+        """
+        about = "class" if self.is_balanced else about
 
         def make() -> tuple[Tensor, Tensor]:
-            return spectrum(finite(self.centred_means(weighting, normalized=normalized), "class means"))
+            rows = finite(self.centred_means(about, normalized=normalized), "class means") / self.K**0.5
+            precision = self.normalized_precision if normalized else self.precision
+            s, V = resolved_spectrum(rows, precision, min(self.K - 1, self.d))
+            if not len(s):
+                raise Absent(f"all class means coincide to within the rounding of {precision.name} features")
+            return s, V
 
-        return self.once(("spectrum", weighting, normalized), make)
+        return self.once(("spectrum", about, normalized), make)
+
+    @cached_property
+    def discriminant(self) -> Discriminant:
+        """S_W against S_B, both over samples, along the directions that the features resolve."""
+        self.need_distinct_means()
+        weights = self.class_weights("sample")
+        rows = weights.sqrt()[:, None] * finite(self.centred_means("sample"), "class means")
+        return discriminant(finite(self.within_scatter(), "within-class scatter"), rows, self.precision)
 
     def columns_inner(self, rows: Tensor) -> Tensor:
         """Inner products (d, d) of the columns of one of the sets of rows kept here, formed once."""
@@ -142,8 +227,15 @@ class Terms:
     @cached_property
     def means(self) -> "Rows":
         """Class means."""
-        means = self.stats.class_means.cpu()[self.present]
-        return Rows(finite(means, "class means"), self.stats.centred_means().cpu()[self.present])
+        means = finite(self.stats.class_means.cpu()[self.present], "class means") / self.unit
+        centred = self.stats.centred_means().cpu()[self.present] / self.unit
+        return self._mean_rows(means, centred, self.class_variances, self.precision)
+
+    def _mean_rows(self, means: Tensor, centred: Tensor, variances: Tensor, precision: Precision) -> Rows:
+        # Rounding of a class mean is relative to the samples of its class, that of a difference to those of all.
+        squares = torch.linalg.vecdot(means, means)
+        is_zero = squares <= precision.arithmetic**2 * (squares + variances)
+        return Rows(means, centred, self.present.nonzero()[:, 0], is_zero, precision.coincide(centred), precision)
 
     def need_normalized(self) -> ClassStatistics:
         """Statistics of unit-norm features, or ``Absent``."""
@@ -156,21 +248,29 @@ class Terms:
         """Class means of the unit-norm features."""
         stats = self.need_normalized()
         means = finite(stats.class_means.cpu()[self.present], "normalised class means")
-        return Rows(means, stats.centred_means().cpu()[self.present])
+        centred = stats.centred_means().cpu()[self.present]
+        return self._mean_rows(means, centred, stats.class_variances.cpu()[self.present], self.normalized_precision)
 
     # ---- classifier ------------------------------------------------------------------------------------------------
 
     @cached_property
     def weight(self) -> "Rows":
-        """Classifier rows of the classes present; ``Absent`` without a classifier."""
+        """Classifier rows of the classes that count; ``Absent`` without a classifier."""
         if self.full_weight is None:
             raise Absent("needs the classifier: pass weight=")
-        rows = self.full_weight[self.present]
-        return Rows(rows, rows - rows.mean(0))
+        rows = self.full_weight[self.present] / self.weight_unit
+        centred = rows - rows.mean(0)
+        is_central = (centred.abs() <= 4 * EPS * rows.abs().amax(dim=0)).all(dim=1)
+        return Rows(rows, centred, self.present.nonzero()[:, 0], ~rows.any(dim=1), is_central)
+
+    @cached_property
+    def weight_unit(self) -> float:
+        """The power of two that the classifier is counted in."""
+        return 1.0 if self.full_weight is None else power_of_two(float(self.full_weight.abs().max()))
 
     @property
     def bias(self) -> Tensor:
-        """Classifier bias of the classes present; ``Absent`` without one."""
+        """Classifier bias of the classes that count; ``Absent`` without one."""
         if self.full_bias is None:
             raise Absent(
                 "the classifier has no bias" if self.full_weight is not None else "needs the classifier: pass weight="
@@ -185,37 +285,7 @@ class Terms:
         if not self.find_optimum or self.K < 2:
             return None
         known = best_known(self.K, self.d)
-        if self.solved is not None and (known.status == "bound" or self.solved.margin > known.margin):
-            return self.solved
-        return known
-
-
-@dataclass
-class Rows:
-    """Rows (K', d) of one kind, as they are and less their mean, with what several metrics derive from them."""
-
-    raw: Tensor
-    centred: Tensor
-
-    def __post_init__(self) -> None:
-        if self.raw.shape != self.centred.shape:
-            raise InputError(f"expected rows of one shape, got {tuple(self.raw.shape)} and {tuple(self.centred.shape)}")
-
-    def need_nonzero(self, *, centred: bool) -> Tensor:
-        """The rows at unit norm; ``Absent`` where one is zero and has no direction."""
-        rows = self.centred if centred else self.raw
-        norms = torch.linalg.vector_norm(rows, dim=1)
-        if bool((norms == 0).any()):
-            which = "equals the global mean" if centred else "is zero"
-            raise Absent(f"the row of class {int((norms == 0).nonzero()[0])} {which} and has no direction")
-        return rows / norms[:, None]
-
-    @cached_property
-    def pairs(self) -> PairSums:
-        """Sums over pairs of the directions of the rows."""
-        return pair_sums(self.need_nonzero(centred=False))
-
-    @cached_property
-    def centred_pairs(self) -> PairSums:
-        """Sums over pairs of the directions of the centred rows."""
-        return pair_sums(self.need_nonzero(centred=True))
+        solved = self.solved
+        if solved is None or (solved.K, solved.d) != (self.K, self.d):
+            return known
+        return solved if known.status == "bound" or solved.margin > known.margin else known

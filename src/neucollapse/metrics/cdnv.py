@@ -1,6 +1,9 @@
 """Class-distance normalised variance: how wide two classes are, for how far apart they lie."""
 
+import math
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,15 +11,21 @@ from torch import Tensor
 from .._types import Float
 from ..geometry import pair_tiles
 from ._metric import Absent, Metric
+from ._range import NONNEGATIVE
 from ._terms import Terms
 
 _BINS_A_DECADE = 256  # quantiles from a logarithmic histogram are within 0.5 %
-_DECADES = (-40, 10)
+_DECADES = (-330, 310)  # all that double precision holds: nothing falls off an end
+_LAST = (_DECADES[1] - _DECADES[0]) * _BINS_A_DECADE + 1
 
 
 @dataclass(frozen=True)
 class CDNV:
-    """Summary of V(i, j) over the pairs i < j of classes, and the worst partner of each class."""
+    """Summary of V(i, j) over the pairs i < j of classes, and the worst partner of each class.
+
+    Mean, maximum and quantiles are infinite or NaN where two classes have one mean; ``closest`` is the pair of the
+    nearest means.
+    """
 
     mean: float
     maximum: float
@@ -24,21 +33,26 @@ class CDNV:
     p95: float
     worst: Tensor  # (K,) largest V of each class
     worst_partner: Tensor  # (K,) the class it is reached with
+    closest: tuple[int, int]
 
 
-def class_distance_normalized_variance(class_variances: Float[Tensor, "K"], class_means: Float[Tensor, "K d"]) -> CDNV:
+def class_distance_normalized_variance(
+    class_variances: Float[Tensor, "K"], class_means: Float[Tensor, "K d"], *, exponent: float = 1.0
+) -> CDNV:
     r"""V(i, j) over all pairs of classes, in tiles: nothing of size K x K is stored.
 
-    .. math:: V(i, j) = \frac{\operatorname{var}_i + \operatorname{var}_j}{2 \lVert \mu_i - \mu_j \rVert^2},
+    .. math:: V(i, j) = \frac{\operatorname{var}_i + \operatorname{var}_j}{2 \lVert \mu_i - \mu_j \rVert^{2p}},
         \qquad \operatorname{var}_i = \mathbb E\, \lVert h - \mu_i \rVert^2 \ (\text{divided by } n_i)
 
     Args:
         class_variances: var (K,).
         class_means: mu (K, d); subtract their mean beforehand where a common offset is large.
+        exponent: p; 1 in the paper. With another one the number depends on the scale of the features.
 
     Returns:
         Mean, maximum, median and 95 % quantile over pairs (quantiles to 0.5 %), and each class's worst partner. In
-        [0, inf), 0 at collapse, infinite where two classes with spread have one mean, NaN where they have none.
+        [0, inf), 0 at collapse. Where two classes with spread have one mean, the mean and the maximum are infinite; where
+        they have no spread either, everything is NaN, for no order is left.
 
     Reference:
         Galanti, Gyorgy, Hutter 2022 (arXiv 2112.15121), Definition 3.
@@ -49,51 +63,90 @@ def class_distance_normalized_variance(class_variances: Float[Tensor, "K"], clas
         0.25
     """
     K = len(class_means)
-    low, high = _DECADES
-    histogram = torch.zeros((high - low) * _BINS_A_DECADE, dtype=torch.float64)
-    total, worst = 0.0, torch.full((K,), -1.0, dtype=torch.float64)
+    histogram = torch.zeros(_LAST + 1, dtype=torch.float64)
+    total, worst = 0.0, torch.full((K,), -torch.inf, dtype=torch.float64)
+    nearest, closest = torch.inf, (0, 0)
     partner = torch.zeros(K, dtype=torch.int64)
     for tile in pair_tiles(class_means):
         rows, columns = tile.rows, tile.columns
-        values = (class_variances[rows, None] + class_variances[None, columns]) / (2 * tile.squared_distances())
+        squares = tile.squared_distances()
+        i, j = divmod(int(tile.fill(squares, torch.inf).argmin()), squares.shape[1])
+        if float(squares[i, j]) < nearest and columns.start + j > rows.start + i:
+            nearest, closest = float(squares[i, j]), (rows.start + i, columns.start + j)
+        values = class_variances[rows, None] + class_variances[None, columns]
+        values /= 2 * (squares if exponent == 1 else squares**exponent)
         chosen = tile.select(values)
         total += float(chosen.sum())
-        place = chosen.log10().sub_(low).mul_(_BINS_A_DECADE).clamp_(0, len(histogram) - 1).nan_to_num_(0)
-        histogram += torch.bincount(place.long(), minlength=len(histogram))
-        values = tile.fill(values, -1.0)
+        _count(histogram, chosen)
+        values = tile.fill(values.nan_to_num(nan=torch.inf, posinf=torch.inf), -torch.inf)
         for side, own, others in ((1, rows, columns), (0, columns, rows)):
             best, where = values.max(dim=side)
             better = best > worst[own]
             worst[own] = torch.where(better, best, worst[own])
             partner[own] = torch.where(better, where + others.start, partner[own])
-    pairs = K * (K - 1) / 2
-    quantiles = torch.searchsorted(histogram.cumsum(0), torch.tensor([0.5, 0.95]) * pairs)
-    median, p95 = (10 ** (low + (quantiles + 0.5) / _BINS_A_DECADE)).tolist()
-    maximum = float(worst.max())
-    return CDNV(total / pairs, maximum, min(median, maximum), min(p95, maximum), worst, partner)
+    if math.isnan(total):  # 0/0: a pair without distance and without spread stands nowhere in the order of pairs
+        return CDNV(*[math.nan] * 4, worst, partner, closest)
+    pairs, maximum = K * (K - 1) / 2, float(worst.max())
+    median, p95 = (min(_quantile(histogram, share * pairs), maximum) for share in (0.5, 0.95))
+    return CDNV(total / pairs, maximum, median, p95, worst, partner, closest)
 
 
-def _cdnv(terms: Terms, what: str) -> float:
+def _count(histogram: Tensor, values: Tensor) -> None:
+    """Add values to a logarithmic histogram, whose first place is for zero and whose last for what is infinite."""
+    place = values.log10().sub_(_DECADES[0]).mul_(_BINS_A_DECADE).add_(1).clamp_(0, _LAST).nan_to_num_(0).long()
+    if place.numel():
+        first = int(place.min())
+        counts = torch.bincount(place - first)
+        histogram[first : first + len(counts)] += counts
+
+
+def _quantile(histogram: Tensor, rank: float) -> float:
+    place = int(torch.searchsorted(histogram.cumsum(0), rank))
+    if place == 0:
+        return 0.0
+    return math.inf if place >= _LAST else 10 ** (_DECADES[0] + (place - 0.5) / _BINS_A_DECADE)
+
+
+def _summary(terms: Terms, *, unbiased: bool = False, exponent: float = 1.0) -> CDNV:
     terms.need_pairs()
-    if terms.cdnv is None:
-        variances = terms.stats.class_variances.cpu()[terms.present]
-        terms.cdnv = class_distance_normalized_variance(variances, terms.means.centred)
-    value = getattr(terms.cdnv, what)
-    if not torch.isfinite(torch.tensor(value)):
-        raise Absent("two classes have the same mean, and the ratio to their distance has no value")
+    counts = terms.stats.counts.cpu()[terms.present]
+    variances = terms.class_variances
+    if unbiased:
+        if int(counts.min()) < 2:
+            raise Absent("a class has one sample only, whose variance divided by n_c - 1 has no value")
+        variances = variances * counts / (counts - 1)
+    make = partial(class_distance_normalized_variance, variances, terms.means.centred, exponent=exponent)
+    return terms.once(("cdnv", unbiased, exponent), make)
+
+
+def _read(terms: Terms, what: str, **form: Any) -> float:
+    cdnv = _summary(terms, **form)
+    if not form:
+        terms.cdnv = cdnv
+    value = getattr(cdnv, what)
+    i, j = cdnv.closest
+    same = bool(terms.precision.coincide(terms.means.centred[i] - terms.means.centred[j]))
+    if math.isnan(value) or (same and (what in ("mean", "maximum") or not math.isfinite(value))):
+        i, j = terms.means.classes[[i, j]].tolist()
+        raise Absent(f"classes {i} and {j} have the same mean, and the ratio to their distance has no value")
     return value
 
 
-def _metric(name: str, title: str, what: str, words: str) -> Metric:
+def _metric(name: str, title: str, what: str, words: str, *, definition: str = "", **form: Any) -> Metric:
+    exponent = form.get("exponent", 1.0)
+
+    def compute(terms: Terms) -> float:
+        return _read(terms, what, **form) * terms.unit ** (2 - 2 * exponent)
+
     return Metric(
         name,
         title,
-        f"{words} over i<j of (var_i + var_j) / (2‖μ_i - μ_j‖²)",
-        f"Variance of two classes against their squared distance: {words} over all pairs of classes.",
-        "[0, ∞)",
+        f"{words} over i<j of (var_i + var_j) / (2‖μ_i - μ_j‖{'²' if exponent == 1 else '⁴'})",
+        definition or f"Variance of two classes against their squared distance: {words} over all pairs of classes.",
+        NONNEGATIVE,
         "0",
-        lambda terms: _cdnv(terms, what),
-        "galanti2022",
+        compute,
+        "galanti2022" if exponent == 1 else "wu2024",
         log=True,
     )
 
@@ -103,4 +156,13 @@ METRICS = (
     _metric("nc1/cdnv_max", "class-distance normalised variance of the worst pair", "maximum", "maximum"),
     _metric("nc1/cdnv_median", "class-distance normalised variance of the median pair", "median", "median"),
     _metric("nc1/cdnv_p95", "class-distance normalised variance of the pair at 95 %", "p95", "95 % quantile"),
-)
+    _metric(
+        "nc1/cdnv_unbiased", "class-distance normalised variance, unbiased", "mean", "mean", unbiased=True,
+        definition="nc1/cdnv with variances divided by n_c - 1 instead of n_c, as some code has them.",
+    ),
+    _metric(
+        "nc1/cdnv_exponent2", "class-distance normalised variance, distance exponent 2", "mean", "mean", exponent=2.0,
+        definition="nc1/cdnv with the squared distance to the power of two: pairs that are far apart count even less. It has "
+        "the unit of one over a squared length, so that it depends on the scale of the features.",
+    ),
+)  # fmt: skip

@@ -6,11 +6,14 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._labels import flat_labels
 from .._types import Float, Int
 from ..statistics import ClassStatistics
+from ._rows import directions, power_of_two
 
 _BINS = 400  # of the cosine margin over [-2, 2]; the least margin is kept exactly
 _TILE = 1 << 22  # entries of a block of logits
+_LARGE = 1e120  # products of lengths up to here, and down to its inverse, are of squares that double precision holds
 
 
 class Decisions:
@@ -20,7 +23,10 @@ class Decisions:
 
     - how often the classifier is right, the nearest reference mean is right, and the two differ (with and without bias);
     - margins: of logits z_y - max_{j != y} z_j, and of cosines cos(w_y, h) - max_{j != y} cos(w_j, h);
-    - squared distances to the reference mean of the true class and to the nearest reference mean (test collapse).
+    - squared distances to the reference mean of the true class and to the nearest reference mean (test collapse), and how
+      many samples are strangers: of a class that the reference has no mean of.
+
+    Sums of squares are in units of ``unit`` squared: a power of two, 1 for features of ordinary sizes.
 
     Args:
         reference: statistics whose class means decide; classes without samples there are never nearest.
@@ -37,13 +43,16 @@ class Decisions:
             raise InputError(f"expected weight of shape ({K}, {d}), got {tuple(weight.shape)}")
         self.ignore_index, self.nan = reference.ignore_index, reference.nan
         self._origin = reference.global_mean()
-        self._means = reference.centred_means()
+        means = reference.centred_means()
+        spread = float(reference.class_variances.nan_to_num(posinf=0.0).max())
+        self.unit = power_of_two(max(float(means.nan_to_num().abs().max()), spread**0.5))
+        self._means = means / self.unit
         self._mean_squares = torch.linalg.vecdot(self._means, self._means).nan_to_num(nan=torch.inf)
         device = self._means.device
         self._weight = None if weight is None else weight.detach().to(device, torch.float64)
         self._bias = None if bias is None else bias.detach().to(device, torch.float64)
         self.counts: dict[str, int] = dict.fromkeys(
-            ("samples", "linear", "nearest", "differ", "differ_without_bias"), 0
+            ("samples", "linear", "nearest", "differ", "differ_without_bias", "strangers"), 0
         )
         self.sums: dict[str, float] = dict.fromkeys(
             ("to_own_mean", "to_nearest_mean", "squared_norm", "cosine_margin"), 0.0
@@ -59,7 +68,7 @@ class Decisions:
     def update(self, features: Tensor, labels: Tensor, logits: Tensor | None = None) -> None:
         """Add a batch of features (..., d) and labels (...); ``logits`` (..., K) are the model's own, where it has them."""
         H = features.detach().reshape(-1, features.shape[-1])
-        y = labels.detach().reshape(-1).to(H.device, torch.int64)
+        y = flat_labels(labels, features.shape[:-1]).to(H.device)
         Z = None if logits is None else logits.detach().reshape(len(H), -1)
         kept = y != self.ignore_index
         if self.nan == "drop":
@@ -72,14 +81,15 @@ class Decisions:
 
     def _add(self, H: Float[Tensor, "n d"], y: Int[Tensor, "n"], Z: Tensor | None) -> None:
         self.counts["samples"] += len(y)
-        R = H - self._origin
+        R = (H - self._origin) / self.unit
         # |h - mu|^2 up to |h|^2, which no decision depends on; the winner's distance is then formed exactly.
         nearest = (self._mean_squares - 2 * R @ self._means.nan_to_num().T).argmin(dim=1)
         self.counts["nearest"] += int((nearest == y).sum())
         own, closest = R - self._means[y].nan_to_num(), R - self._means[nearest]
+        self.counts["strangers"] += int((self._mean_squares[y] == torch.inf).sum())
         self.sums["to_own_mean"] += float(own.square().sum())
         self.sums["to_nearest_mean"] += float(closest.square().sum())
-        self.sums["squared_norm"] += float(H.square().sum())
+        self.sums["squared_norm"] += float((H / self.unit).square().sum())
         if self._weight is not None:
             self._add_classifier(H, y, nearest, Z)
 
@@ -96,7 +106,10 @@ class Decisions:
             return
         self.least["margin"] = min(self.least["margin"], float(_margins(logits, y).min()))
         lengths = torch.linalg.vector_norm(H, dim=1)[:, None] * torch.linalg.vector_norm(W, dim=1)
-        cosine = _margins(products / lengths.where(lengths > 0, 1), y)
+        if 1 / _LARGE < float(lengths.min()) and float(lengths.max()) < _LARGE:
+            cosine = _margins(products / lengths, y)
+        else:  # zero rows, or squares that overflow or vanish
+            cosine = _margins(directions(H) @ directions(W).T, y)
         self.least["cosine_margin"] = min(self.least["cosine_margin"], float(cosine.min()))
         self.sums["cosine_margin"] += float(cosine.sum())
         place = ((cosine + 2) * (_BINS / 4)).long().clamp(0, _BINS - 1)

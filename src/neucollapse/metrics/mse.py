@@ -11,9 +11,14 @@ import torch
 from torch import Tensor
 
 from .._types import Float
-from ._linear_algebra import EPS, finite
+from ..statistics import Precision
+from ._discriminant import Discriminant, discriminant
+from ._linear_algebra import finite
 from ._metric import Absent, Metric
+from ._range import NONNEGATIVE
 from ._terms import Terms
+
+_BLOCK = 2048  # classes whose scores are formed at a time
 
 
 class Decomposition(NamedTuple):
@@ -31,10 +36,12 @@ def mse_decomposition(
     class_weights: Float[Tensor, "K"],
     weight: Float[Tensor, "K d"],
     bias: Float[Tensor, "K"],
+    *,
+    precision: Precision | None = None,
 ) -> Decomposition:
     r"""Split the mean squared loss of (W, b) on one-hot targets.
 
-    With features extended by a one, h~ = (h, 1), W~ = (W, b), and W~_LS the least-squares classifier (of least norm),
+    With features extended by a one, h~ = (h, 1), W~ = (W, b), and W~_LS the least-squares classifier,
 
     .. math::
         \underbrace{\tfrac{1}{2N}\sum_i \lVert \tilde W \tilde h_i - e_{y_i} \rVert^2}_{\text{loss}} =
@@ -44,6 +51,14 @@ def mse_decomposition(
         \qquad \Delta = \tilde W - \tilde W_{LS},
 
     where S~ is the second moment of h~. All terms are averages over samples, so the identity holds without balance.
+    The least-squares classifier uses the directions that the features resolve, and no others. The loss is formed
+    directly, and the first two parts from the discriminant ratios c, so that they stay exact near collapse.
+
+    Args:
+        within_scatter: S_W (d, d), over samples.
+        class_means: mu (K, d); ``class_weights``: n_c / N (K,).
+        weight: W (K, d); ``bias``: b (K,).
+        precision: of the features; by default float64 features of the size of these means and scatter.
 
     Returns:
         Four numbers in [0, inf). All are 0 at collapse with a least-squares classifier and K <= d + 1.
@@ -52,27 +67,47 @@ def mse_decomposition(
         Han, Papyan, Donoho 2022 (arXiv 2106.02073), without weight decay.
     """
     # About the mean of the features, where the bias is a problem of its own: a common offset then costs no digits.
-    d, mean = class_means.shape[1], class_weights @ class_means
+    mean = class_weights @ class_means
     M = class_means - mean
-    targets = class_weights[:, None] * M  # sum_i e_{y_i} (h_i - mean)^T / N
-    between = targets.T @ M
-    S = within_scatter + between
-    W_LS = targets @ torch.linalg.pinv(finite(S, "second moments"), hermitian=True, rtol=d * EPS)
-    products = W_LS.T @ W_LS
-    within = max(0.0, float((products * within_scatter).sum())) / 2
-    if len(M) <= d + 1:  # the misfit of class means can be tiny: from the misfits themselves
-        misfit = W_LS @ M.T + class_weights[:, None] - torch.eye(len(M), dtype=M.dtype)
-        position = float(class_weights @ misfit.square().sum(0)) / 2
-    else:  # more targets than dimensions leave the smallest class weight or so: nothing of size K x K is needed
-        hits = class_weights @ (torch.linalg.vecdot(W_LS, M) + class_weights)
-        position = float((products * between).sum() + class_weights @ class_weights - 2 * hits + 1) / 2
-    offset = weight @ mean + bias - class_weights  # at the mean, the best classifier says how frequent a class is
-    off_path = _quadratic(weight - W_LS, S) + float(offset.square().sum()) / 2
-    return Decomposition(within + position + off_path, within, position, off_path)
+    if precision is None:
+        size = (within_scatter.diagonal() + class_weights @ class_means.square()).sqrt()
+        precision = Precision(torch.float64, size, len(M))
+    root = class_weights.sqrt()[:, None]
+    split = discriminant(finite(within_scatter, "within-class scatter"), root * M, precision)
+    return _decomposition(split, within_scatter, M, class_weights, weight, weight @ mean + bias)
 
 
-def _quadratic(A: Tensor, S: Tensor) -> float:
-    return max(0.0, float(((A @ S) * A).sum())) / 2
+def _decomposition(
+    split: Discriminant, within_scatter: Tensor, M: Tensor, class_weights: Tensor, weight: Tensor, at_mean: Tensor
+) -> Decomposition:
+    root = class_weights.sqrt()[:, None]
+    U = (root * M) @ split.maps.T
+    hit = 1 / (1 + split.ratios)
+    W_LS = root * (U * hit) @ split.maps
+    lengths = (root * U).square().sum(0)
+    within = float(lengths @ (split.ratios * hit**2)) / 2
+    means = float(lengths @ (split.ratios * hit) ** 2) / 2
+    if len(split.ratios) < len(M) - 1:  # with K - 1 directions every target can be hit
+        means += float(class_weights @ (1 - class_weights - U.square().sum(1))) / 2
+    offset = at_mean - class_weights  # at the mean, the best classifier says how frequent a class is
+    delta = weight - W_LS
+    off_path = (_energy(delta, within_scatter, M, class_weights) + float(offset.square().sum())) / 2
+    return Decomposition(_loss(within_scatter, M, class_weights, weight, at_mean), within, means, off_path)
+
+
+def _energy(A: Tensor, within_scatter: Tensor, M: Tensor, class_weights: Tensor) -> float:
+    """tr A (S_W + S_B) A^T; the part of the means from the means, which costs no digits near collapse."""
+    return float(((A @ within_scatter) * A).sum() + class_weights @ (M @ A.T).square().sum(1))
+
+
+def _loss(within_scatter: Tensor, M: Tensor, class_weights: Tensor, weight: Tensor, at_mean: Tensor) -> float:
+    """Half the mean squared loss, formed directly. Nothing of size K x K is kept."""
+    total = float(((weight @ within_scatter) * weight).sum())
+    for start in range(0, len(M), _BLOCK):
+        scores = M[start : start + _BLOCK] @ weight.T + at_mean
+        scores[torch.arange(len(scores)), torch.arange(start, start + len(scores))] -= 1
+        total += float(class_weights[start : start + _BLOCK] @ scores.square().sum(1))
+    return total / 2
 
 
 def _part(terms: Terms, name: str) -> float:
@@ -80,8 +115,10 @@ def _part(terms: Terms, name: str) -> float:
         if terms.stats.num_classes > terms.K:
             raise Absent("the decomposition needs samples of every class")
         bias = terms.full_bias if terms.full_bias is not None else torch.zeros(terms.K, dtype=torch.float64)
-        weights = terms.class_weights("sample")
-        terms.mse = mse_decomposition(terms.within_scatter("sample"), terms.means.raw, weights, terms.weight.raw, bias)
+        weights, W = terms.class_weights("sample"), terms.weight.raw
+        M = terms.centred_means("sample")
+        at_mean = W @ (terms.means.raw[0] - M[0]) + bias
+        terms.mse = _decomposition(terms.discriminant, terms.within_scatter("sample"), M, weights, W, at_mean)
     return getattr(terms.mse, name)
 
 
@@ -92,7 +129,7 @@ def _metric(name: str, part: str, title: str, symbol: str, definition: str, at_c
     def compute(terms: Terms) -> float:
         return _part(terms, part)
 
-    return Metric(name, title, symbol, definition, "[0, ∞)", at_collapse, compute, "han2022", log=True)
+    return Metric(name, title, symbol, definition, NONNEGATIVE, at_collapse, compute, "han2022", log=True)
 
 
 METRICS = (

@@ -4,15 +4,18 @@ The literature agrees on the idea and not on the number: with or without 1/K, th
 the global mean over classes or over samples. Every variant has its own name here.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
 from .._types import Float
-from ._linear_algebra import EPS, cut_off, finite, spectrum
+from ..statistics import Precision
+from ._discriminant import discriminant, sum_error
+from ._linear_algebra import cut_off, finite, spectrum
 from ._metric import Absent, Metric
+from ._range import NONNEGATIVE, SHARE
 from ._terms import Terms
+
+_DOUBTFUL = 0.1  # share of a number that may be rounding before it is left out
 
 
 def pinv(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d"], rank: int | None = None) -> float:
@@ -54,11 +57,16 @@ def _along(S: Float[Tensor, "d d"], V: Float[Tensor, "d r"]) -> Float[Tensor, "r
 
 
 def between_rank(s: Tensor, K: int, d: int) -> int:
-    """Numerical rank of centred class means: at most min(K - 1, d), fewer where means are dependent."""
+    """Numerical rank of centred class means in float64: at most min(K - 1, d), fewer where means are dependent."""
     return int((s[: min(K - 1, d)] > cut_off(s, K, d)).sum())
 
 
-def variability_collapse_index(within_scatter: Float[Tensor, "d d"], weighted_means: Float[Tensor, "K d"]) -> float:
+def variability_collapse_index(
+    within_scatter: Float[Tensor, "d d"],
+    weighted_means: Float[Tensor, "K d"],
+    *,
+    precision: Precision | None = None,
+) -> float:
     r"""1 - tr(S_T^+ S_B) / rank(S_B), with S_T = S_W + S_B, formed without subtracting from one.
 
     With S_B = M^T M = V diag(s^2) V^T and C = W_{11} - W_{12} W_{22}^+ W_{21} the Schur complement of S_W on the range
@@ -68,6 +76,7 @@ def variability_collapse_index(within_scatter: Float[Tensor, "d d"], weighted_me
     Args:
         within_scatter: S_W (d, d), over samples.
         weighted_means: M (K, d), rows sqrt(n_c / N) (mu_c - mu_G) with mu_G over samples, so that S_B = M^T M.
+        precision: of the features; by default float64 features of the size of these means and scatter.
 
     Returns:
         A number in [0, 1]; 0 at collapse. Unchanged by invertible linear maps of the features.
@@ -80,20 +89,15 @@ def variability_collapse_index(within_scatter: Float[Tensor, "d d"], weighted_me
         >>> round(variability_collapse_index(torch.eye(2, dtype=torch.float64), means), 12)
         0.5
     """
-    return _vci_from(*spectrum(finite(weighted_means, "class means")), within_scatter, len(weighted_means))
+    if precision is None:
+        size = (within_scatter.diagonal() + weighted_means.square().sum(0)).sqrt()
+        precision = Precision(torch.float64, size, len(weighted_means))
+    W, M = finite(within_scatter, "within-class scatter"), finite(weighted_means, "class means")
+    return _mean_share(discriminant(W, M, precision).ratios)
 
 
-def _vci_from(s: Tensor, V: Tensor, within_scatter: Tensor, K: int) -> float:
-    d = len(V)
-    r = between_rank(s, K, d)
-    inside, W = V[:, :r], finite(within_scatter, "within-class scatter")
-    C = inside.T @ W @ inside
-    if r < d:
-        outside = torch.linalg.qr(inside, mode="complete").Q[:, r:]
-        across = outside.T @ W @ inside
-        C = C - across.T @ torch.linalg.pinv(outside.T @ W @ outside, hermitian=True, rtol=d * EPS) @ across
-    c = torch.linalg.eigvalsh(C / (s[:r, None] * s[None, :r])).clamp(min=0)
-    return float((c / (1 + c)).mean())
+def _mean_share(ratios: Tensor) -> float:
+    return float((ratios / (1 + ratios)).mean())
 
 
 def _ratio(numerator: float, denominator: float) -> float:
@@ -102,48 +106,63 @@ def _ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator
 
 
-def _pinv(terms: Terms, weighting: str = "sample", about: str = "class") -> float:
-    terms.need_distinct_means()
-    s, along = along_means(terms, weighting, about)
-    r = between_rank(s, terms.K, terms.d)
-    return float((along[:r] / s[:r] ** 2).sum())
+def pinv_of(terms: Terms, weighting: str = "sample", about: str = "class", *, normalized: bool = False) -> float:
+    """tr(S_W S_B^+) / K along the directions that the features resolve."""
+    terms.need_distinct_means(normalized=normalized)
+    s, _ = terms.mean_spectrum(about, normalized=normalized)
+    along, error = along_means(terms, weighting, about, normalized=normalized)
+    inverse = s**-2 / terms.K
+    return known(float(along @ inverse), error * float(inverse.sum()))
 
 
 def _svd(terms: Terms) -> float:
-    terms.need_distinct_means()
-    s, along = along_means(terms, "sample", "class")
-    r = min(terms.K - 1, terms.d)
-    return float((along[:r] / s[:r] ** 2).sum())
+    value = pinv_of(terms)
+    resolved, full = len(terms.mean_spectrum()[0]), min(terms.K - 1, terms.d)
+    if resolved < full:
+        raise Absent(
+            f"class means span {resolved} directions that {terms.precision.name} features resolve, and the rank is "
+            f"fixed at min(K-1, d) = {full}: use nc1/pinv"
+        )
+    return value
 
 
-def along_means(terms: Terms, weighting: str, about: str, *, normalized: bool = False) -> tuple[Tensor, Tensor]:
-    """Singular values of the centred class means, and S_W along their right singular vectors."""
+def along_means(terms: Terms, weighting: str, about: str, *, normalized: bool = False) -> tuple[Tensor, float]:
+    """S_W along the directions of the centred class means, and what rounding may have added to it along each."""
     S_W = terms.within_scatter(weighting, normalized=normalized)
-    s, V = terms.mean_spectrum(about, normalized=normalized)
+    _, V = terms.mean_spectrum(about, normalized=normalized)
+    precision = terms.normalized_precision if normalized else terms.precision
     about = "class" if terms.is_balanced else about
-    return s, terms.once(
-        ("along", weighting, about, normalized), lambda: _along(finite(S_W, "within-class scatter"), V)
-    )
+
+    def make() -> tuple[Tensor, float]:
+        return _along(finite(S_W, "within-class scatter"), V), sum_error(S_W, precision)
+
+    return terms.once(("along", weighting, about, normalized), make)
+
+
+def known(value: float, error: float) -> float:
+    """``value``, unless rounding in the sums may have made a tenth of it."""
+    if error > _DOUBTFUL * value:
+        raise Absent(
+            f"the sum over samples is rounded by up to {error:.2g} of this number, which came out as {value:.2g}: class "
+            "means lie too close along some directions. Pass float64 features"
+        )
+    return value
 
 
 def _vci(terms: Terms) -> float:
-    terms.need_distinct_means()
-    if terms.is_balanced:  # every weight is 1/K
-        s, V = terms.mean_spectrum()
-        return _vci_from(s / math.sqrt(terms.K), V, terms.within_scatter(), terms.K)
-    weights = terms.class_weights("sample").sqrt()
-    return variability_collapse_index(terms.within_scatter(), weights[:, None] * terms.centred_means("sample"))
+    split = terms.discriminant
+    return known(_mean_share(split.ratios), split.error)
 
 
-_NONNEGATIVE, _ZERO = "[0, ∞)", "0"
-_PINV = {"range": _NONNEGATIVE, "at_collapse": _ZERO, "citation": "papyan2020", "log": True}
+_ZERO = "0"
+_PINV = {"range": NONNEGATIVE, "at_collapse": _ZERO, "citation": "papyan2020", "log": True}
 
 
 def _trace_ratio(name: str, within: str, between: str, title: str, symbol: str, definition: str) -> Metric:
     def compute(terms: Terms) -> float:
         return _ratio(terms.within_trace(within), terms.between_trace(between))
 
-    return Metric(name, title, symbol, definition, _NONNEGATIVE, _ZERO, compute, "tirer2022", log=True)
+    return Metric(name, title, symbol, definition, NONNEGATIVE, _ZERO, compute, "tirer2022", log=True)
 
 
 METRICS = (
@@ -153,7 +172,7 @@ METRICS = (
         "tr(S_W S_B⁺) / K",
         "Scatter within classes, measured in units of the scatter between class means, summed over its directions and "
         "divided by K. S_W is pooled over samples; S_B is averaged over classes about the mean of class means.",
-        compute=_pinv,
+        compute=pinv_of,
         **_PINV,
     ),
     Metric(
@@ -161,15 +180,15 @@ METRICS = (
         "within against between scatter, without 1/K",
         "tr(S_W S_B⁺)",
         "nc1/pinv times the number of classes, as in the notebook of Papyan and Han.",
-        compute=lambda terms: _pinv(terms) * terms.K,
+        compute=lambda terms: pinv_of(terms) * terms.K,
         **_PINV,
     ),
     Metric(
         "nc1/svd",
         "within against between scatter, rank fixed",
         "tr(S_W S_B⁺) / K at rank min(K-1, d)",
-        "nc1/pinv inverting exactly min(K-1, d) directions of S_B, with no cut-off. It differs from nc1/pinv only where "
-        "class means are numerically dependent, and is then dominated by rounding.",
+        "nc1/pinv inverting exactly min(K-1, d) directions of S_B. Absent where the features do not resolve so many: "
+        "the inverse of rounding is no number.",
         compute=_svd,
         **{**_PINV, "citation": "han2022"},
     ),
@@ -178,7 +197,7 @@ METRICS = (
         "within against between scatter, about the sample mean",
         "tr(S_W S_B⁺) / K, μ_G = Σ n_c μ_c / N",
         "nc1/pinv with the global mean over samples instead of over classes. Equal for balanced classes.",
-        compute=lambda terms: _pinv(terms, about="sample"),
+        compute=lambda terms: pinv_of(terms, about="sample"),
         **{**_PINV, "citation": "zhu2021"},
     ),
     Metric(
@@ -186,7 +205,7 @@ METRICS = (
         "within against between scatter, S_W over classes",
         "tr(S̄_W S_B⁺) / K, S̄_W = Σ_c S_c / (K n_c)",
         "nc1/pinv with each class alike in S_W. Needs class_counts before the pass. Equal for balanced classes.",
-        compute=lambda terms: _pinv(terms, weighting="class"),
+        compute=lambda terms: pinv_of(terms, weighting="class"),
         **_PINV,
     ),
     _trace_ratio(
@@ -206,7 +225,7 @@ METRICS = (
         "share of variance within classes",
         "tr S_W / (tr S_W + tr S_B)",
         "Part of the total variance that is within classes.",
-        "[0, 1]",
+        SHARE,
         _ZERO,
         lambda terms: _ratio(terms.within_trace(), terms.within_trace() + terms.between_trace()),
         "rangamani2023",
@@ -217,7 +236,7 @@ METRICS = (
         "share of variance between classes",
         "tr S_B / (tr S_W + tr S_B)",
         "Part of the total variance that is between classes; one less nc1/within_fraction.",
-        "[0, 1]",
+        SHARE,
         "1",
         lambda terms: _ratio(terms.between_trace(), terms.within_trace() + terms.between_trace()),
         "rangamani2023",
@@ -228,7 +247,7 @@ METRICS = (
         "1 - tr(S_T⁺ S_B) / rank S_B",
         "Scatter within classes as linear probing sees it: unchanged by invertible linear maps of the features. "
         "S_T = S_W + S_B, all averaged over samples.",
-        "[0, 1]",
+        SHARE,
         _ZERO,
         _vci,
         "xu2023",

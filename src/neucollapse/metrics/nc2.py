@@ -12,8 +12,10 @@ from torch import Tensor
 
 from .._types import Float
 from ..geometry import etf_floor, orthogonal_frame_floor
-from ._metric import Absent, Metric, on_weight
-from ._terms import Rows, Terms
+from ._metric import Absent, Metric, for_a_simplex, on_weight
+from ._range import NONNEGATIVE, SHARE, UP_TO_2, Bound, Range
+from ._rows import Rows
+from ._terms import Terms
 
 
 def equinorm(rows: Float[Tensor, "K d"]) -> float:
@@ -115,7 +117,7 @@ def _nonzero(norm: Tensor) -> Tensor:
 
 
 def _norms(*, centred: bool) -> Callable[[Terms, Rows], float]:
-    return lambda _, rows: equinorm(rows.centred if centred else rows.raw)
+    return lambda _, rows: equinorm(rows.need_spread() if centred else rows.raw)
 
 
 def _equiangular(_: Terms, rows: Rows) -> float:
@@ -128,8 +130,20 @@ def _equiangular_std(_: Terms, rows: Rows) -> float:
 
 def _frame(*, centred: bool, simplex: bool = True) -> Callable[[Terms, Rows], float]:
     def read(terms: Terms, rows: Rows) -> float:
-        M = rows.centred if centred else rows.raw
+        M = rows.need_spread() if centred else rows.raw
         return terms_distance(terms, M, M, simplex=simplex)
+
+    return read
+
+
+def _condition(*, centred: bool) -> Callable[[Terms, Rows], float]:
+    def read(terms: Terms, rows: Rows) -> float:
+        s, could = rows.spread(centred=centred), min(terms.K - centred, terms.d)
+        if len(s) < could:
+            raise Absent(
+                f"the rows span {len(s)} of the {could} directions that they could: the least one is not known"
+            )
+        return float(s[0] / s[-1])
 
     return read
 
@@ -150,13 +164,27 @@ _READ: dict[str, Callable[[Terms, Rows], float]] = {
     "nc2/etf_distance": _frame(centred=True),
     "nc2/etf_distance_uncentred": _frame(centred=False),
     "nc2/orthogonal_frame_distance": _frame(centred=False, simplex=False),
+    "nc2/condition": _condition(centred=True),
+    "nc2/condition_uncentred": _condition(centred=False),
 }
 
 
 def _metric(name: str, title: str, symbol: str, definition: str, citation: str = "papyan2020", **more) -> Metric:
-    values = {"range": "[0, ∞)", "at_collapse": "0", "log": True, **more}
+    values = {"range": NONNEGATIVE, "at_collapse": "0", "log": True, **more}
     return Metric(name, title, symbol, definition, citation=citation, compute=_on("means", _READ[name]), **values)
 
+
+def floor(terms: Terms) -> float:
+    """The least distance to a simplex that K rows in d dimensions can have."""
+    return etf_floor(terms.K, terms.d)
+
+
+def _frame_floor(terms: Terms) -> float:
+    return orthogonal_frame_floor(terms.K, terms.d)
+
+
+_FROM_FLOOR = Range(Bound("floor", floor), 2)
+_FROM_1 = Range(1, math.inf)
 
 _MEASURED = (
     _metric(
@@ -170,32 +198,42 @@ _MEASURED = (
     _metric(
         "nc2/equiangular", "distance from equal, widest angles", "mean |cos(μ_i - μ_G, μ_j - μ_G) + 1/(K-1)|",
         "Mean absolute difference of the cosines of centred rows from that of a simplex, -1/(K-1). Zero needs K <= d+1.",
-        range="[0, 2]", at_collapse="0 for K ≤ d+1 only",
+        range=UP_TO_2, at_collapse="0 for K ≤ d+1 only", optimum=for_a_simplex,
     ),
     _metric(
         "nc2/equiangular_std", "spread of angles", "std cos(μ_i - μ_G, μ_j - μ_G)",
         "Standard deviation over pairs of the cosines of centred rows.",
-        range="[0, 1]", at_collapse="0 for K ≤ d+1 only",
+        range=SHARE, at_collapse="0 for K ≤ d+1 only", optimum=for_a_simplex,
     ),
     _metric(
         "nc2/etf_distance", "distance to a simplex", "‖MMᵀ/‖MMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
         "Frobenius distance of the Gram matrix of centred rows to that of a simplex, both at unit norm. "
         "Where K > d+1 it cannot fall below nc2/etf_floor.",
-        "kothapalli2023", range="[floor, 2]", at_collapse="nc2/etf_floor",
-        optimum=lambda terms: etf_floor(terms.K, terms.d),
+        "kothapalli2023", range=_FROM_FLOOR, at_collapse="nc2/etf_floor", optimum=floor,
     ),
     _metric(
         "nc2/etf_distance_uncentred", "distance to a simplex, uncentred", "‖WWᵀ/‖WWᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
         "nc2/etf_distance without centring: a common offset of all rows, which softmax ignores, counts against it.",
-        "zhu2021", range="[floor, 2]", at_collapse="0 if rows are centred",
-        optimum=lambda terms: etf_floor(terms.K, terms.d),
+        "zhu2021", range=_FROM_FLOOR, at_collapse="0 if rows are centred", optimum=floor,
     ),
     _metric(
         "nc2/orthogonal_frame_distance", "distance to an orthogonal frame", "‖MMᵀ/‖MMᵀ‖ - I/√K‖",
         "Frobenius distance of the Gram matrix of uncentred rows to a multiple of the identity, both at unit norm: what "
         "squared loss without bias converges to. A simplex is not one.",
-        "tirer2022", range="[floor, 2]", at_collapse="0 for an orthogonal frame",
-        optimum=lambda terms: orthogonal_frame_floor(terms.K, terms.d),
+        "tirer2022", range=Range(Bound("floor", _frame_floor), 2), at_collapse="0 for an orthogonal frame",
+        optimum=_frame_floor,
+    ),
+    _metric(
+        "nc2/condition", "condition number", "σ_1(M) / σ_r(M), r = min(K-1, d)",
+        "Largest over least singular value of the centred rows, of which there are min(K-1, d): 1 where all directions are "
+        "used alike, whatever K and d.",
+        "jacot2024", range=_FROM_1, at_collapse="1",
+    ),
+    _metric(
+        "nc2/condition_uncentred", "condition number, uncentred", "σ_1(M) / σ_r(M), r = min(K, d)",
+        "Largest over least singular value of the rows as they are, of which there are min(K, d): 1 for an orthogonal frame "
+        "(K ≤ d) or a tight one.",
+        "jacot2024", range=_FROM_1, at_collapse="1 for an orthogonal frame", optimum=lambda _: 1.0,
     ),
 )  # fmt: skip
 
@@ -204,7 +242,7 @@ _FLOOR = Metric(
     "least possible distance to a simplex",
     "√(2 - 2√(d/(K-1))) for K > d+1, else 0",
     "The smallest nc2/etf_distance that K rows in d dimensions can have.",
-    "[0, √2)",
+    Range(0, Bound("√2", lambda _: math.sqrt(2)), open_upper=True),
     "itself",
     _on("means", lambda _, rows: etf_floor(*rows.raw.shape)),
 )

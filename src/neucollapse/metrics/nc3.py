@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .._types import Float
 from ._metric import Absent, Metric
+from ._range import SHARE, UP_TO_2, Bound, Range
+from ._rows import directions
 from ._terms import Terms
-from .nc2 import terms_distance
+from .nc2 import floor, terms_distance
 
 
 def frobenius(weight: Float[Tensor, "K d"], means: Float[Tensor, "K d"]) -> float:
@@ -40,12 +43,31 @@ def cosine_deviations(weight: Float[Tensor, "K d"], means: Float[Tensor, "K d"])
     return (weight - means).square().sum(dim=1) / 2
 
 
-def _directions(terms: Terms) -> tuple[Tensor, Tensor]:
-    return terms.weight.need_nonzero(centred=True), terms.means.need_nonzero(centred=True)
+def _means(terms: Terms, about: str) -> Tensor:
+    """Class means about the mean over classes, or over samples; ``Absent`` where the features cannot tell them apart."""
+    terms.need_distinct_means()
+    return terms.centred_means(about)
 
 
-def _cosine_deviations(terms: Terms) -> Tensor:
-    return terms.once("nc3/cosine", lambda: cosine_deviations(*_directions(terms)))
+def _cosine_deviations(terms: Terms, about: str = "class") -> Tensor:
+    def make() -> Tensor:
+        W = terms.weight.need_nonzero(centred=True)
+        if about == "class" or terms.is_balanced:
+            return cosine_deviations(W, terms.means.need_nonzero(centred=True))
+        means = _means(terms, about)
+        if bool(terms.precision.coincide(means).any()):
+            raise Absent("a class mean equals the sample mean and has no direction")
+        return cosine_deviations(W, directions(means))
+
+    return terms.once(("nc3/cosine", about), make)
+
+
+def _frobenius(terms: Terms, *, centred: bool = True, about: str = "class") -> float:
+    return frobenius(terms.weight.need_spread() if centred else terms.weight.raw, _means(terms, about))
+
+
+def _product(terms: Terms, *, centred: bool = True, about: str = "class") -> float:
+    return terms_distance(terms, terms.weight.need_spread() if centred else terms.weight.raw, _means(terms, about))
 
 
 def _mean_length(terms: Terms) -> float:
@@ -62,89 +84,104 @@ def _metric(
     symbol: str,
     definition: str,
     read: Callable[[Terms], float],
+    *,
     citation: str = "papyan2020",
-    at_collapse: str = "0",
-    range_: str = "[0, 2]",
+    range_: Range = UP_TO_2,
 ) -> Metric:
     def compute(terms: Terms) -> float:
         terms.need_pairs()
+        terms.weight  # noqa: B018 - raises Absent without a classifier
         return read(terms)
 
-    return Metric(name, title, symbol, definition, range_, at_collapse, compute, citation, log=True)
+    product = name.startswith("nc3/product")  # it inherits the floor of NC2
+    return Metric(
+        name,
+        title,
+        symbol,
+        definition,
+        Range(Bound("floor", floor), 2) if product else range_,
+        "nc2/etf_floor" if product else "0",
+        compute,
+        citation,
+        log=True,
+        optimum=floor if product else None,
+    )
 
+
+_ABOUT_SAMPLES = "μ_G = Σ n_c μ_c / N"
 
 METRICS = (
     _metric(
-        "nc3/frobenius",
-        "distance of classifier and means",
-        "‖W/‖W‖ - M/‖M‖‖",
+        "nc3/frobenius", "distance of classifier and means", "‖W/‖W‖ - M/‖M‖‖",
         "Frobenius distance of classifier rows and class means, both centred and at unit norm.",
-        lambda terms: frobenius(terms.weight.centred, terms.means.centred),
+        _frobenius,
     ),
     _metric(
-        "nc3/frobenius_uncentred_weight",
-        "distance of classifier and means, classifier uncentred",
+        "nc3/frobenius_uncentred_weight", "distance of classifier and means, classifier uncentred",
         "‖W/‖W‖ - M/‖M‖‖, W as it is",
         "nc3/frobenius with classifier rows as they are, as in Papyan et al.",
-        lambda terms: frobenius(terms.weight.raw, terms.means.centred),
+        partial(_frobenius, centred=False),
     ),
     _metric(
-        "nc3/frobenius_squared",
-        "distance of classifier and means, squared",
-        "‖W/‖W‖ - M/‖M‖‖²",
+        "nc3/frobenius_sample_mean", "distance of classifier and means, about the sample mean",
+        f"‖W/‖W‖ - M/‖M‖‖, {_ABOUT_SAMPLES}",
+        "nc3/frobenius with class means about the mean of all samples. Equal for balanced classes.",
+        partial(_frobenius, about="sample"), citation="zhu2021",
+    ),
+    _metric(
+        "nc3/frobenius_squared", "distance of classifier and means, squared", "‖W/‖W‖ - M/‖M‖‖²",
         "The square of nc3/frobenius, as the notebook of Papyan and Han prints it.",
-        lambda terms: frobenius(terms.weight.centred, terms.means.centred) ** 2,
-        range_="[0, 4]",
+        lambda terms: _frobenius(terms) ** 2, range_=Range(0, 4),
     ),
     _metric(
-        "nc3/product",
-        "distance of the product to a simplex",
-        "‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
+        "nc3/product", "distance of the product to a simplex", "‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
         "Distance of the K x K product of centred rows and means to a simplex Gram matrix. It does not measure alignment "
         "alone: with perfect alignment it equals nc2/etf_distance of either.",
-        lambda terms: terms_distance(terms, terms.weight.centred, terms.means.centred),
-        "kothapalli2023",
-        at_collapse="nc2/etf_floor",
+        _product, citation="kothapalli2023",
     ),
     _metric(
-        "nc3/product_uncentred_weight",
-        "distance of the product to a simplex, classifier uncentred",
+        "nc3/product_uncentred_weight", "distance of the product to a simplex, classifier uncentred",
         "‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖, W as it is",
         "nc3/product with classifier rows as they are.",
-        lambda terms: terms_distance(terms, terms.weight.raw, terms.means.centred),
-        "zhu2021",
-        at_collapse="nc2/etf_floor",
+        partial(_product, centred=False), citation="zhu2021",
     ),
     _metric(
-        "nc3/cosine",
-        "misalignment of classifier and means",
-        "mean_k 1 - cos(w_k, μ_k - μ_G)",
+        "nc3/product_sample_mean", "distance of the product to a simplex, about the sample mean",
+        f"‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖, {_ABOUT_SAMPLES}",
+        "nc3/product with class means about the mean of all samples. Equal for balanced classes.",
+        partial(_product, about="sample"), citation="zhu2021",
+    ),
+    _metric(
+        "nc3/product_sample_mean_uncentred_weight",
+        "distance of the product to a simplex, about the sample mean, classifier uncentred",
+        f"‖WMᵀ/‖WMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖, W as it is, {_ABOUT_SAMPLES}",
+        "The form of the paper and its code: class means about the mean of all samples, classifier rows as they are.",
+        partial(_product, centred=False, about="sample"), citation="zhu2021",
+    ),
+    _metric(
+        "nc3/cosine", "misalignment of classifier and means", "mean_k 1 - cos(w_k, μ_k - μ_G)",
         "One less the cosine of each classifier row with its class mean, both centred; mean over classes.",
         lambda terms: float(_cosine_deviations(terms).mean()),
     ),
     _metric(
-        "nc3/cosine_max",
-        "misalignment of the worst class",
-        "max_k 1 - cos(w_k, μ_k - μ_G)",
+        "nc3/cosine_sample_mean", "misalignment of classifier and means, about the sample mean",
+        f"mean_k 1 - cos(w_k, μ_k - μ_G), {_ABOUT_SAMPLES}",
+        "nc3/cosine with class means about the mean of all samples. Equal for balanced classes.",
+        lambda terms: float(_cosine_deviations(terms, "sample").mean()), citation="zhu2021",
+    ),
+    _metric(
+        "nc3/cosine_max", "misalignment of the worst class", "max_k 1 - cos(w_k, μ_k - μ_G)",
         "nc3/cosine of the class where it is largest.",
         lambda terms: float(_cosine_deviations(terms).max()),
     ),
     _metric(
-        "nc3/length",
-        "distance of directions",
-        "mean_k ‖w_k/‖w_k‖ - (μ_k-μ_G)/‖μ_k-μ_G‖‖",
+        "nc3/length", "distance of directions", "mean_k ‖w_k/‖w_k‖ - (μ_k-μ_G)/‖μ_k-μ_G‖‖",
         "Distance of each classifier row to its class mean, both centred and at unit norm; mean over classes.",
-        _mean_length,
-        "wu2024",
+        _mean_length, citation="wu2024",
     ),
     _metric(
-        "nc3/uniform",
-        "spread of alignment over classes",
-        "std_k cos(w_k, μ_k - μ_G)",
+        "nc3/uniform", "spread of alignment over classes", "std_k cos(w_k, μ_k - μ_G)",
         "Standard deviation over classes of the cosine of a classifier row with its class mean: uniform duality.",
-        _uniform,
-        "wu2024",
-        at_collapse="0",
-        range_="[0, 1]",
+        _uniform, citation="wu2024", range_=SHARE,
     ),
-)
+)  # fmt: skip

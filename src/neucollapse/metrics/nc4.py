@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from ._metric import Absent, Metric
+from ._range import ANY, NONNEGATIVE, SHARE, Range
 from ._terms import Terms
 from .decisions import Decisions
 
@@ -29,28 +30,52 @@ def _decided(terms: Terms) -> Decisions:
 def _margin(read: Callable[[Terms, Decisions], float]) -> Callable[[Terms], float]:
     def compute(terms: Terms) -> float:
         decisions = _decided(terms)
-        terms.need_pairs()
-        terms.weight  # noqa: B018 - raises Absent without a classifier
+        terms.classifier.weight  # noqa: B018 - raises Absent without a classifier
+        terms.classifier.need_pairs()
         return read(terms, decisions)
 
     return compute
 
 
 def _normalized(terms: Terms, decisions: Decisions) -> float:
-    W = terms.weight.raw
-    H = math.sqrt(len(W) * decisions.sums["squared_norm"] / decisions.counts["samples"])
-    scale = float(torch.linalg.matrix_norm(W)) * H
-    if not scale:
-        raise Absent("the classifier or the features are all zero")
+    W, unit = terms.classifier.weight.raw, terms.weight_unit
+    H = decisions.unit * math.sqrt(len(W) * decisions.sums["squared_norm"] / decisions.counts["samples"])
+    scale = unit * float(torch.linalg.matrix_norm(W)) * H
+    if not scale or not math.isfinite(scale):
+        raise Absent("the classifier or the features are all zero, or too large to multiply")
     return decisions.least["margin"] / scale
+
+
+def _margin_of_a_simplex(terms: Terms) -> float | None:
+    """Averaged over pairs and classes, no linear logits of balanced classes have a larger least margin at unit norms."""
+    return 1 / (terms.K - 1) if _all_balanced(terms) and terms.d + 1 >= terms.K else None
+
+
+def _cosine_margin_of_a_simplex(terms: Terms) -> float | None:
+    """The mean over j of (w_y - w_j) has at most this length, on average over classes that count alike."""
+    return terms.K / (terms.K - 1) if _all_balanced(terms) and terms.d + 1 >= terms.K else None
+
+
+def _all_balanced(terms: Terms) -> bool:
+    return bool(terms.present.all()) and terms.is_balanced
+
+
+def _best_margin(terms: Terms) -> float | None:
+    """The largest margin of any code: for unit features, the least cosine margin is at most a one-vs-rest margin."""
+    return None if terms.optimum is None or not bool(terms.present.all()) else terms.optimum.margin
 
 
 def _test_collapse(name: str) -> Callable[[Terms], float]:
     def compute(terms: Terms) -> float:
-        decisions, reference = _decided(terms), terms.reference or terms.stats
-        between = reference.between_trace()
-        if not between:
+        decisions = _decided(terms)
+        reference = terms.reference or terms.stats
+        means = reference.centred_means().cpu()[reference.present.cpu()]
+        if bool(reference.precision.coincide(means).all()):
             raise Absent("all reference class means coincide")
+        between = float((means / decisions.unit).square().sum()) / len(means)
+        strangers = decisions.counts["strangers"]
+        if strangers and name == "to_own_mean":
+            raise Absent(f"{strangers} samples belong to classes of which the reference has no mean")
         return decisions.sums[name] / decisions.counts["samples"] / between
 
     return compute
@@ -62,7 +87,7 @@ METRICS = (
         "classifier against nearest class mean",
         "share of h: argmax(Wh + b) ≠ argmin_k ‖h - μ_k‖",
         "How often the classifier decides otherwise than the nearest class mean of the training split.",
-        "[0, 1]",
+        SHARE,
         "0",
         _share("differ"),
         "papyan2020",
@@ -72,7 +97,7 @@ METRICS = (
         "classifier against nearest class mean, bias left out",
         "share of h: argmax(Wh) ≠ argmin_k ‖h - μ_k‖",
         "nc4/mismatch with the bias of the classifier left out.",
-        "[0, 1]",
+        SHARE,
         "0",
         _share("differ_without_bias"),
         "wu2024",
@@ -82,7 +107,7 @@ METRICS = (
         "accuracy of the classifier",
         "share of h: argmax(Wh + b) = y",
         "How often the model is right.",
-        "[0, 1]",
+        SHARE,
         "1",
         _share("linear"),
     ),
@@ -91,7 +116,7 @@ METRICS = (
         "accuracy of the nearest class mean",
         "share of h: argmin_k ‖h - μ_k‖ = y",
         "How often the nearest class mean of the training split is that of the true class.",
-        "[0, 1]",
+        SHARE,
         "1",
         _share("nearest", classifier=False),
         "hui2022",
@@ -102,7 +127,7 @@ METRICS = (
         "mean ‖h - μ_y‖² / tr S_B (means of train)",
         "Mean squared distance to the training mean of the true class, over the scatter between training means. On the "
         "training split it is nc1/trace_ratio.",
-        "[0, ∞)",
+        NONNEGATIVE,
         "0",
         _test_collapse("to_own_mean"),
         "hui2022",
@@ -113,7 +138,7 @@ METRICS = (
         "distance to the nearest training mean",
         "mean min_k ‖h - μ_k‖² / tr S_B (means of train)",
         "Mean squared distance to the nearest training mean, right or wrong, over the scatter between training means.",
-        "[0, ∞)",
+        NONNEGATIVE,
         "0",
         _test_collapse("to_nearest_mean"),
         "hui2022",
@@ -124,7 +149,7 @@ METRICS = (
         "least margin of logits",
         "min_i z_y - max_{j≠y} z_j",
         "The least logit margin over samples. It grows without bound with the norms; see margins/normalized_min.",
-        "(-∞, ∞)",
+        ANY,
         "grows",
         _margin(lambda _, decisions: decisions.least["margin"]),
         "gao2023margins",
@@ -134,39 +159,41 @@ METRICS = (
         "least margin at unit norms",
         "min_i (z_y - max_{j≠y} z_j) / (‖W‖_F √(K mean‖h‖²))",
         "The least logit margin, with classifier and features (one a class) at unit Frobenius norm. Meaningful for a "
-        "linear head: a scale inside the head counts into it.",
-        "[-1, 1]",
+        "linear head, of which the optimum is: a scale inside the head counts into it.",
+        ANY,
         "1/(K-1) for a simplex",
         _margin(_normalized),
         "gao2023margins",
+        optimum=_margin_of_a_simplex,
     ),
     Metric(
         "margins/cosine_min",
         "least margin of cosines",
         "min_i cos(w_y, h) - max_{j≠y} cos(w_j, h)",
         "The least margin over samples, on the sphere. At collapse every sample reaches 1 - max cosine.",
-        "[-2, 2]",
+        Range(-2, 2),
         "1 - max cosine",
         _margin(lambda _, decisions: decisions.least["cosine_margin"]),
         "jiang2023",
-        optimum=lambda terms: None if terms.optimum is None else 1 - terms.optimum.max_cosine,
+        optimum=_best_margin,
     ),
     Metric(
         "margins/cosine_mean",
         "mean margin of cosines",
         "mean_i cos(w_y, h) - max_{j≠y} cos(w_j, h)",
         "Mean over samples of the margin on the sphere.",
-        "[-2, 2]",
+        Range(-2, 2),
         "1 - max cosine",
         _margin(lambda _, decisions: decisions.sums["cosine_margin"] / decisions.counts["samples"]),
         "jiang2023",
+        optimum=_cosine_margin_of_a_simplex,
     ),
     Metric(
         "margins/cosine_median",
         "median margin of cosines",
         "median_i cos(w_y, h) - max_{j≠y} cos(w_j, h)",
         "Median over samples of the margin on the sphere, from a histogram with bins of 0.01.",
-        "[-2, 2]",
+        Range(-2, 2),
         "1 - max cosine",
         _margin(lambda _, decisions: decisions.quantile(0.5)),
         "jiang2023",

@@ -1,10 +1,11 @@
 """NC5: features of data outside all classes become orthogonal to the class means."""
 
-import torch
 from torch import Tensor
 
 from .._types import Float
 from ._metric import Absent, Metric
+from ._range import SHARE
+from ._rows import directions
 from ._terms import Terms
 
 
@@ -16,19 +17,24 @@ def orthogonality_deviation(class_means: Float[Tensor, "K d"], ood_mean: Float[T
         >>> orthogonality_deviation(means, torch.tensor([0.0, 0.0, 3.0], dtype=torch.float64))
         0.0
     """
-    norms = torch.linalg.vector_norm(class_means, dim=1) * torch.linalg.vector_norm(ood_mean)
-    if bool((norms == 0).any()):
+    if not bool(class_means.any(dim=1).all() and ood_mean.any()):
         raise Absent("a class mean or the out-of-distribution mean is zero and has no direction")
-    return float(((class_means @ ood_mean) / norms).abs().mean())
+    return float((directions(class_means) @ directions(ood_mean[None])[0]).abs().mean())
 
 
 def _deviation(terms: Terms, *, centred: bool) -> float:
     if terms.ood is None:
         raise Absent("needs out-of-distribution features: pass ood=")
     ood = terms.ood.global_mean("sample").cpu()
+    terms.means.need_nonzero(centred=centred)
     if centred:
         return orthogonality_deviation(terms.means.centred, ood - terms.stats.global_mean().cpu())
     return orthogonality_deviation(terms.means.raw, ood)
+
+
+def _fits(terms: Terms) -> float | None:
+    """0 where a simplex leaves a direction free, K <= d."""
+    return 0.0 if terms.d >= terms.K else None
 
 
 METRICS = (
@@ -37,21 +43,23 @@ METRICS = (
         "alignment of out-of-distribution features",
         "mean_k |cos(μ_k, μ_OOD)|",
         "Absolute cosine of each class mean with the mean of out-of-distribution features; uncentred, as in NECO.",
-        "[0, 1]",
-        "0",
+        SHARE,
+        "0 for K ≤ d only",
         lambda terms: _deviation(terms, centred=False),
         "ammar2024",
         log=True,
+        optimum=_fits,
     ),
     Metric(
         "nc5/cosine_centred",
         "alignment of out-of-distribution features, centred",
         "mean_k |cos(μ_k - μ_G, μ_OOD - μ_G)|",
         "nc5/cosine with the mean of class means taken off both.",
-        "[0, 1]",
-        "0",
+        SHARE,
+        "0 for K ≤ d only",
         lambda terms: _deviation(terms, centred=True),
         "ammar2024",
         log=True,
+        optimum=_fits,
     ),
 )

@@ -4,8 +4,10 @@ import torch
 from torch import Tensor
 
 from .._types import Float
-from ._linear_algebra import finite, spectrum
+from ._discriminant import sum_error
+from ._linear_algebra import EPS, finite, spectrum
 from ._metric import Absent, Metric
+from ._range import Bound, Range
 from ._terms import Terms
 
 
@@ -53,8 +55,12 @@ def _features(terms: Terms) -> Tensor:
 def _moment_spectrum(terms: Terms) -> Tensor:
     # H^T H / N = S_W + sum_c (n_c / N) mu_c mu_c^T, from the statistics alone.
     means, weights = terms.means.raw, terms.class_weights("sample")
-    moment = terms.within_scatter("sample") + (weights[:, None] * means).T @ means
-    return torch.linalg.eigvalsh(finite(moment, "second moments")).clamp(min=0).sqrt()
+    within, precision = terms.within_scatter("sample"), terms.precision
+    squares = torch.linalg.eigvalsh(finite(within + (weights[:, None] * means).T @ means, "second moments"))
+    # A direction that holds rounding alone is none: its square root would count, however small.
+    size = float(precision.size.square().mean().sqrt())
+    rounding = (precision.tolerance(precision.num_samples) * size) ** 2, sum_error(within, precision)
+    return squares.where(squares > max(*rounding, len(squares) * EPS * float(squares[-1])), 0.0).sqrt()
 
 
 def _weight(terms: Terms) -> Tensor:
@@ -73,10 +79,11 @@ METRICS = tuple(
         title,
         symbol,
         f"{words}; A holds the features as they are, all N of them (uncentred).",
-        "[1, d]",
+        Range(1, Bound("d", lambda terms: terms.d)),
         "K-1 for a simplex of centred features, d for a tight frame",
         lambda terms, function=function, read=read: function(read(terms)),
         citation,
+        of_classifier=bool(suffix),
     )
     for name, title, symbol, words, function, citation in _KINDS
     for suffix, read in (("", _features), ("@weight", _weight))

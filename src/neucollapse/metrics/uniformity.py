@@ -12,7 +12,9 @@ from torch import Tensor
 from .._types import Float
 from ..geometry import best_known_energy
 from ._metric import Absent, Metric, on_weight
-from ._terms import Rows, Terms
+from ._range import NONNEGATIVE, Bound, Range
+from ._rows import Rows
+from ._terms import Terms
 
 
 def log_gram_determinant(unit: Float[Tensor, "K d"]) -> float:
@@ -57,7 +59,9 @@ def _best(terms: Terms, s: float) -> float:
     return best.value
 
 
-def _optimum(s: float) -> Callable[[Terms], float | None]:
+def energy_optimum(s: float) -> Callable[[Terms], float | None]:
+    """The least mean energy known for K and d."""
+
     def optimum(terms: Terms) -> float | None:
         try:
             return _best(terms, s)
@@ -67,24 +71,39 @@ def _optimum(s: float) -> Callable[[Terms], float | None]:
     return optimum
 
 
+def energy_range(s: float) -> Range:
+    """From the energy at the distances of a simplex, which no K points can beat: the energy is convex in squares."""
+    if s == 0:
+        return Range(Bound("-½ log(2K/(K-1))", lambda terms: -math.log(2 * terms.K / (terms.K - 1)) / 2), math.inf)
+    least = {1.0: "√((K-1)/(2K))", 2.0: "(K-1)/(2K)"}[s]
+    return Range(Bound(least, lambda terms: ((terms.K - 1) / (2 * terms.K)) ** (s / 2)), math.inf)
+
+
+def _excess_range(s: float) -> Range:
+    def least(terms: Terms) -> float:
+        return 0.0 if best_known_energy(terms.K, terms.d, s).status == "proved" else -math.inf
+
+    return Range(Bound("0 where the least energy is proved", least), math.inf)
+
+
 def _pair(stem: str, s: float, what: str, symbol: str, words: str) -> tuple[Metric, Metric]:
     energy = Metric(
         stem,
         f"{words} energy",
         symbol,
         f"Mean {words} energy over pairs of class directions (unit-norm features, uncentred).",
-        "(-∞, ∞)" if s == 0 else "(0, ∞)",
+        energy_range(s),
         "the least possible",
         lambda terms: _energy(terms, "normalized_means", what),
         "liu2023",
-        optimum=_optimum(s),
+        optimum=energy_optimum(s),
     )
     excess = Metric(
         f"{stem}_excess",
         f"excess {words} energy",
         f"{symbol} less the best known",
-        f"Mean {words} energy over pairs, less the least energy known for this K and d.",
-        "[0, ∞)",
+        f"Mean {words} energy over pairs, less the least energy known for this K and d. Below 0 it beats what is known.",
+        _excess_range(s),
         "0",
         lambda terms: _energy(terms, "normalized_means", what) - _best(terms, s),
         "liu2023",
@@ -132,22 +151,24 @@ def _determinants(suffix: str, read: Callable[[Terms], Rows]) -> tuple[Metric, M
             "log-determinant of the Gram matrix",
             "mean log λ_i(UUᵀ), i ≤ min(K-1, d)",
             "Mean logarithm of the min(K-1, d) largest eigenvalues of the Gram matrix of centred directions.",
-            "(-∞, log(K/min(K-1, d))]",
+            Range(-math.inf, Bound("log(K/min(K-1, d))", _most)),
             "log(K/min(K-1, d))",
             _determinant(read, deficit=False),
             "liu2023",
-            optimum=lambda terms: _most(terms),
+            optimum=_most,
+            of_classifier=bool(suffix),
         ),
         Metric(
             f"gnc2/gram_logdet_excess{suffix}",
             "what the log-determinant lacks",
             "log(K/r) - mean log λ_i",
             "How far gnc2/gram_logdet stays below its largest possible value.",
-            "[0, ∞)",
+            NONNEGATIVE,
             "0",
             _determinant(read, deficit=True),
             "liu2023",
             log=True,
+            of_classifier=bool(suffix),
         ),
     )
 

@@ -1,0 +1,95 @@
+"""Rows of one kind, a class each: as they are, about their mean, and as directions."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .._types import Float
+from ..statistics import Precision
+from ._linear_algebra import cut_off, resolved_spectrum, spectrum
+from ._metric import Absent
+from ._pairs import PairSums, pair_sums
+
+_ORDINARY = 2.0**200  # up to here, and down to its inverse, fourth powers of an entry are ordinary numbers
+
+
+def power_of_two(size: float) -> float:
+    """A unit in which numbers of this size can be squared twice: 1 for ordinary sizes, else the next power of two.
+
+    Example:
+        >>> power_of_two(3.0), power_of_two(0.0), power_of_two(1e155) == 2.0**515
+        (1.0, 1.0, True)
+    """
+    if not 0 < size < math.inf or 1 / _ORDINARY < size < _ORDINARY:
+        return 1.0
+    return 2.0 ** max(-1000, math.frexp(size)[1])
+
+
+def directions(rows: Float[Tensor, "K d"]) -> Float[Tensor, "K d"]:
+    """Rows at unit norm, each scaled (exactly) before it is squared; a zero row stays zero.
+
+    Example:
+        >>> directions(torch.tensor([[3e-200, 4e-200], [0.0, 0.0]], dtype=torch.float64)).tolist()
+        [[0.6, 0.8], [0.0, 0.0]]
+    """
+    peaks = rows.abs().amax(dim=1, keepdim=True)
+    exponents = torch.frexp(peaks).exponent.clamp(min=-1000, max=1000)
+    scaled = rows / torch.exp2(exponents.double())
+    norms = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
+    return scaled / norms.where(norms > 0, 1)
+
+
+@dataclass
+class Rows:
+    """Rows (K', d) of one kind, as they are and less their mean, with what several metrics derive from them."""
+
+    raw: Tensor
+    centred: Tensor
+    classes: Tensor  # (K',) their numbers
+    is_zero: Tensor  # (K',) whether a row is zero, up to rounding
+    is_central: Tensor  # (K',) whether a row is the mean of all, up to rounding
+    precision: Precision | None = None  # of the features the rows are means of; None for a classifier, which is exact
+
+    def need_nonzero(self, *, centred: bool) -> Tensor:
+        """The rows at unit norm; ``Absent`` where one is zero and has no direction."""
+        lost = self.classes[self.is_central if centred else self.is_zero]
+        if len(lost):
+            which = "equals the global mean" if centred else "is zero"
+            raise Absent(f"the row of class {int(lost[0])} {which} and has no direction")
+        return self._centred_directions if centred else self._directions
+
+    def need_spread(self) -> Tensor:
+        """The rows about their mean; ``Absent`` where they all coincide with it."""
+        if bool(self.is_central.all()):
+            raise Absent("all rows are zero" if not bool(self.raw.any()) else "all rows coincide, up to rounding")
+        return self.centred
+
+    def spread(self, *, centred: bool) -> Tensor:
+        """Singular values of the rows, (r,), without those that are rounding."""
+        rows, rank = (self.need_spread(), len(self.raw) - 1) if centred else (self.raw, len(self.raw))
+        rows, rank = rows / len(rows) ** 0.5, min(rank, rows.shape[1])
+        if self.precision is not None:
+            return resolved_spectrum(rows, self.precision, rank)[0]
+        s = spectrum(rows)[0][:rank]
+        return s[s > cut_off(s, *rows.shape)]
+
+    @cached_property
+    def _directions(self) -> Tensor:
+        return directions(self.raw)
+
+    @cached_property
+    def _centred_directions(self) -> Tensor:
+        return directions(self.centred)
+
+    @cached_property
+    def pairs(self) -> PairSums:
+        """Sums over pairs of the directions of the rows."""
+        return pair_sums(self.need_nonzero(centred=False))
+
+    @cached_property
+    def centred_pairs(self) -> PairSums:
+        """Sums over pairs of the directions of the centred rows."""
+        return pair_sums(self.need_nonzero(centred=True))
