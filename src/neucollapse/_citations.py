@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-from ._errors import InputError
+from ._names import unknown_name
 
 
 @cache
@@ -20,12 +20,12 @@ def bibtex(keys: Iterable[str]) -> str:
     """The BibTeX entries of the given keys, in order and without repeats.
 
     Raises:
-        InputError: if a key is not in ``references.bib``.
+        UnknownNameError: if a key is not in ``references.bib``.
     """
     entries = _entries()
     unknown = [key for key in keys if key not in entries]
     if unknown:
-        raise InputError(f"expected citation keys among {sorted(entries)}, got {unknown}")
+        raise unknown_name("citation key", unknown[0], sorted(entries))
     return "\n\n".join(entries[key] for key in dict.fromkeys(keys))
 
 

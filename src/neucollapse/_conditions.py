@@ -1,11 +1,9 @@
 """Conditions on a result, such as ``nc1/pinv>0.1``: what fails a command, or ends a training."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from math import isfinite
+from typing import NamedTuple
 
 from ._errors import InputError
-
-if TYPE_CHECKING:
-    from .metrics import CollapseResult
 
 _COMPARISONS = {
     ">=": lambda value, limit: value >= limit,
@@ -36,6 +34,8 @@ class Condition(NamedTuple):
             if sign is None:
                 raise ValueError
             key, limit = text.split(sign)
+            if not key.strip() or not isfinite(float(limit)):
+                raise ValueError
             return cls(text, key.strip(), sign, float(limit))
         except ValueError:
             raise InputError(f"expected a condition such as 'nc1/pinv>0.1', got {text!r}") from None
@@ -43,10 +43,3 @@ class Condition(NamedTuple):
     def holds_for(self, value: float) -> bool:
         """Whether it holds for a value of its key; never for NaN."""
         return _COMPARISONS[self.sign](value, self.limit)
-
-    def holds(self, result: "CollapseResult") -> bool:
-        """Whether it holds; raises ``InputError`` if the key was not measured."""
-        if self.key not in result.numbers:
-            reason = result.absent.get(self.key, "there is no such key in the result")
-            raise InputError(f"the condition {self.text!r} needs {self.key}, which was not measured: {reason}")
-        return self.holds_for(result.numbers[self.key])

@@ -74,8 +74,8 @@ def test_a_measured_run_gives_its_size_and_its_numbers(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["simulate", "nothing"], 2, "expected a model among ufm"),
-        (["simulate", "supcon", "--overlay", "no/run"], 3, "there is no such file"),
+        (["simulate", "nothing"], 2, "simulate has no model 'nothing'; expected a model among ufm"),
+        (["simulate", "supcon", "--overlay", "no/run"], 3, "found no such folder"),
     ],
 )
 def test_what_makes_no_sense_gets_a_sentence(arguments, code, words, capsys):

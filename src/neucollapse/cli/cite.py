@@ -13,16 +13,16 @@ class Cite:
     """Print BibTeX: of the papers whose metrics a run measured, or of one key such as papyan2020."""
 
     what: Annotated[str, tyro.conf.Positional] = "neucollapse"
-    """Run folder, or citation key; ``all`` for every key."""
+    """Folder of a run or a simulation, or citation key; ``all`` for every key."""
 
     def run(self) -> int:
         """Look up and print."""
         from .._citations import bibtex, citation_keys
 
-        if Path(self.what).is_dir():
-            from .._files import read_json
+        if Path(self.what).exists():
+            from ..report import read_citations
 
-            keys = read_json(Path(self.what) / "result.json", schema="neucollapse/result/1").get("citations", [])
+            keys = read_citations(self.what)
         else:
             keys = citation_keys() if self.what == "all" else [self.what]
         sys.stdout.write(bibtex(keys) + "\n")

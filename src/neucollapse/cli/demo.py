@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._targets import require_folder
+
 if TYPE_CHECKING:
     from ..metrics import CollapseResult
 
@@ -46,6 +48,7 @@ class Demo:
 
     def run(self) -> int:
         """Train, measure, report, print."""
+        require_folder(self.out, "--out")
         from dataclasses import replace
 
         from ..report import write_comparison, write_report

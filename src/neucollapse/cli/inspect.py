@@ -35,10 +35,9 @@ class Inspect:
 
     def _model(self) -> int:
         from ..probe import inspect
-        from ._models import call
+        from ._models import model_and_loader
 
-        given = call(self.head)
-        model, loader = given if isinstance(given, tuple) else (given, None)
+        model, loader = model_and_loader(self.head, loader_needed=False)
         if isinstance(loader, Mapping):  # splits: the first one tells
             loader = next(iter(loader.values()))
         sys.stdout.write(f"{inspect(model, loader)}\n")

@@ -1,17 +1,20 @@
 """``neucollapse measure``: the collapse of features in files, or of a model and its data."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from .._conditions import Condition
 from .._errors import FileFormatError, InputError, NonFiniteError
+from ._failures import FINDING, FINE
+from ._targets import require_folder
 
 if TYPE_CHECKING:
     from ..metrics import CollapseResult
+    from ._gate import Gate
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,17 @@ class Measure:
     """Write a run folder with a report."""
     json: bool = False
     """Print the result as JSON."""
-    fail_if: tuple[str, ...] = ()
-    """Conditions such as 'nc1/pinv>0.1': exit code 1 if one holds."""
+    fail_if: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Condition such as 'nc1/pinv>0.1': exit code 1 if it holds, or cannot be decided; several in a row are allowed."""
 
     def run(self) -> int:
         """Measure, write, print."""
+        from ._gate import Gate
         from ._output import as_json, print_json, print_table, print_verdict, result_rows
 
-        conditions = [Condition.parse(text) for text in self.fail_if]
-        result = self._measure()
+        gate = Gate(self.fail_if, self.preset)
+        require_folder(self.out, "--out")
+        result = self._measure(gate)
         page = None if self.out is None else self._write(result, self.out)
         if self.json:
             print_json(as_json(result))
@@ -73,17 +78,17 @@ class Measure:
             print_verdict(result)
             if page is not None:
                 sys.stdout.write(f"\nReport: {page}\n")
-        found = [condition for condition in conditions if condition.holds(result)]
-        for condition in found:
-            sys.stderr.write(f"finding: {condition.text}\n")
-        return 1 if found else 0
+        found = gate.findings(result)
+        for sentence in found:
+            sys.stderr.write(f"finding: {sentence}\n")
+        return FINDING if found else FINE
 
     def _write(self, result: "CollapseResult", folder: Path) -> Path:
         from ..report import write_report
 
         return write_report(result.save(folder))
 
-    def _measure(self) -> "CollapseResult":
+    def _measure(self, gate: "Gate") -> "CollapseResult":
         from .._measure import measure
 
         options: dict[str, Any] = {
@@ -95,15 +100,22 @@ class Measure:
             "nan": "drop" if self.drop_nan else "raise",
         }
         if self.model is not None:
-            from ._models import call
+            from ._models import model_and_loader
 
             if self.features:
                 raise InputError("expected features or --model, got both")
-            return measure(*call(self.model), layers=self.layers, **options)
+            model, loader = model_and_loader(self.model, loader_needed=True)
+            gate.check_places(list(loader) if isinstance(loader, Mapping) else [], self.layers)
+            layers = "auto" if self.layers == ("auto",) else self.layers
+            return measure(model, loader, layers=layers, **options)
         if not self.features:
             raise InputError("expected a file of features, or --model module:function; see neucollapse measure --help")
+        if self.layers:
+            raise InputError(f"--layers needs a --model; a file has features only (got {' '.join(self.layers)})")
+        features = self._open()
+        gate.check_places(list(features) if isinstance(features, Mapping) else [], ())
         try:
-            return measure(self._open(), **self._classifier(), **options)
+            return measure(features, **self._classifier(), **options)
         except NonFiniteError as error:  # here the file is at fault
             raise FileFormatError(self.features, str(error).replace("nan='drop'", "--drop-nan")) from None
 
@@ -123,3 +135,18 @@ class Measure:
 
         found = load_weight(self.weight, weight=self.weight_key)
         return {"weight": found.weight, "bias": found.bias}
+
+
+def one_condition_each(given: list[str]) -> list[str]:
+    """Repeat ``--fail-if`` before each of several conditions in a row, so that it takes no file that follows them."""
+    words: list[str] = []
+    taken = None  # conditions of the option that came last; None behind another word
+    for word in given if given[:1] == ["measure"] else []:
+        if word == "--fail-if":
+            taken = 0
+        elif taken is not None:
+            more = taken > 0 and any(sign in word for sign in "<>")
+            words += ["--fail-if"] if more else []
+            taken = taken + 1 if more or taken == 0 else None
+        words.append(word)
+    return words or given

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from .._errors import InputError
+from ._targets import require_page
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Report:
 
         if not self.folder:
             raise InputError("expected the folder of a run, got none; `neucollapse report runs/mine` writes its page")
+        require_page(self.page, "--page")
         if len(self.folder) == 1:
             write = write_simulation_page if is_simulation(self.folder[0]) else write_report
             page = write(self.folder[0], self.page)
@@ -36,6 +38,9 @@ class Report:
 
 def _named(folders: tuple[Path, ...]) -> dict[str, Path]:
     """By the last part of the path, or by all of it where two have the same."""
+    twice = next((folder for at, folder in enumerate(folders) if folder in folders[:at]), None)
+    if twice is not None:
+        raise InputError(f"expected different runs to compare, got {twice} twice")
     short = [folder.resolve().name for folder in folders]
     names = short if len(set(short)) == len(short) else [str(folder) for folder in folders]
     return dict(zip(names, folders, strict=True))

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
-from .._errors import InputError
+from .._names import unknown_name
 from ..theory.settings import SETTINGS, Settings
+from ._targets import require_folder
 
 if TYPE_CHECKING:
     from ..theory import Simulation
@@ -55,11 +56,12 @@ class Simulate(Generic[S]):
 
     def run(self) -> int:
         """Simulate, write, print."""
+        folder = self.out or Path("runs") / f"simulate-{self.settings.name}"
+        require_folder(folder, "--out")
         from ..report import write_simulation_page
         from ..theory import simulate
         from ._output import print_json
 
-        folder = self.out or Path("runs") / f"simulate-{self.settings.name}"
         simulation = simulate(self.settings, folder, resume=not self.restart)
         page = write_simulation_page(folder, overlay=self.overlay)
         if self.json:
@@ -97,7 +99,7 @@ def subcommand(arguments: Sequence[str]) -> Any:
     """The subcommand that these arguments name, as tyro takes it: of one model, or the list of all.
 
     Raises:
-        InputError: for a name that no model has.
+        UnknownNameError: for a name that no model has.
     """
     import tyro
 
@@ -105,7 +107,7 @@ def subcommand(arguments: Sequence[str]) -> Any:
     if list(arguments[:1]) != ["simulate"] or name in ("", "-h", "--help"):
         return Annotated[ListModels, tyro.conf.subcommand("simulate", prefix_name=False)]
     if name not in SETTINGS:
-        raise InputError(f"expected a model among {', '.join(SETTINGS)}, got {name!r}")
+        raise unknown_name("model", name, SETTINGS, owner="simulate")
     settings = SETTINGS[name]
     options: dict[str, Any] = {
         "default": Simulate(_sized(settings, _option(arguments, "--overlay"))),

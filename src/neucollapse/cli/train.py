@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .._errors import InputError
+from .._names import unknown_name
 from ..training.config import TrainConfig
 from ..training.presets import PRESETS
+from ._targets import require_folder
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Train:
 
     def run(self) -> int:
         """Train, report, print."""
+        require_folder(self.out, "--out")
         from ..report import write_report
         from ..training import train
         from ._output import as_json, print_json, print_table, print_verdict, result_rows
@@ -61,5 +63,5 @@ def take_config(arguments: Sequence[str]) -> tuple[list[str], TrainConfig]:
     if name in PRESETS:
         return given, PRESETS[name]
     if not Path(name).suffix and not Path(name).exists():
-        raise InputError(f"expected a config file or one of the presets {', '.join(PRESETS)}, got {name!r}")
+        raise unknown_name("preset or config file", name, PRESETS)
     return given, TrainConfig.load(name)

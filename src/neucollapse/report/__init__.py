@@ -12,6 +12,7 @@ file), and ``_page``, ``_comparison``, ``_code_page`` and ``_simulation_page`` f
 inlines ``style.css`` and ``page.js``.
 """
 
+from ._about import read_citations
 from ._code_page import CodePage, Number, write_code_page
 from ._comparison import write_comparison
 from ._page import write_report
@@ -23,6 +24,7 @@ __all__ = [
     "CodePage",
     "Number",
     "is_simulation",
+    "read_citations",
     "read_size",
     "write_code_page",
     "write_comparison",

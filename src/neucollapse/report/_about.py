@@ -1,8 +1,13 @@
 """What stands at the end of a page: machine, settings and papers, in words."""
 
+from pathlib import Path
 from typing import Any
 
 from .._citations import bibtex, citation_keys
+from .._files import read_json
+from ._place import RESULT, SIMULATION, require_result
+from ._run import RESULT_SCHEMA, checked_field
+from ._simulation import SCHEMA, is_simulation
 
 _FACTS = ("git_revision", "python", "platform", "processor", "cores", "threads", "accelerator", "packages")
 
@@ -35,3 +40,15 @@ def citations(named: list[Any]) -> dict[str, Any]:
         "bibtex": bibtex([key for key in keys if key in known]),
         "unknown": [key for key in keys if key not in known],
     }
+
+
+def read_citations(folder: str | Path) -> list[str]:
+    """The keys of the papers that a run or a simulation names, in the order in which it names them.
+
+    Raises:
+        FileFormatError: if the folder holds neither, or its file is damaged.
+    """
+    name, schema = (SIMULATION, SCHEMA) if is_simulation(folder) else (RESULT, RESULT_SCHEMA)
+    path = require_result(folder, name)
+    keys = checked_field(path, read_json(path, schema=schema), "citations", list, default=[])
+    return [str(key) for key in keys]

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .._errors import FileFormatError
-from .._files import load_tensors, read_json
+from .._files import fitting_contents, load_tensors, read_json
 from ._history import Curve, read_history
+from ._place import RESULT, require_result
 from ._text import clean
 
 RESULT_SCHEMA = "neucollapse/result/1"
@@ -123,13 +124,13 @@ def read_run(folder: str | Path) -> Run:
     Raises:
         FileFormatError: if the folder is no run, or a file in it is damaged or does not fit the others.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileFormatError(folder, "expected a folder with result.json, found no such folder")
-    path = folder / "result.json"
-    info = clean(read_json(path, schema=RESULT_SCHEMA))
-    require_finite(path, info)
-    run = _checked(path, info)
+    path = require_result(folder, RESULT)
+    folder = path.parent
+    content = read_json(path, schema=RESULT_SCHEMA)
+    with fitting_contents(path):
+        info = clean(content)
+        require_finite(path, info)
+        run = _checked(path, info)
     tensors = folder / "arrays.safetensors"
     if tensors.exists():
         run.arrays.update(_read_arrays(tensors, run))
@@ -145,7 +146,7 @@ def read_size(folder: str | Path) -> tuple[int, int]:
     Raises:
         FileFormatError: as ``read_run``.
     """
-    path = Path(folder) / "result.json"
+    path = require_result(folder, RESULT)
     info = read_json(path, schema=RESULT_SCHEMA)
     return checked_field(path, info, "num_classes", int), checked_field(path, info, "dim", int)
 

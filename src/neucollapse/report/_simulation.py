@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .._errors import FileFormatError
-from .._files import read_json
+from .._files import fitting_contents, read_json
+from ._place import SIMULATION, require_result
 from ._run import checked_field, checked_rows, require_finite
 from ._text import clean
 
@@ -79,7 +80,7 @@ class SimulationRun:
 
 def is_simulation(folder: str | Path) -> bool:
     """Whether a folder holds a simulation that ended."""
-    return (Path(folder) / "simulation.json").exists()
+    return (Path(folder) / SIMULATION).exists()
 
 
 def read_simulation(folder: str | Path) -> SimulationRun:
@@ -88,10 +89,13 @@ def read_simulation(folder: str | Path) -> SimulationRun:
     Raises:
         FileFormatError: if the folder holds no simulation that ended, or its file is damaged.
     """
-    path = Path(folder) / "simulation.json"
-    if not path.exists():
-        raise FileFormatError(folder, "expected a folder with simulation.json, found none: no simulation ended here")
-    info = clean(read_json(path, schema=SCHEMA))
+    path = require_result(folder, SIMULATION)
+    content = read_json(path, schema=SCHEMA)
+    with fitting_contents(path):
+        return _checked(path, clean(content))
+
+
+def _checked(path: Path, info: dict[str, Any]) -> SimulationRun:
     require_finite(path, info)
     return SimulationRun(
         model=checked_field(path, info, "model", str),

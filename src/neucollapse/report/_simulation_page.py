@@ -33,8 +33,8 @@ def write_simulation_page(
     Example:
         >>> write_simulation_page("no/such/run")
         Traceback (most recent call last):
-        neucollapse._errors.FileFormatError: cannot use no/such/run: expected a folder with simulation.json, found none: \
-no simulation ended here
+        neucollapse._errors.FileFormatError: cannot use no/such/run: expected a folder with simulation.json, found no \
+such folder
     """
     simulation = read_simulation(folder)
     run = None if overlay is None else read_run(overlay)
