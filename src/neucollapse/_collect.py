@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._sources import Rows, ranks_now
+from ._sources import Rows, from_all_ranks
 from .metrics import Decisions
 from .statistics import ClassStatistics
 
@@ -48,21 +48,27 @@ class Collected:
                 for stats in self._stats[layer]:
                     stats.update(features, rows.labels)
             if self._sample is not None:
-                self._sample.add(rows.features, rows.labels)
+                kept = (rows.labels != self._settings["ignore_index"]) & torch.isfinite(rows.features).all(-1)
+                self._sample.add(rows.features[kept], rows.labels[kept])
         for layer, d in _layers_of_all_ranks({layer: stats.dim for layer, (stats, _) in self._stats.items()}).items():
             for stats in self._stats.setdefault(layer, self._make(d)):
                 stats.all_reduce()
 
-    def decide(self, batches: Iterable[Rows], reference: "Collected", W: Tensor | None, b: Tensor | None) -> None:
-        """The second pass: decisions against the class means of ``reference``."""
+    def decide(self, batches: Iterable[Rows], reference: "Collected", W: Tensor | None, b: Tensor | None) -> bool:
+        """The second pass: decisions against the class means of ``reference``. Whether any rows came."""
         for layer in self._stats:
             classifier = (W, b) if layer == "" else (None, None)
             self.decisions[layer] = Decisions(reference.statistics(layer)[0], *classifier)
+        count = 0
         for rows in batches:
+            count += len(rows.labels)
             for layer, features in {"": rows.features, **rows.layers}.items():
                 self.decisions[layer].update(features, rows.labels, rows.logits if layer == "" else None)
         for decisions in self.decisions.values():
             decisions.all_reduce()
+        if not any(from_all_ranks(count)):
+            self.decisions.clear()
+        return bool(self.decisions)
 
     def sample(self) -> dict[str, Tensor]:
         """A few features with their labels, where they can be drawn."""
@@ -89,23 +95,6 @@ class _Sample:
         return {"features_sample": self._kept[1], "labels_sample": self._kept[2]}
 
 
-def across_ranks(number: int) -> int:
-    """The largest of a number over all ranks."""
-    if ranks_now()[1] == 1:
-        return number
-    import torch.distributed as dist
-
-    largest = torch.tensor(number, device="cuda" if dist.get_backend() == "nccl" else "cpu")
-    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
-    return int(largest)
-
-
 def _layers_of_all_ranks(dims: dict[str, int]) -> dict[str, int]:
     """Layers and their dimensions on any rank, in one order: a rank without samples has not met them."""
-    if ranks_now()[1] == 1:
-        return dims
-    import torch.distributed as dist
-
-    everyone: list[dict[str, int]] = [{} for _ in range(dist.get_world_size())]
-    dist.all_gather_object(everyone, dims)
-    return {layer: d for one in everyone for layer, d in one.items()}
+    return {layer: d for one in from_all_ranks(dims) for layer, d in one.items()}

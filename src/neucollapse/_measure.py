@@ -5,34 +5,37 @@ data can be read again: decisions and margins, against the class means of the tr
 size N is kept.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from . import geometry
-from ._collect import Collected, across_ranks
-from ._environment import command_line, environment
-from ._errors import InputError
-from ._progress import track
-from ._sources import Source, open_sources
-from .metrics import CollapseResult, Flag, collapse_metrics, names
+from ._collect import Collected
+from ._errors import InputError, OptionError
+from ._names import names_options
+from ._numbering import number_classes
+from ._passes import Chosen, two_passes
+from ._sources import Array, Features, Loader, ModelOptions, ModelSource, Source, array_tensor, open_sources
+from .metrics import CollapseResult
+from .probe import Classifier
 from .statistics import ClassStatistics
 
-_SOLVE_UP_TO = 5000  # K d
-_DRAW_UP_TO = 2000  # classes whose optimal code is aligned for the report
 
-
+@overload
 def measure(
-    model: Any,
-    loader: Any = None,
+    model: nn.Module,
+    loader: Loader | Mapping[str, Loader],
     *,
-    weight: Any = None,
-    bias: Any = None,
-    classifier: Any = None,
+    classifier: str | nn.Module | Classifier | None = None,
     layers: Sequence[str] | str = (),
-    ood: Any = None,
+    pool: str | Callable[[Tensor], Tensor] = "mean",
+    mode: str = "eval",
+    forward: Callable[[nn.Module, Any], Any] | None = None,
+    strict: bool = False,
+    device: torch.device | str | None = None,
+    ood: Loader | None = None,
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     preset: str | None = None,
@@ -44,25 +47,87 @@ def measure(
     nan: str = "raise",
     seed: int = 0,
     progress: bool = True,
-    **probe_options: Any,
+) -> CollapseResult: ...
+
+
+@overload
+def measure(
+    model: Features | Mapping[str, Features],
+    loader: None = None,
+    *,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    renumber: bool = False,
+    ood: Features | None = None,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    preset: str | None = None,
+    exact_margins: bool | None = None,
+    optimum: str | None = "lookup",
+    scatter: str = "auto",
+    second_pass: bool = True,
+    ignore_index: int = -100,
+    nan: str = "raise",
+    seed: int = 0,
+    progress: bool = True,
+) -> CollapseResult: ...
+
+
+@names_options
+def measure(
+    model: nn.Module | Features | Mapping[str, Features],
+    loader: Loader | Mapping[str, Loader] | None = None,
+    *,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    renumber: bool = False,
+    classifier: str | nn.Module | Classifier | None = None,
+    layers: Sequence[str] | str = (),
+    pool: str | Callable[[Tensor], Tensor] = "mean",
+    mode: str = "eval",
+    forward: Callable[[nn.Module, Any], Any] | None = None,
+    strict: bool = False,
+    device: torch.device | str | None = None,
+    ood: Loader | Features | None = None,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    preset: str | None = None,
+    exact_margins: bool | None = None,
+    optimum: str | None = "lookup",
+    scatter: str = "auto",
+    second_pass: bool = True,
+    ignore_index: int = -100,
+    nan: str = "raise",
+    seed: int = 0,
+    progress: bool = True,
 ) -> CollapseResult:
     """Measure the collapse of a model on its data, or of features that are there already.
 
     The model is left exactly as it was (flags, buffers, hooks, random state). The classifier is found by running the
-    first batch; say ``classifier="name"`` where it is ambiguous. Under torchrun, with a process group initialised,
-    each rank reads its own loader (or its own part of a file) and every rank returns the result of all.
+    first batch; say ``classifier="name"`` where it is ambiguous: that layer's output is compared with the model's, and a
+    flag says where they differ. Under torchrun, with a process group initialised, each rank reads its own loader (or
+    its own part of a file) and every rank returns the result of all.
 
     Args:
         model: a ``torch.nn.Module``; or features: a path (safetensors, parquet, npz, npy; files, folders, shards), a
             ``neucollapse.data.FeatureFile``, a pair (features, labels), or a mapping from split names to any of these.
         loader: for a model, an iterable of ``(inputs, labels)``, or a mapping such as ``{"train": ..., "test": ...}``.
             Decisions and test collapse use the class means of the split named ``train``, or else of the first.
-        weight: for features, classifier rows (K, d) and ``bias`` (K,), if the file holds none.
-        classifier: name of the classifier in the model.
-        layers: names of inner layers to measure too, or ``"auto"``; their keys end in ``@layer:NAME``.
+        weight: for features, classifier rows (K, d), with ``bias`` (K,), in place of those in the file.
+        bias: (K,), beside a weight.
+        renumber: for features, make labels that are sparse ids classes 0 to K - 1, in rising order over all splits.
+        classifier: of a model, the name of the classifier.
+        layers: of a model, names of inner layers to measure too, or ``"auto"``; their keys end in ``@layer:NAME``.
+        pool: of a model, how inner outputs become one vector a sample; this and the next four as in
+            ``neucollapse.probe.feature_batches``.
+        mode: of a model, ``"eval"`` or ``"keep"``.
+        forward: of a model, called as ``forward(model, inputs)`` in its place.
+        strict: of a model, raise where this would warn.
+        device: of a model, where inputs are moved.
         ood: a loader (or features) of data outside all classes, for NC5; its labels are not used.
         num_classes: K, if neither classifier nor labels tell.
-        class_names: names for the report.
+        class_names: names of the classes, in order. Labels may be these names; those of features may be any strings,
+            which are numbered in alphabetical order where ``class_names`` is not given.
         preset: only what one paper reports.
         exact_margins: exact one-vs-rest margins beyond K = 2,000 too (``True``), or never (``False``).
         optimum: ``"lookup"`` the best known code, ``"solve"`` for one where none is proved and K d <= 5,000, or None.
@@ -72,14 +137,13 @@ def measure(
         nan: what NaN or infinity in features does: ``"raise"`` or ``"drop"``.
         seed: of the solver.
         progress: show a progress bar on standard error.
-        probe_options: passed to ``neucollapse.probe.feature_batches``: ``mode``, ``pool``, ``forward``, ``strict``,
-            ``device``.
 
     Returns:
         A ``CollapseResult``, a mapping from keys such as ``"nc1/pinv"`` or ``"test/nc1/pinv"`` to numbers.
 
     Raises:
-        InputError: what was given cannot be used; the sentence says why.
+        InputError: what was given cannot be used; the sentence says why. An option that does not exist, or that a model
+            or features have no use for, is an ``OptionError``, which is a ``TypeError`` too.
         NonFiniteError: NaN or infinity in the features.
         FileFormatError: a file cannot be used.
 
@@ -92,118 +156,47 @@ def measure(
     """
     if optimum not in ("lookup", "solve", None):
         raise InputError(f'expected optimum to be "lookup", "solve" or None, got {optimum!r}')
-    sources = open_sources(model, loader, classifier=classifier, layers=layers, **probe_options)
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and isinstance(model, nn.Module):
+            raise OptionError(f"{name}= needs features: a model is measured at its own classifier; see classifier=")
+    options = ModelOptions(classifier, layers, pool, mode, forward, strict, device)
+    chosen = Chosen(preset, exact_margins, optimum, scatter, second_pass, ignore_index, nan, seed, progress)
+    sources = open_sources(model, loader, options, class_names or ())
     first = next(iter(sources.values()))
-    dims = {name: source.dim for name, source in sources.items()}
-    if len(set(dims.values())) > 1:
-        raise InputError(f"expected splits of one feature dimension, got {dims}")
-    W = first.weight if weight is None else torch.as_tensor(weight)
-    b = (first.bias if weight is None else None) if bias is None else torch.as_tensor(bias)
+    if isinstance(first, ModelSource):
+        options = replace(options, classifier=first.classifier)
+    W, b = _classifier(first, weight, bias)
+    numbering = number_classes(
+        sources,
+        None if W is None else len(W),
+        num_classes=num_classes,
+        class_names=class_names,
+        ignore_index=ignore_index,
+        renumber=renumber,
+    )
+    outside = None if ood is None else lambda: _outside(model, ood, first.dim, options, chosen)
+    return two_passes(sources, numbering, (W, b), outside, chosen)
+
+
+def _classifier(first: Source, weight: Array | None, bias: Array | None) -> tuple[Tensor | None, Tensor | None]:
+    W = first.weight if weight is None else array_tensor(weight, "weight")
+    b = (first.bias if weight is None else None) if bias is None else array_tensor(bias, "bias")
     if W is not None and W.ndim != 2:
         raise InputError(f"expected weight of shape (K, d), got {tuple(W.shape)}")
-    K = num_classes or (len(W) if W is not None else _agreed_classes(sources))
-    settings = {"ignore_index": ignore_index, "nan": nan}
-    collected = {name: Collected(K, source.dim, scatter, settings) for name, source in sources.items()}
-    for name, source in sources.items():
-        collected[name].read(track(source.stream(), source.batches(), f"statistics {name}", show=progress))
-    reference = collected["train" if "train" in collected else next(iter(collected))]
-    for name, source in sources.items():
-        if second_pass and source.repeatable:
-            batches = track(source.stream(), source.batches(), f"decisions {name}", show=progress)
-            collected[name].decide(batches, reference, W, b)
-    outside = None if ood is None else _outside(model, ood, first.dim, settings, probe_options)
-    solved = _solve(reference, seed) if optimum == "solve" else None
-    common = {"ood": outside, "solved": solved, "optimum": optimum is not None, "exact_margins": exact_margins}
-    parts: dict[str, CollapseResult] = {}
-    for name, source in sources.items():
-        parts[name] = _metrics(collected[name], reference, W, b, next(iter(parts.values()), None), preset, common)
-        if second_pass and not source.repeatable:
-            sentence = "The data could be read once only (an iterator): decisions and margins were not measured."
-            parts[name].flags.append(Flag("one_pass_only", sentence, severity="warning"))
-    info = {
-        "num_classes": K,
-        "dim": first.dim,
-        "class_names": list(class_names) if class_names else first.class_names,
-        "classifier": first.classifier,
-        "seed": seed,
-        "command": command_line(),
-        "environment": environment(),
-        "citations": sorted({key for part in parts.values() for key in part.info["citations"]} | {"neucollapse"}),
-    }
-    result = CollapseResult.join(parts, info)
-    for name, rows in (("weight", W), ("bias", b), ("target", _target(reference, solved, optimum))):
-        if rows is not None:
-            result.arrays[name] = rows.detach().to("cpu", torch.float64)
-    return result
+    if b is not None and W is None:
+        raise OptionError("bias= needs weight=: the bias of a classifier alone measures nothing")
+    return W, b
 
 
-def _agreed_classes(sources: Mapping[str, Source]) -> int:
-    """Classes that the labels of all splits and ranks tell of."""
-    return across_ranks(max(source.num_classes for source in sources.values()))
-
-
-def _metrics(
-    own: Collected,
-    reference: Collected,
-    W: Tensor | None,
-    b: Tensor | None,
-    before: CollapseResult | None,
-    preset: str | None,
-    common: dict[str, Any],
-) -> CollapseResult:
-    """The metrics of one split: on the features, then on each inner layer. ``before`` is the split already done."""
-    chosen = names(preset)
-    # The classifier is the same for every split: its numbers are copied, not computed again.
-    keys = chosen if before is None else [key for key in chosen if not key.endswith("@weight")]
-    stats, normalized = own.statistics("")
-    options = {"decisions": own.decisions.get(""), "reference": reference.statistics("")[0]}
-    result = collapse_metrics(stats, W, b, normalized, keys=keys, **options, **common)
-    if before is not None:
-        for mine, other in zip(result.tables(), before.tables(), strict=True):
-            mine.update({key: value for key, value in other.items() if key.endswith("@weight")})
-    for layer in own.layers:
-        stats, normalized = own.statistics(layer)
-        options = {"decisions": own.decisions.get(layer), "reference": reference.statistics(layer)[0]}
-        inner_keys = [key for key in keys if _suits_a_layer(key)]
-        inner = collapse_metrics(stats, None, None, normalized, keys=inner_keys, **options, **{**common, "ood": None})
-        for mine, other in zip(result.tables()[:3], inner.tables()[:3], strict=True):
-            mine.update({f"{key}@layer:{layer}": value for key, value in other.items()})
-        result.flags += [Flag(f.code, f.sentence, f"{f.where}@layer:{layer}", f.severity) for f in inner.flags]
-    result.arrays.update(own.sample())
-    return result
-
-
-def _suits_a_layer(key: str) -> bool:
-    """Whether a metric needs no classifier (and no out-of-distribution data), so that an inner layer has it."""
-    without = ("nc3/", "gnc3/", "nc4/", "nc5/", "bias/", "mse/", "margins/")
-    return not key.endswith("@weight") and not key.startswith(without) and key != "accuracy/linear"
-
-
-def _outside(
-    model: Any, ood: Any, dim: int, settings: dict[str, Any], probe_options: dict[str, Any]
-) -> ClassStatistics:
+def _outside(model: Any, ood: Any, dim: int, options: ModelOptions, chosen: Chosen) -> ClassStatistics:
     """Statistics of out-of-distribution features, all of them one class."""
-    data = (model, ood) if isinstance(model, torch.nn.Module) else (ood, None)
-    (source,) = open_sources(*data, **probe_options).values()
-    collected = Collected(1, dim, "trace", {**settings, "ignore_index": -100})
+    data = (model, ood) if isinstance(model, nn.Module) else (ood, None)
+    opened = open_sources(*data, options)
+    if len(opened) > 1:
+        raise InputError(f"expected one set of data outside all classes, got the splits {', '.join(opened)} in ood=")
+    (source,) = opened.values()
+    if source.dim != dim:
+        raise InputError(f"expected data outside all classes of dimension {dim}, got {source.dim} in ood=")
+    collected = Collected(1, dim, "trace", {**chosen.statistics, "ignore_index": -100})
     collected.read(rows._replace(labels=torch.zeros_like(rows.labels), layers={}) for rows in source.stream())
     return collected.statistics("")[0]
-
-
-def _solve(reference: Collected, seed: int) -> geometry.Optimum | None:
-    stats = reference.statistics("")[0]
-    K, d = int(stats.present.sum()), stats.dim
-    if K < 2 or K * d > _SOLVE_UP_TO or geometry.best_known(K, d).status == "proved":
-        return None
-    return geometry.solve(geometry.SoftmaxCode(K, d), seed=seed, progress=False).optimum()
-
-
-def _target(reference: Collected, solved: geometry.Optimum | None, optimum: str | None) -> Tensor | None:
-    """The best known code, turned and numbered to lie as close as possible to the class means."""
-    means = reference.statistics("")[1].class_means.cpu()
-    K, d = means.shape
-    if optimum is None or K < 2 or K > _DRAW_UP_TO or not bool(torch.isfinite(means).all()):
-        return None
-    known = geometry.best_known(K, d)
-    points = known.points if known.points is not None else None if solved is None else solved.points
-    return None if points is None else geometry.align(points, means)

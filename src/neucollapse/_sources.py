@@ -1,19 +1,30 @@
-"""Where features come from: a model and a loader, files, or tensors, all read as one stream of rows, twice if need be."""
+"""Where features come from: a model and a loader, files, or arrays, all read as one stream of rows, twice if need be."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import chain, islice
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._errors import InputError
+from ._errors import ClassifierWarning, InputError, OptionError
+from ._labels import class_names_of, flat_labels
 
 if TYPE_CHECKING:
+    from ._labels import Labels
     from .data import FeatureFile
-    from .probe import FeatureBatches
+    from .probe import Classifier, FeatureBatches
+
+T = TypeVar("T")
+Array = Union[Tensor, "np.ndarray[Any, Any]", Sequence[Sequence[float]], Sequence[float]]
+"""What may stand for numbers: a tensor, anything NumPy reads as an array, nested lists."""
+Features = Union[str, Path, "FeatureFile", "tuple[Array, Labels]"]
+"""Features that are there already, with their labels."""
+Loader = Iterable[Any]
+"""An iterable of batches; a batch may be anything that the model takes."""
 
 
 class Rows(NamedTuple):
@@ -23,6 +34,26 @@ class Rows(NamedTuple):
     labels: Tensor
     logits: Tensor | None = None
     layers: Mapping[str, Tensor] = {}
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What only a model has; as in ``neucollapse.probe.feature_batches``."""
+
+    classifier: "str | nn.Module | Classifier | None" = None
+    layers: Sequence[str] | str = ()
+    pool: str | Callable[[Tensor], Tensor] = "mean"
+    mode: str = "eval"
+    forward: Callable[[nn.Module, Any], Any] | None = None
+    strict: bool = False
+    device: torch.device | str | None = None
+
+    def refuse(self) -> None:
+        """Raise ``OptionError`` if any of these was given."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default and not (field.name == "layers" and not len(value)):
+                raise OptionError(f"{field.name}= needs a model, and measure was given features: leave it out")
 
 
 @dataclass
@@ -37,8 +68,8 @@ class ModelSource:
         return self.features.repeatable
 
     @property
-    def classifier(self) -> str | None:
-        return self.features.classifier.name
+    def classifier(self) -> "Classifier | None":
+        return self.features.classifier
 
     @property
     def weight(self) -> Tensor | None:
@@ -47,10 +78,6 @@ class ModelSource:
     @property
     def bias(self) -> Tensor | None:
         return self.features.classifier.bias
-
-    @property
-    def num_classes(self) -> int:
-        return self.features.classifier.num_classes
 
     @property
     def dim(self) -> int:
@@ -70,7 +97,7 @@ class FileSource:
 
     file: "FeatureFile"
     repeatable: bool = True
-    classifier: str | None = None
+    classifier: "Classifier | None" = None
 
     @property
     def weight(self) -> Tensor | None:
@@ -85,12 +112,11 @@ class FileSource:
         return self.file.class_names
 
     @property
-    def num_classes(self) -> int:
-        return self.file.num_classes if self.weight is None else len(self.weight)
-
-    @property
     def dim(self) -> int:
         return self.file.dim
+
+    def labels(self) -> Iterator[Tensor]:
+        yield from self.file.labels()
 
     def stream(self) -> Iterator[Rows]:
         rank, ranks = ranks_now()
@@ -102,33 +128,33 @@ class FileSource:
 
 
 @dataclass
-class TensorSource:
-    """Features and labels in memory."""
+class ArraySource:
+    """Features (N, d) and labels (N,) in memory; ``texts`` are the strings that the labels count, if they were strings."""
 
     features: Tensor
-    labels: Tensor
+    own_labels: Tensor
+    texts: list[str] | None = None
     repeatable: bool = True
-    classifier: str | None = None
+    classifier: "Classifier | None" = None
     weight: Tensor | None = None
     bias: Tensor | None = None
     class_names: list[str] | None = None
 
     @property
-    def num_classes(self) -> int:
-        return int(self.labels.max()) + 1 if self.labels.numel() else 1
-
-    @property
     def dim(self) -> int:
         return self.features.shape[-1]
 
+    def labels(self) -> Iterator[Tensor]:
+        yield self.own_labels
+
     def stream(self) -> Iterator[Rows]:
-        yield Rows(self.features, self.labels)
+        yield Rows(self.features, self.own_labels)
 
     def batches(self) -> int | None:
         return 1
 
 
-Source = ModelSource | FileSource | TensorSource
+Source = ModelSource | FileSource | ArraySource
 """A set of samples that can be streamed; ``repeatable`` says whether more than once."""
 
 
@@ -141,34 +167,53 @@ def ranks_now() -> tuple[int, int]:
     return 0, 1
 
 
-def open_sources(model: Any, data: Any, **options: Any) -> dict[str, Source]:
+def from_all_ranks(thing: T) -> list[T]:
+    """What each rank has in place of ``thing``, in the order of ranks."""
+    ranks = ranks_now()[1]
+    if ranks == 1:
+        return [thing]
+    import torch.distributed as dist
+
+    everyone: list[Any] = [None] * ranks
+    dist.all_gather_object(everyone, thing)
+    return everyone
+
+
+def open_sources(
+    model: nn.Module | Features | Mapping[str, Features],
+    data: Loader | Mapping[str, Loader] | None,
+    options: ModelOptions,
+    class_names: Sequence[str] = (),
+) -> dict[str, Source]:
     """One source a split, from what ``measure`` was given; one unnamed split has the name ``""``."""
     if not isinstance(model, nn.Module):
         if data is not None:
             kind = type(model).__name__
             raise InputError(f"expected measure(model, loader) or measure(features), got {kind} and a second argument")
+        options.refuse()
         parts = model if isinstance(model, Mapping) else _file_splits(model)
-        return _named(parts, _feature_source)
+        if {"features", "labels"} <= set(parts):
+            raise InputError("expected features and labels as a pair, measure((features, labels)), got a mapping")
+        return {name: _feature_source(part) for name, part in _named(parts).items()}
     if data is None:
         raise InputError("expected a loader beside the model: measure(model, loader)")
     if isinstance(data, Mapping) and any(
         not isinstance(part, Iterable) or isinstance(part, str) for part in data.values()
     ):
         raise InputError('expected a loader, or a mapping from split names to loaders such as {"train": loader}')
-    parts = data if isinstance(data, Mapping) else {"": data}
-    return _named(parts, lambda loader: _model_source(model, loader, **options))
+    return _model_sources(model, _named(data if isinstance(data, Mapping) else {"": data}), options, class_names)
 
 
-def _named(parts: Mapping[str, Any], open_one: Any) -> dict[str, Source]:
+def _named(parts: Mapping[str, T]) -> Mapping[str, T]:
     if not parts:
         raise InputError("expected at least one split, got an empty mapping")
     for name in parts:
         if not isinstance(name, str) or "/" in name or "@" in name or (not name and len(parts) > 1):
             raise InputError(f"expected names of splits without '/' and '@', got {name!r}")
-    return {name: open_one(part) for name, part in parts.items()}
+    return parts
 
 
-def _file_splits(features: Any) -> dict[str, Any]:
+def _file_splits(features: Features) -> dict[str, Features]:
     if not isinstance(features, str | Path):
         return {"": features}
     from .data import feature_splits, open_features
@@ -177,7 +222,7 @@ def _file_splits(features: Any) -> dict[str, Any]:
     return {split: open_features(features, split=split) for split in splits} if splits else {"": features}
 
 
-def _feature_source(features: Any) -> Source:
+def _feature_source(features: Features) -> Source:
     from .data import FeatureFile, open_features
 
     if isinstance(features, FeatureFile):
@@ -185,23 +230,48 @@ def _feature_source(features: Any) -> Source:
     if isinstance(features, str | Path):
         return FileSource(open_features(features))
     if isinstance(features, tuple | list) and len(features) == 2:
-        X, y = (torch.as_tensor(part) for part in features)
-        return TensorSource(X, y)
+        X = array_tensor(features[0], "features")
+        if X.ndim < 2:
+            raise InputError(f"expected features of shape (N, d), got {tuple(X.shape)}")
+        labels, texts = class_names_of(features[1])
+        return ArraySource(X.reshape(-1, X.shape[-1]), flat_labels(labels, X.shape[:-1]), texts)
     raise InputError(
         f"expected a model, a path to features, (features, labels), or a mapping from split names to these, got "
         f"{type(features).__name__}"
     )
 
 
-def _model_source(model: nn.Module, loader: Any, **options: Any) -> ModelSource:
+def array_tensor(value: Array, name: str) -> Tensor:
+    """Numbers as a tensor in one piece, in their own precision; Python's are float64."""
+    from .probe import tensor_of, whole
+
+    if isinstance(value, Tensor):
+        return whole(value.detach())
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"expected {name} as numbers in one array, got {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"expected {name} as numbers in one array, got {type(value).__name__} of {array.dtype}")
+    return tensor_of(array)
+
+
+def _model_sources(
+    model: nn.Module, loaders: Mapping[str, Loader], options: ModelOptions, class_names: Sequence[str]
+) -> dict[str, Source]:
+    """Every split is measured at the classifier that the first one's first batch has shown."""
     from .probe import feature_batches
 
-    options["allow_empty"] = ranks_now()[1] > 1
-    if isinstance(loader, Iterator):  # the classifier must be known before the only pass: its first batch tells
-        first = list(islice(loader, 1))
-        options["classifier"] = feature_batches(model, first, **options).classifier
-        loader = chain(first, loader)
-    return ModelSource(feature_batches(model, loader, logits=True, **options))
+    sources: dict[str, Source] = {}
+    for name, loader in loaders.items():
+        given = {field.name: getattr(options, field.name) for field in fields(options)}
+        allow_empty = ranks_now()[1] > 1
+        batches = feature_batches(model, loader, logits=True, allow_empty=allow_empty, class_names=class_names, **given)
+        sources[name] = ModelSource(batches)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ClassifierWarning)  # the result has a flag that says so
+            options = replace(options, classifier=batches.classifier)
+    return sources
 
 
 def _length(stream: Any) -> int | None:

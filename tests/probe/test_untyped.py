@@ -33,7 +33,7 @@ for call in (
     try:
         call()
     except InputError as error:
-        assert "expected" in str(error) or "no layers" in str(error), error
+        assert "expected" in str(error) or "no layer" in str(error), error
     else:
         raise AssertionError("accepted")
 """

@@ -19,7 +19,10 @@ hooks, gradient mode and all random numbers are as before.
     (torch.Size([6, 4]), torch.Size([6]), torch.Size([6, 4]))
 """
 
+from ._batches import tensor_of as tensor_of
 from ._classifier import Classifier as Classifier
+from ._classifier import disagreement_sentence as disagreement_sentence
+from ._classifier import whole as whole
 from ._find import find_classifier as find_classifier
 from ._fingerprint import Fingerprint as Fingerprint
 from ._inspect import Inspection as Inspection

@@ -160,8 +160,6 @@ class FeatureBatches(Iterable[FeatureBatch]):
             self._complain(_train_mode(self._mode), TrainModeWarning)
         if self._classifier is None:
             self._classifier = self._find(inputs, labels)
-        if self._classifier.disagreement:
-            self._complain(disagreement_sentence(self._classifier), ClassifierWarning)
         one = self._run(inputs, labels, "auto" if self._is_auto else None)
         self.layers, self.skipped = list(one.layers), one.skipped
         other = self._run(inputs, labels)
@@ -177,7 +175,10 @@ class FeatureBatches(Iterable[FeatureBatch]):
 
     def _find(self, inputs: Any, labels: Tensor | None) -> Classifier:
         asked = None if isinstance(self._asked, Classifier) else self._asked
-        return find_classifier(self._model, inputs, name=asked, forward=self._forward, labels=labels)
+        found = find_classifier(self._model, inputs, name=asked, forward=self._forward, labels=labels)
+        if found.disagreement:
+            self._complain(disagreement_sentence(found), ClassifierWarning)
+        return found
 
     def _peek(self) -> Classifier:
         """Find the classifier by the first batch. The first pass goes on from there, so a loader is begun only once."""

@@ -1,0 +1,190 @@
+"""The two passes of ``measure`` over its sources, and the metrics of every split, inner layer and the classifier."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import geometry
+from ._collect import Collected
+from ._environment import command_line, environment
+from ._errors import InputError
+from ._numbering import Numbering
+from ._progress import track
+from ._sources import Rows, Source
+from .metrics import CollapseResult, Flag, collapse_metrics, names
+from .probe import disagreement_sentence
+from .statistics import ClassStatistics
+
+_SOLVE_UP_TO = 5000  # K d
+_DRAW_UP_TO = 2000  # classes whose optimal code is aligned for the report
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was asked for, beyond the data."""
+
+    preset: str | None
+    exact_margins: bool | None
+    optimum: str | None
+    scatter: str
+    second_pass: bool
+    ignore_index: int
+    nan: str
+    seed: int
+    progress: bool
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """Settings of the statistics."""
+        return {"ignore_index": self.ignore_index, "nan": self.nan}
+
+
+def two_passes(
+    sources: dict[str, Source],
+    numbering: Numbering,
+    classifier: tuple[Tensor | None, Tensor | None],
+    outside: Callable[[], ClassStatistics] | None,
+    chosen: Chosen,
+) -> CollapseResult:
+    """Both passes, then the metrics of every split."""
+    dims = {name: source.dim for name, source in sources.items()}
+    if len(set(dims.values())) > 1:
+        raise InputError(f"expected splits of one feature dimension, got {dims}")
+    dim = next(iter(dims.values()))
+    W, b = classifier
+
+    def rows(name: str, words: str) -> Iterator[Rows]:
+        source = sources[name]
+        return track(numbering.rows(source), source.batches(), f"{words} {name}", show=chosen.progress)
+
+    collected = {name: Collected(numbering.num_classes, dim, chosen.scatter, chosen.statistics) for name in sources}
+    for name, own in collected.items():
+        own.read(rows(name, "statistics"))
+    reference = collected["train" if "train" in collected else next(iter(collected))]
+    decided = {
+        name: sources[name].repeatable and own.decide(rows(name, "decisions"), reference, W, b)
+        for name, own in collected.items()
+        if chosen.second_pass
+    }
+    solved = _solve(reference, chosen.seed) if chosen.optimum == "solve" else None
+    ood = None if outside is None else outside()
+    common = {
+        "ood": ood,
+        "solved": solved,
+        "optimum": chosen.optimum is not None,
+        "exact_margins": chosen.exact_margins,
+    }
+    parts: dict[str, CollapseResult] = {}
+    for name, own in collected.items():
+        parts[name] = _metrics(own, reference, W, b, next(iter(parts.values()), None), chosen.preset, common)
+        if not decided.get(name, True):
+            parts[name].flags.append(_READ_ONCE)
+    result = CollapseResult.join(parts, _info(sources, numbering, dim, chosen, parts))
+    result.flags += _classifier_flags(next(iter(sources.values())), numbering, W)
+    for name, array in (("weight", W), ("bias", b), ("target", _target(reference, solved, chosen.optimum))):
+        if array is not None:
+            result.arrays[name] = array.detach().to("cpu", torch.float64)
+    return result
+
+
+_READ_ONCE = Flag(
+    "one_pass_only",
+    "The data could be read once only (an iterator): decisions and margins were not measured.",
+    severity="warning",
+)
+
+
+def _info(
+    sources: dict[str, Source], numbering: Numbering, dim: int, chosen: Chosen, parts: dict[str, CollapseResult]
+) -> dict[str, Any]:
+    head = next(iter(sources.values())).classifier
+    return {
+        "num_classes": numbering.num_classes,
+        "dim": dim,
+        "class_names": numbering.class_names,
+        "classifier": None if head is None else head.name,
+        "seed": chosen.seed,
+        "command": command_line(),
+        "environment": environment(),
+        "citations": sorted({key for part in parts.values() for key in part.info["citations"]} | {"neucollapse"}),
+    }
+
+
+def _classifier_flags(first: Source, numbering: Numbering, W: Tensor | None) -> list[Flag]:
+    """What a reader must know of the classifier, whatever the split."""
+    flags = []
+    head = first.classifier
+    if head is not None and head.disagreement:
+        flags.append(Flag("classifier_differs", f"{disagreement_sentence(head)}.", severity="warning"))
+    if head is not None and head.is_affine is False:
+        sentence = (
+            f"The classifier {head} does not return W h + b (it normalises inside, say): what compares its rows with "
+            "class means uses W as it is stored; decisions and accuracies are its own."
+        )
+        flags.append(Flag("classifier_not_affine", sentence))
+    if numbering.is_alphabetical and W is not None:
+        sentence = (
+            "Labels are names, and the rows of weight are taken to follow them in alphabetical order: class_names= says "
+            "another order."
+        )
+        flags.append(Flag("alphabetical_rows", sentence, severity="warning"))
+    return flags
+
+
+def _metrics(
+    own: Collected,
+    reference: Collected,
+    W: Tensor | None,
+    b: Tensor | None,
+    before: CollapseResult | None,
+    preset: str | None,
+    common: dict[str, Any],
+) -> CollapseResult:
+    """The metrics of one split: on the features, then on each inner layer. ``before`` is the split already done."""
+    chosen = names(preset)
+    # The classifier is the same for every split: its numbers are copied, not computed again.
+    keys = chosen if before is None else [key for key in chosen if not key.endswith("@weight")]
+    stats, normalized = own.statistics("")
+    options = {"decisions": own.decisions.get(""), "reference": reference.statistics("")[0]}
+    result = collapse_metrics(stats, W, b, normalized, keys=keys, **options, **common)
+    if before is not None:
+        for mine, other in zip(result.tables(), before.tables(), strict=True):
+            mine.update({key: value for key, value in other.items() if key.endswith("@weight")})
+    for layer in own.layers:
+        stats, normalized = own.statistics(layer)
+        options = {"decisions": own.decisions.get(layer), "reference": reference.statistics(layer)[0]}
+        inner_keys = [key for key in keys if _suits_a_layer(key)]
+        inner = collapse_metrics(stats, None, None, normalized, keys=inner_keys, **options, **{**common, "ood": None})
+        for mine, other in zip(result.tables()[:3], inner.tables()[:3], strict=True):
+            mine.update({f"{key}@layer:{layer}": value for key, value in other.items()})
+        result.flags += [Flag(f.code, f.sentence, f"{f.where}@layer:{layer}", f.severity) for f in inner.flags]
+    result.arrays.update(own.sample())
+    return result
+
+
+def _suits_a_layer(key: str) -> bool:
+    """Whether a metric needs no classifier (and no out-of-distribution data), so that an inner layer has it."""
+    without = ("nc3/", "gnc3/", "nc4/", "nc5/", "bias/", "mse/", "margins/")
+    return not key.endswith("@weight") and not key.startswith(without) and key != "accuracy/linear"
+
+
+def _solve(reference: Collected, seed: int) -> geometry.Optimum | None:
+    stats = reference.statistics("")[0]
+    K, d = int(stats.present.sum()), stats.dim
+    if K < 2 or K * d > _SOLVE_UP_TO or geometry.best_known(K, d).status == "proved":
+        return None
+    return geometry.solve(geometry.SoftmaxCode(K, d), seed=seed, progress=False).optimum()
+
+
+def _target(reference: Collected, solved: geometry.Optimum | None, optimum: str | None) -> Tensor | None:
+    """The best known code, turned and numbered to lie as close as possible to the class means."""
+    means = reference.statistics("")[1].class_means.cpu()
+    K, d = means.shape
+    if optimum is None or K < 2 or K > _DRAW_UP_TO or not bool(torch.isfinite(means).all()):
+        return None
+    known = geometry.best_known(K, d)
+    points = known.points if known.points is not None else None if solved is None else solved.points
+    return None if points is None else geometry.align(points, means)
