@@ -84,9 +84,9 @@ def _target(path: Path) -> tuple[Path, int]:
     """The regular file that is written, at the end of any links, and the permissions it is to have."""
     try:
         target = path.resolve()
+        if not target.exists():
+            return target, 0o666 & ~_umask()
         mode = target.stat().st_mode
-    except FileNotFoundError:
-        return target, 0o666 & ~_umask()
     except (ValueError, RuntimeError) as error:  # a NUL in the name; links in a circle
         raise FileWriteError(path, one_line(error)) from None
     if not stat.S_ISREG(mode):
@@ -268,7 +268,7 @@ def load_tensors(
     if not isinstance(header, dict) or header.get("schema") != schema:
         found = header.get("schema") if isinstance(header, dict) else None
         raise FileFormatError(path, f"expected schema {schema!r}, found {str(found)[:80]!r}")
-    tensors, text = _read_tensors(path), header.get("metadata")
+    tensors, text = _read_tensors(path), str(header.get("metadata"))
     # Exactly these, so that a damaged name of the digest does not turn the file into an old one.
     if header.keys() == {"schema", "digest", "metadata"}:
         known, found = header["digest"], _digest(tensors, f"{schema}|{text}|")

@@ -202,7 +202,6 @@ def test_arrays_of_the_wrong_kind(tmp_path, features, labels, reason):
         ({"features": ROWS, "labels": CLASSES, "weight": np.zeros(6)}, "rename"),
         ({"features": ROWS, "labels": CLASSES, "weight": np.zeros((2, 3)), "bias": np.zeros(3)}, "'bias' is"),
         ({"features": ROWS, "labels": CLASSES, "class_names": np.arange(6)}, "class_names"),
-        ({"features": np.asfortranarray(ROWS), "labels": CLASSES}, "ascontiguousarray"),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path, arrays, reason):

@@ -77,10 +77,16 @@ def write_torch(path, features, labels):
     return path
 
 
+def write_npz_fortran(path, features, labels):
+    np.savez_compressed(path, features=np.asfortranarray(features.numpy()), labels=labels.numpy().astype(">u2"))
+    return path
+
+
 FORMATS = {
     "safetensors": (write_safetensors, "a.safetensors"),
     "npz": (write_npz, "a.npz"),
     "npz-compressed": (write_npz_compressed, "a.npz"),
+    "npz-fortran": (write_npz_fortran, "a.npz"),
     "npy": (write_npy, "features.npy"),
     "npy-fortran": (write_npy_fortran, "features.npy"),
     "parquet-fixed": (write_parquet_fixed, "a.parquet"),
@@ -223,14 +229,14 @@ def test_an_index_of_shards_with_numbered_names(tmp_path, features, labels):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("{", "index of shards"),
+        ("{", "not valid JSON"),
         ("[]", "weight_map"),
         ('{"weight_map": {}}', "weight_map"),
         ('{"weight_map": {"a": 3}}', "weight_map"),
         ('{"weight_map": {"a": "../a.safetensors"}}', "beside the index"),
         ('{"weight_map": {"a": "/etc/passwd"}}', "beside the index"),
         ('{"weight_map": {"a": "gone.safetensors"}}', "missing"),
-        ("[" * 100_000, "index of shards"),
+        ("[" * 100_000, "not valid JSON"),
     ],
 )
 def test_a_bad_index_is_refused(tmp_path, content, reason):

@@ -127,3 +127,66 @@ def test_without_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match="heads"):
         load_weight(path)
+
+
+@pytest.mark.parametrize("shape", [(1, K), (1, 1, K), (K,)])
+@pytest.mark.parametrize("between", [[], ["Reshape"], ["Identity"]])
+def test_a_bias_with_more_axes_and_behind_other_nodes_is_kept(tmp_path, shape, between):
+    nodes, name = [*BODY, node("MatMul", ["h", "w"], ["z"])], "z"
+    for number, kind in enumerate(between):
+        nodes.append(node(kind, [name, *(["shape"] if kind == "Reshape" else [])], [f"p{number}"]))
+        name = f"p{number}"
+    nodes.append(node("Add", [name, "b"], ["y"]))
+    arrays = FIRST | {"w": WEIGHT.T.copy(), "b": BIAS.reshape(shape), "shape": np.array([-1, K])}
+    found = load_weight(write(tmp_path / "a.onnx", nodes, arrays))
+    assert np.array_equal(found.weight, WEIGHT)
+    assert np.array_equal(found.bias, BIAS)
+
+
+def test_a_constant_on_the_left_has_classes_as_rows(tmp_path):
+    nodes = [node("MatMul", ["w", "x"], ["z"]), node("Add", ["z", "b"], ["y"])]
+    found = load_weight(write(tmp_path / "a.onnx", nodes, {"w": WEIGHT, "b": BIAS.reshape(K, 1)}))
+    assert np.array_equal(found.weight, WEIGHT)
+    assert np.array_equal(found.bias, BIAS)
+
+
+def test_the_factors_of_a_gemm_belong_to_the_classifier(tmp_path):
+    nodes = [*BODY, node("Gemm", ["h", "w", "b"], ["y"], transB=1, alpha=2.0, beta=0.5)]
+    found = load_weight(write(tmp_path / "a.onnx", nodes, FIRST | {"w": WEIGHT, "b": BIAS.reshape(1, K)}))
+    assert np.array_equal(found.weight, 2 * WEIGHT)
+    assert np.array_equal(found.bias, BIAS / 2)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_a_constant_that_is_turned_cast_and_de_quantised(tmp_path, axis):
+    scale = np.float32(0.5) if axis is None else np.linspace(0.5, 1, WEIGHT.shape[axis], dtype=np.float32)
+    wide = np.expand_dims(scale, 1 - axis) if axis is not None else scale
+    whole = np.array(np.abs(WEIGHT), np.uint8)
+    nodes = [
+        *BODY,
+        node("DequantizeLinear", ["q", "scale", "zero"], ["v"], **({} if axis is None else {"axis": axis})),
+        node("Cast", ["v"], ["c"], to=onnx.TensorProto.FLOAT),
+        node("Transpose", ["c"], ["w"], perm=[1, 0]),
+        node("MatMul", ["h", "w"], ["y"]),
+    ]
+    arrays = FIRST | {"q": whole, "scale": scale, "zero": np.full_like(scale, 3, dtype=np.uint8)}
+    found = load_weight(write(tmp_path / "a.onnx", nodes, arrays))
+    assert np.allclose(found.weight, (whole.astype(np.float32) - 3) * wide)
+    assert found.bias is None
+
+
+@pytest.mark.parametrize("kind", ["MatMulInteger", "QLinearMatMul", "FusedMatMul", "Conv", "MatMul"])
+def test_a_head_that_is_not_read_is_never_replaced_by_the_layer_before(tmp_path, kind):
+    domain = {"domain": "com.microsoft"} if kind == "FusedMatMul" else {}
+    nodes = [*BODY, node(kind, ["h", "x"], ["y"], **domain)]
+    with pytest.raises(FileFormatError, match=f"not clear: the outputs come from '{kind}'"):
+        load_weight(write(tmp_path / "a.onnx", nodes, FIRST))
+
+
+def test_two_constants_of_one_name_are_refused(tmp_path):
+    path = write(tmp_path / "a.onnx", [node("MatMul", ["x", "w"], ["y"])], {"w": WEIGHT.T.copy()})
+    model = onnx.load(str(path))
+    model.graph.initializer.add().CopyFrom(model.graph.initializer[0])
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(FileFormatError, match="two initializers are called 'w'"):
+        load_weight(path)

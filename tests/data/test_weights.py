@@ -105,7 +105,7 @@ def test_the_classifier_is_found(path, case):
 def test_what_pytorch_saves(tmp_path):
     model = nn.Sequential(nn.Flatten(), nn.Linear(9, D), nn.ReLU(), nn.Linear(D, K))
     torch.save({"epoch": 3, "model_state_dict": model.state_dict(), "names": ["a"]}, tmp_path / "a.pt")
-    weight, bias, name = load_weight(tmp_path / "a.pt")
+    weight, bias, name, _ = load_weight(tmp_path / "a.pt")
     assert name == "model_state_dict.3.weight"
     assert torch.equal(weight, model[3].weight)
     assert torch.equal(bias, model[3].bias)
@@ -128,7 +128,7 @@ def test_names_decide_where_they_are_given(path):
         ({"weight": "d.weight"}, "no 'd.weight' in it; its matrices are a.weight"),
         ({"weight": "c"}, r"'c' is \(4,\) float32; expected"),
         ({"weight": "a.weight", "bias": "nothing"}, "no 'nothing' in it"),
-        ({"weight": "a.weight", "bias": "b.bias"}, r"expected \(4,\) to go with 'a.weight'"),
+        ({"weight": "a.weight", "bias": "b.bias"}, r"expected \(4,\) or \(6,\) to go with 'a.weight'"),
     ],
 )
 def test_what_is_not_clear_is_said(path, options, reason):
@@ -152,8 +152,10 @@ def test_two_classifiers_are_never_chosen_between(path, shapes):
 
 
 def test_a_file_without_matrices(path):
-    with pytest.raises(FileFormatError, match="no floating-point matrix"):
+    with pytest.raises(FileFormatError, match=r"'fc.weight' is stored as int8"):
         load_weight(save({"fc.weight": torch.zeros(K, D, dtype=torch.int8), "x": torch.zeros(3)}, path))
+    with pytest.raises(FileFormatError, match="no floating-point matrix"):
+        load_weight(save({"x": torch.zeros(3)}, path))
 
 
 def test_a_bias_of_another_length_is_no_silent_loss(path):
@@ -170,12 +172,14 @@ def test_the_dtype_is_kept(tmp_path, dtype):
 
 def test_one_array_in_npy(tmp_path):
     weight = torch.randn(K, D)
-    np.save(tmp_path / "w.npy", weight.numpy())
-    assert torch.equal(load_weight(tmp_path / "w.npy").weight, weight)
-    np.save(tmp_path / "w.npy", np.asfortranarray(weight.numpy()))
-    assert torch.equal(load_weight(tmp_path / "w.npy").weight, weight)
+    for order in "CF":
+        np.save(tmp_path / "w.npy", np.asarray(weight.numpy(), order=order))
+        assert torch.equal(load_weight(tmp_path / "w.npy", transpose=False).weight, weight)
+        assert torch.equal(load_weight(tmp_path / "w.npy", transpose=True).weight, weight.T)
     torch.save(weight, tmp_path / "w.pt")
-    assert load_weight(tmp_path / "w.pt").name == "w"
+    assert load_weight(tmp_path / "w.pt", transpose=False).name == "w"
+    with pytest.raises(FileFormatError, match=r"not clear: K = 4 and d = 6, or K = 6 and d = 4.*--transpose True"):
+        load_weight(tmp_path / "w.npy")
 
 
 def test_old_files_of_torch(tmp_path):

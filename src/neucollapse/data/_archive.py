@@ -21,11 +21,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from .._errors import FileFormatError, NeucollapseError
-from .._files import require_file
+from .._files import one_line, require_file
 
 MAX_BYTES = 64 * 2**20  # what a strongly compressed array may expand to before it is taken for a bomb
 _BOMB_RATIO = 100  # real features shrink less than tenfold; zlib cannot shrink anything more than 1032-fold
 _MAX_NAMES = 2**24
+TEXT = "text"  # what an entry of strings is stored as
 
 # What the readers of all formats raise on damaged bytes. MemoryError: a header that claims terabytes; SyntaxError and
 # TokenError: NumPy's headers are Python literals, which it parses without running them.
@@ -60,12 +61,6 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise FileFormatError(path, f"damaged, cut short or not {kind} ({one_line(error)})") from None
 
 
-def one_line(error: BaseException) -> str:
-    """The message of a foreign exception, short enough to stand inside a sentence."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
 def readable_file(path: str | Path) -> Path:
     """Return ``path`` if it is a readable file with something in it, else raise ``FileFormatError``."""
     path = Path(path)
@@ -97,6 +92,10 @@ class Entry:
     def is_integer(self) -> bool:
         return self.dtype in _INTEGERS
 
+    @property
+    def is_text(self) -> bool:
+        return self.stored_as == TEXT
+
     def __str__(self) -> str:
         return f"{self.shape} {self.stored_as}"
 
@@ -120,10 +119,17 @@ class Archive(ABC):
     entries: dict[str, Entry]
     biases: Mapping[str, str] = MappingProxyType({})  # which bias goes with which weight, where the format knows
     last: str | None = None  # the weight nearest the output, where the format knows
+    unclear: str = ""  # why the format cannot tell, and no name may be trusted instead
+    rows_are_classes: bool = False  # whether the reader has turned its matrices to (K, d)
 
     @abstractmethod
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
         """Rows ``start`` to ``stop`` of an entry, in consecutive blocks of at most ``size`` rows."""
+
+    def texts(self, name: str, start: int, stop: int, size: int) -> Iterator[list[str]]:
+        """Rows of an entry of strings, in consecutive blocks."""
+        del start, stop, size
+        raise FileFormatError(self.path, f"{name!r} holds strings, which are not read from a file of this kind")
 
     def class_names(self) -> list[str] | None:
         """The class names stored with the arrays, if any."""

@@ -36,6 +36,8 @@ class _Place(NamedTuple):
 class GgufArchive(Archive):
     """The vectors and matrices of one GGUF file, as float32."""
 
+    rows_are_classes = True
+
     def __init__(self, path: Path) -> None:
         try:
             from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -125,6 +127,8 @@ class _Walk:
             name, axes = self.text(), self.number(4)
             if not 1 <= axes <= _MAX_AXES:
                 raise ValueError(f"{name!r} claims {axes} axes")
+            if name in tensors:
+                raise ValueError(f"two tensors are called {name!r}")
             dims = [self.number(8) for _ in range(axes)]
             tensors[name] = dims, self.number(4), self.number(8)
         if not alignment:

@@ -13,7 +13,7 @@ from numpy.lib import format as npy_format
 from torch import Tensor
 
 from .._errors import FileFormatError
-from ._archive import Archive, Entry, reading, spans
+from ._archive import TEXT, Archive, Entry, reading, spans
 
 _KIND = "a .npy array"
 _KINDS = "fiub"  # float, signed, unsigned, bool: what torch can hold
@@ -28,6 +28,10 @@ class Header:
     fortran: bool
     offset: int
 
+    @property
+    def nbytes(self) -> int:
+        return prod(self.entry.shape) * self.dtype.itemsize
+
 
 def read_header(stream: BufferedIOBase, path: Path, name: str) -> Header:
     """Parse the header of an array and leave ``stream`` at its first data byte."""
@@ -41,7 +45,8 @@ def read_header(stream: BufferedIOBase, path: Path, name: str) -> Header:
     if any(length < 0 for length in shape):
         raise FileFormatError(path, f"{name!r} claims the impossible shape {shape}")
     shape = tuple(int(length) for length in shape)
-    return Header(Entry(shape, _torch_dtype(dtype), str(dtype.newbyteorder("="))), dtype, fortran, stream.tell())
+    stored_as = TEXT if dtype.kind in "US" else str(dtype.newbyteorder("="))
+    return Header(Entry(shape, _torch_dtype(dtype), stored_as), dtype, fortran, stream.tell())
 
 
 def _torch_dtype(dtype: np.dtype) -> torch.dtype | None:
@@ -58,6 +63,15 @@ def stream_rows(stream: BufferedIOBase, header: Header, rows: int, size: int) ->
         yield torch.from_numpy(block.astype(header.dtype.newbyteorder("="), copy=False))
 
 
+def strings(stream: BufferedIOBase, header: Header, count: int, size: int) -> Iterator[list[str]]:
+    """The next ``count`` strings of an array of fixed width, from a stream that stands at the beginning of one."""
+    for first, last in spans(0, count, size):
+        block = np.empty(last - first, header.dtype)
+        if header.dtype.itemsize:
+            fill(stream, block.view(np.uint8))
+        yield [text.decode() if isinstance(text, bytes) else text for text in block.tolist()]
+
+
 def fill(stream: BufferedIOBase, array: np.ndarray) -> None:
     """Fill a flat array of bytes from a stream, which may give fewer bytes a call than asked for."""
     buffer, filled = array.data, 0
@@ -70,10 +84,10 @@ def fill(stream: BufferedIOBase, array: np.ndarray) -> None:
 
 def check_length(path: Path, name: str, header: Header, stored: int) -> None:
     """The data must be exactly as long as the header claims: checked before anything is allocated."""
-    claimed = prod(header.entry.shape) * header.dtype.itemsize
-    if header.entry.dtype is not None and claimed != stored:
+    plain = header.entry.dtype is not None or header.entry.is_text
+    if plain and header.nbytes != stored:
         raise FileFormatError(
-            path, f"the header of {name!r} claims {header.entry}, {claimed:,} bytes, but {stored:,} follow"
+            path, f"the header of {name!r} claims {header.entry}, {header.nbytes:,} bytes, but {stored:,} follow"
         )
 
 
@@ -96,6 +110,12 @@ class NpyArchive(Archive):
         with reading(self.path, _KIND), self.path.open("rb") as stream:
             stream.seek(header.offset + start * prod(header.entry.shape[1:]) * header.dtype.itemsize)
             yield from stream_rows(stream, header, stop - start, size)
+
+    def texts(self, name: str, start: int, stop: int, size: int) -> Iterator[list[str]]:
+        del name
+        with reading(self.path, _KIND), self.path.open("rb") as stream:
+            stream.seek(self._header.offset + start * self._header.dtype.itemsize)
+            yield from strings(stream, self._header, stop - start, size)
 
     def _rows_of_columns(self, start: int, stop: int, size: int) -> Iterator[Tensor]:
         """Rows of an array stored column by column (Fortran order), gathered through a memory map."""

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .._errors import FileFormatError
-from ._archive import MAX_BYTES, Archive, Entry, check_expansion, reading
-from ._npy import Header, check_length, fill, read_header, stream_rows
+from ._archive import MAX_BYTES, Archive, Entry, check_class_names, check_expansion, reading, spans
+from ._npy import Header, check_length, fill, read_header, stream_rows, strings
 
 _KIND = "an .npz archive"
 _MAX_MEMBERS = 10_000  # a state dict of the largest models has a few thousand
 _SKIP_BYTES = 2**20
+_MAX_TURNED_BYTES = 2**28  # an array stored column by column is held whole, to give its rows
 # NumPy writes these two alone. Python's bz2 and lzma members expand each input block without any bound.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -39,9 +41,10 @@ class NpzArchive(Archive):
         name = member.filename.removesuffix(".npy")
         if member.compress_type not in _METHODS:
             raise FileFormatError(self.path, f"member {name!r} is compressed in a way NumPy never writes")
-        if name == member.filename:
-            self.entries[name] = Entry((), None, "a file that is no array")
-            return
+        if name == member.filename:  # of an array with a damaged name nothing would be seen but that it is missing
+            raise FileFormatError(self.path, f"its member {name!r} is no .npy array, and NumPy writes nothing else")
+        if name in self.entries:
+            raise FileFormatError(self.path, f"two members are called {name!r}")
         with _stream(archive, member) as stream:
             header = read_header(stream, self.path, name)
         check_length(self.path, name, header, member.file_size - header.offset)
@@ -50,7 +53,7 @@ class NpzArchive(Archive):
 
     def check(self, name: str, max_bytes: int) -> Entry:
         entry = super().check(name, max_bytes)
-        if len(entry.shape) > 1 and self._headers[name].fortran:
+        if self._turned(name) and entry.nbytes > _MAX_TURNED_BYTES:
             raise FileFormatError(
                 self.path,
                 f"{name!r} is stored column by column (Fortran order), which cannot be streamed from a zip archive;"
@@ -58,36 +61,50 @@ class NpzArchive(Archive):
             )
         return entry
 
+    def _turned(self, name: str) -> bool:
+        return self._headers[name].fortran and len(self._headers[name].entry.shape) > 1
+
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
         header = self._headers[name]
-        with (
-            reading(self.path, _KIND),
-            zipfile.ZipFile(self.path) as archive,
-            _stream(archive, name + ".npy") as stream,
-        ):
+        if self._turned(name):
+            columns = np.empty(header.entry.shape[::-1], header.dtype)
+            self._fill(name, columns)
+            whole = torch.from_numpy(columns.T.astype(header.dtype.newbyteorder("="), order="C"))
+            yield from (whole[first:last] for first, last in spans(start, stop, size))
+            return
+        with reading(self.path, _KIND), zipfile.ZipFile(self.path) as archive, self._open(archive, name) as stream:
             _skip(stream, header.offset + start * prod(header.entry.shape[1:]) * header.dtype.itemsize)
             yield from stream_rows(stream, header, stop - start, size)
+
+    def texts(self, name: str, start: int, stop: int, size: int) -> Iterator[list[str]]:
+        header = self._headers[name]
+        with reading(self.path, _KIND), zipfile.ZipFile(self.path) as archive, self._open(archive, name) as stream:
+            _skip(stream, header.offset + start * header.dtype.itemsize)
+            yield from strings(stream, header, stop - start, size)
 
     def class_names(self) -> list[str] | None:
         header = self._headers.get("class_names")
         if header is None:
             return None
-        if header.dtype.kind != "U" or len(header.entry.shape) != 1:
+        if not header.entry.is_text or len(header.entry.shape) != 1:
             raise FileFormatError(self.path, f"class_names must be a list of strings, got {header.entry}")
-        nbytes = prod(header.entry.shape) * header.dtype.itemsize
-        check_expansion(self.path, "class_names", nbytes, MAX_BYTES)
-        with reading(self.path, _KIND), zipfile.ZipFile(self.path) as archive:
-            member = archive.getinfo("class_names.npy")
-            if member.file_size != header.offset + nbytes:
-                raise FileFormatError(self.path, "the header of 'class_names' does not fit its length")
-            with _stream(archive, member) as stream:
-                _skip(stream, header.offset)
-                names = np.empty(header.entry.shape, header.dtype)
-                fill(stream, names.view(np.uint8))
-            return names.tolist()
+        check_expansion(self.path, "class_names", header.nbytes, MAX_BYTES)
+        blocks = self.texts("class_names", 0, header.entry.shape[0], max(1, header.entry.shape[0]))
+        return check_class_names(self.path, [name for block in blocks for name in block])
+
+    def _fill(self, name: str, array: np.ndarray) -> None:
+        with reading(self.path, _KIND), zipfile.ZipFile(self.path) as archive, self._open(archive, name) as stream:
+            _skip(stream, self._headers[name].offset)
+            fill(stream, array.reshape(-1).view(np.uint8))
+
+    def _open(self, archive: zipfile.ZipFile, name: str) -> BufferedIOBase:
+        member, header = archive.getinfo(name + ".npy"), self._headers[name]
+        if member.file_size != header.offset + header.nbytes:  # it has changed since it was opened
+            raise FileFormatError(self.path, f"the header of {name!r} does not fit its length")
+        return _stream(archive, member)
 
 
-def _stream(archive: zipfile.ZipFile, member: zipfile.ZipInfo | str) -> BufferedIOBase:
+def _stream(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BufferedIOBase:
     return cast(BufferedIOBase, archive.open(member))  # which ZipExtFile is, though its stubs say IO
 
 

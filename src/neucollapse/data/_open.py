@@ -1,11 +1,11 @@
 """Which files a path stands for, and the reader of each by its suffix."""
 
 import glob
-import json
 import re
 from pathlib import Path
 
 from .._errors import FileFormatError
+from .._files import parse_json
 from ._archive import Archive, readable_file, reading
 
 SUFFIXES = (".safetensors", ".npz", ".npy", ".parquet", ".pq", ".pt", ".pth")
@@ -81,7 +81,7 @@ def _index(path: Path) -> list[Path]:
     if path.stat().st_size > _MAX_INDEX_BYTES:
         raise FileFormatError(path, "it is too large for an index of shards")
     with reading(path, "an index of shards"):
-        content = json.loads(path.read_bytes())
+        content = parse_json(path, path.read_bytes())
     shards = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
         raise FileFormatError(path, 'expected an index of shards, {"weight_map": {tensor name: file name}}')

@@ -40,6 +40,9 @@ class ParquetArchive(Archive):
             self._row_groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
             if sum(self._row_groups) != rows or min(self._row_groups, default=0) < 0:
                 raise FileFormatError(path, f"its row groups do not add up to the {rows} rows it claims")
+            if len(set(schema.names)) < len(schema.names):
+                double = next(name for name in schema.names if schema.names.count(name) > 1)
+                raise FileFormatError(path, f"two columns are called {double!r}")
             for name, kind in zip(schema.names, schema.types, strict=True):
                 self.entries[name] = _entry(file, name, kind, rows)
         self._columns = {name: [name] for name in self.entries}

@@ -1,6 +1,5 @@
 """Safetensors: the header is checked by the library, rows are read lazily through a memory map."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from .._files import parse_json, safetensors_header
 from ._archive import Archive, Entry, check_class_names, reading, spans
 
 _KIND = "a safetensors file"
@@ -34,6 +34,7 @@ class SafetensorsArchive(Archive):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries = {}
+        safetensors_header(path)  # refuses two tensors of one name, of which the library would take one
         with reading(path, _KIND), safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - not a mapping
                 part = file.get_slice(name)
@@ -52,5 +53,4 @@ class SafetensorsArchive(Archive):
     def class_names(self) -> list[str] | None:
         if "class_names" not in self._metadata:
             return None
-        with reading(self.path, "class names in JSON"):
-            return check_class_names(self.path, json.loads(self._metadata["class_names"]))
+        return check_class_names(self.path, parse_json(self.path, self._metadata["class_names"]))

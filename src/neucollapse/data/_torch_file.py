@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from .._errors import FileFormatError
-from ._archive import Archive, Entry, check_class_names, one_line, reading, spans
+from ._archive import TEXT, Archive, Entry, check_class_names, one_line, reading, spans
 
 _KIND = "a file of torch.save"
 _MAX_DEPTH = 8
+_MAX_ITEMS = 1_000_000
+_CHECKED_BYTES = 2**22
 
 
 class TorchArchive(Archive):
@@ -24,10 +26,18 @@ class TorchArchive(Archive):
         self.path = path
         content = _load(path)
         self._content = content if isinstance(content, Mapping) else {path.stem: content}
-        self._tensors = dict(_tensors(self._content, "", _MAX_DEPTH))
+        self._tensors: dict[str, Tensor] = {}
+        with reading(path, _KIND):
+            for name, tensor in _tensors(self._content, "", _MAX_DEPTH, iter(range(_MAX_ITEMS))):
+                if name in self._tensors:  # {"a": {"b": x}, "a.b": y}
+                    raise FileFormatError(path, f"two of its tensors are called {name!r}")
+                self._tensors[name] = tensor
+        self._texts = {name: value for name, value in self._content.items() if _all(value, str)}
         self.entries = {
             name: Entry(tuple(tensor.shape), _dtype(tensor), str(tensor.dtype).removeprefix("torch."))
             for name, tensor in self._tensors.items()
+        } | {
+            str(name): Entry((len(value),), None, TEXT) for name, value in self._texts.items() if name != "class_names"
         }
 
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
@@ -35,9 +45,12 @@ class TorchArchive(Archive):
             for first, last in spans(start, stop, size):
                 yield self._tensors[name][first:last]
 
+    def texts(self, name: str, start: int, stop: int, size: int) -> Iterator[list[str]]:
+        yield from (list(self._texts[name][first:last]) for first, last in spans(start, stop, size))
+
     def class_names(self) -> list[str] | None:
         names = self._content.get("class_names")
-        return None if names is None else check_class_names(self.path, names)
+        return None if names is None else check_class_names(self.path, list(names) if _all(names, str) else names)
 
 
 def _load(path: Path) -> Any:
@@ -70,7 +83,20 @@ def _is_plain_zip(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise FileFormatError(path, "its members are compressed, which torch.save never does")
+            _check_members(archive)
     return True
+
+
+def _check_members(archive: zipfile.ZipFile) -> None:
+    """What torch does not check: that no name stands twice, and the checksums, where the file has them."""
+    members = archive.infolist()
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("two of its members have one name")
+    for member in members:
+        if member.CRC:  # torch can be told to save without them, and then they are all 0
+            with archive.open(member) as stream:
+                while stream.read(_CHECKED_BYTES):
+                    pass
 
 
 def _dtype(tensor: Tensor) -> torch.dtype | None:
@@ -78,10 +104,22 @@ def _dtype(tensor: Tensor) -> torch.dtype | None:
     return tensor.dtype if plain and tensor.device.type == "cpu" else None
 
 
-def _tensors(content: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+def _all(value: object, kind: type) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0 and all(type(item) is kind for item in value)
+
+
+def _tensors(content: Mapping[Any, Any], prefix: str, depth: int, left: Iterator[int]) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of nested dictionaries and lists, whose places are numbers; a list of integers is a tensor too."""
     for key, value in content.items():
+        # A list that holds one list many times, and so on, is small as a pickle and endless to walk.
+        if next(left, None) is None:
+            raise ValueError(f"it holds more than {_MAX_ITEMS:,} items")
         name = f"{prefix}{key}"
         if isinstance(value, Tensor):
             yield name, value.detach()
         elif isinstance(value, Mapping) and depth:
-            yield from _tensors(value, name + ".", depth - 1)
+            yield from _tensors(value, name + ".", depth - 1, left)
+        elif _all(value, int):
+            yield name, torch.tensor(value)
+        elif isinstance(value, list | tuple) and depth and not _all(value, str):
+            yield from _tensors(dict(enumerate(value)), name + ".", depth - 1, left)
