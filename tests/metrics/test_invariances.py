@@ -20,6 +20,23 @@ from neucollapse.geometry import orthoplex, polygon, simplex
 from neucollapse.metrics import REGISTRY
 
 PROPERTIES = {
+    "nc0/row_sum": "RLD",
+    "nc0/row_sum_relative": "SRLD",
+    "nc0/row_sum@weight": "SRTLD",
+    "nc0/row_sum_relative@weight": "SRTLD",
+    "nc1/cdnv_unbiased": "SRTL",  # n_c - 1 of twice as many samples is another share of them
+    "nc1/cdnv_exponent2": "RTLD",
+    "nc2/condition": "SRTLD",
+    "nc2/condition_uncentred": "SRLD",
+    "nc2/condition@weight": "SRTLD",
+    "nc2/condition_uncentred@weight": "SRTLD",
+    "nc3/frobenius_sample_mean": "SRTLD",
+    "nc3/product_sample_mean": "SRTLD",
+    "nc3/product_sample_mean_uncentred_weight": "SRTLD",
+    "nc3/cosine_sample_mean": "SRTLD",
+    "gnc2/log_mean": "SRTLD",
+    "bias/relation_sample_mean": "RLD",
+    "rank/effective_centred": "SRTLD",
     "nc1/pinv": "SRTLD",
     "nc1/pinv_unscaled": "SRTLD",
     "nc1/svd": "SRTLD",
@@ -218,17 +235,3 @@ def test_what_is_not_declared_changes(change, measured):
     before, after = measured(**data), measured(**transform(data))
     for key in REGISTRY.keys() - names:
         assert after[key] != pytest.approx(before[key], rel=1e-3), key
-
-
-@pytest.mark.parametrize("ratio", [1e-6, 1e-2, 1.0])
-@pytest.mark.parametrize("frame", FRAMES)
-def test_values_stay_in_the_declared_range(frame, ratio, measured):
-    for key, value in measured(**make(frame, ratio, 3)).items():
-        low, _, high = REGISTRY[key].range.strip("[]()").partition(", ")
-        # What is no number there, a floor or K/(K-1), is checked by the twins.
-        assert not _is_number(low) or value >= float(low) - 1e-12, key
-        assert not _is_number(high) or value <= float(high) + 1e-12, key
-
-
-def _is_number(text):
-    return text.removeprefix("-").replace(".", "").isdigit()

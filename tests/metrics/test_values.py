@@ -211,6 +211,8 @@ ON_ROWS = {  # of class means, and of classifier rows
     "nc2/equiangular_std": lambda A: np.std(pair_cosines(centred(A))),
     "nc2/etf_distance": lambda A: gram_distance(centred(A), centred(A), etf(len(A))),
     "nc2/etf_distance_uncentred": lambda A: gram_distance(A, A, etf(len(A))),
+    "nc0/row_sum": lambda A: np.linalg.norm(A.sum(0)),
+    "nc0/row_sum_relative": lambda A: np.linalg.norm(A.sum(0)) / np.sum(np.linalg.norm(A, axis=1)),
     "nc2/condition": lambda A: condition(centred(A), min(len(A) - 1, A.shape[1])),
     "nc2/condition_uncentred": lambda A: condition(A, min(A.shape)),
     "nc2/orthogonal_frame_distance": lambda A: gram_distance(A, A, np.eye(len(A)) / math.sqrt(len(A))),
@@ -300,6 +302,7 @@ TWINS = {
     "gnc3/cosine": lambda p: np.mean(1 - alignment(p.W, p.unit.mu)),
     "gnc3/jiang": lambda p: np.mean(1 - alignment(p.W, p.unit.M("sample"))),
     "gnc3/jiang_floor": lambda p: np.mean(1 - alignment(p.W, about_sample_mean(rows(p.W), p.n))),
+    "rank/effective_centred": lambda p: effective_rank(centred(p.H)),
     "mse/loss": lambda p: p.loss(np.c_[p.W, p.b]),
     "mse/within": lambda p: np.trace(p.least_squares()[:, :-1] @ p.within() @ p.least_squares()[:, :-1].T) / 2,
     "mse/means": lambda p: p.loss(p.least_squares()) - TWINS["mse/within"](p),
@@ -360,6 +363,20 @@ def test_optima_beside_the_numbers(name, measured):
     }
     expected |= {f"{key}@weight": value for key, value in expected.items()}
     expected["margins/cosine_min"] = 1 - np.max(pair_cosines(code))
+    share = p.n / p.N
+    left = np.linalg.eigvalsh(np.diag(share) - np.outer(share, share))[1 : max(1, p.K - p.d)]
+    expected |= {"mse/loss": np.sum(left) / 2, "mse/means": np.sum(left) / 2, "nc3/product": floor(p.d, p.K - 1)}
+    if p.d + 1 >= p.K:
+        fits = (
+            "nc2/equiangular",
+            "nc2/equiangular@weight",
+            "nc2/equiangular_std",
+            "gnc2/log_variance",
+            "gnc2/distance_variance",
+        )
+        expected |= dict.fromkeys(fits, 0)
+    else:
+        assert "nc2/equiangular" not in optima
     assert {key: optima[key] for key in expected} == pytest.approx(expected, rel=1e-12, abs=1e-14)
 
 

@@ -154,7 +154,7 @@ def _compute(terms: Terms, name: str, result: CollapseResult) -> None:
     except Absent as reason:
         result.absent[name] = str(reason)
         return
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
         result.absent[name] = f"{name} rests on a decomposition of a matrix that did not converge"
         return
     reason = metric.range.why_not(value, terms)

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from .._names import unknown_name
-from . import bias, cdnv, gnc, mse, nc1, nc2, nc3, nc4, nc5, rank, uniformity
+from . import bias, cdnv, gnc, mse, nc0, nc1, nc2, nc3, nc4, nc5, rank, uniformity
 from ._metric import Metric
 
 REGISTRY: dict[str, Metric] = {
     metric.name: metric
-    for module in (nc1, cdnv, nc2, nc3, nc4, nc5, bias, gnc, uniformity, rank, mse)
+    for module in (nc0, nc1, cdnv, nc2, nc3, nc4, nc5, bias, gnc, uniformity, rank, mse)
     for metric in module.METRICS
 }
 
@@ -40,8 +40,8 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "zhu2021": (
         "nc1/pinv_sample_mean",
         "nc2/etf_distance_uncentred@weight",
-        "nc3/product_uncentred_weight",
-        "bias/relation",
+        "nc3/product_sample_mean_uncentred_weight",
+        "bias/relation_sample_mean",
     ),
     "tirer2022": ("nc1/trace_ratio", "nc2/etf_distance", "nc2/orthogonal_frame_distance"),
     "galanti2022": ("nc1/cdnv",),
@@ -63,6 +63,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
         "nc1/cdnv",
         "gnc2/distance_variance",
         "gnc2/log_variance",
+        "gnc2/log_mean",
         "nc3/length",
         "nc3/uniform",
         "nc4/mismatch_without_bias",

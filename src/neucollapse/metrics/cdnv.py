@@ -85,7 +85,7 @@ def class_distance_normalized_variance(
             worst[own] = torch.where(better, best, worst[own])
             partner[own] = torch.where(better, where + others.start, partner[own])
     if math.isnan(total):  # 0/0: a pair without distance and without spread stands nowhere in the order of pairs
-        return CDNV(*[math.nan] * 4, worst, partner, closest)
+        return CDNV(math.nan, math.nan, math.nan, math.nan, worst, partner, closest)
     pairs, maximum = K * (K - 1) / 2, float(worst.max())
     median, p95 = (min(_quantile(histogram, share * pairs), maximum) for share in (0.5, 0.95))
     return CDNV(total / pairs, maximum, median, p95, worst, partner, closest)

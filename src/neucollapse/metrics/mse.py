@@ -70,8 +70,8 @@ def mse_decomposition(
     mean = class_weights @ class_means
     M = class_means - mean
     if precision is None:
-        size = (within_scatter.diagonal() + class_weights @ class_means.square()).sqrt()
-        precision = Precision(torch.float64, size, len(M))
+        variances = within_scatter.diagonal()
+        precision = Precision.of(torch.float64, class_means, class_weights, variances, num_samples=len(M))
     root = class_weights.sqrt()[:, None]
     split = discriminant(finite(within_scatter, "within-class scatter"), root * M, precision)
     return _decomposition(split, within_scatter, M, class_weights, weight, weight @ mean + bias)
@@ -115,13 +115,31 @@ def _part(terms: Terms, name: str) -> float:
         if terms.stats.num_classes > terms.K:
             raise Absent("the decomposition needs samples of every class")
         bias = terms.full_bias if terms.full_bias is not None else torch.zeros(terms.K, dtype=torch.float64)
-        weights, W = terms.class_weights("sample"), terms.weight.raw
+        weights, W = terms.class_weights("sample"), terms.weight.raw * (terms.weight_unit * terms.unit)
         M = terms.centred_means("sample")
         at_mean = W @ (terms.means.raw[0] - M[0]) + bias
         terms.mse = _decomposition(terms.discriminant, terms.within_scatter("sample"), M, weights, W, at_mean)
     return getattr(terms.mse, name)
 
 
+def _least(terms: Terms) -> float | None:
+    """The least loss of any features in d dimensions, 0 for K <= d+1: what a map of rank d leaves of the one-hot targets.
+
+    Their scatter is diag(p) - p p^T for class shares p; the d largest eigenvalues can be reached (Eckart, Young), and half the
+    sum of the others is left. All are 1/K for balanced classes.
+    """
+    K, left = terms.K, terms.K - 1 - terms.d
+    if left <= 0:
+        return 0.0
+    if terms.is_balanced:
+        return left / (2 * K)
+    if K > _EIGENVALUES_UP_TO:
+        return None
+    p = terms.class_weights("sample")
+    return float(torch.linalg.eigvalsh(torch.diag(p) - p[:, None] * p)[1 : 1 + left].sum()) / 2
+
+
+_EIGENVALUES_UP_TO = 1000
 _ZERO_FOR_FEW = "0 for K ≤ d+1 only"  # more one-hot targets are not an affine image of the class means
 
 
@@ -129,7 +147,10 @@ def _metric(name: str, part: str, title: str, symbol: str, definition: str, at_c
     def compute(terms: Terms) -> float:
         return _part(terms, part)
 
-    return Metric(name, title, symbol, definition, NONNEGATIVE, at_collapse, compute, "han2022", log=True)
+    optimum = _least if at_collapse == _ZERO_FOR_FEW else None
+    return Metric(
+        name, title, symbol, definition, NONNEGATIVE, at_collapse, compute, "han2022", log=True, optimum=optimum
+    )
 
 
 METRICS = (

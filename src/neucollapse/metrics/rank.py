@@ -49,17 +49,20 @@ def _positive(s: Tensor) -> Tensor:
 
 
 def _features(terms: Terms) -> Tensor:
-    return terms.once("feature spectrum", lambda: _moment_spectrum(terms))
+    return terms.once("feature spectrum", lambda: _moment_spectrum(terms, terms.means.raw))
 
 
-def _moment_spectrum(terms: Terms) -> Tensor:
+def _centred_features(terms: Terms) -> Tensor:
+    return _moment_spectrum(terms, terms.centred_means("sample"))
+
+
+def _moment_spectrum(terms: Terms, means: Tensor) -> Tensor:
     # H^T H / N = S_W + sum_c (n_c / N) mu_c mu_c^T, from the statistics alone.
-    means, weights = terms.means.raw, terms.class_weights("sample")
+    weights = terms.class_weights("sample")
     within, precision = terms.within_scatter("sample"), terms.precision
     squares = torch.linalg.eigvalsh(finite(within + (weights[:, None] * means).T @ means, "second moments"))
     # A direction that holds rounding alone is none: its square root would count, however small.
-    size = float(precision.size.square().mean().sqrt())
-    rounding = (precision.tolerance(precision.num_samples) * size) ** 2, sum_error(within, precision)
+    rounding = float(precision.noise(precision.num_samples).square().mean()), sum_error(within, precision)
     return squares.where(squares > max(*rounding, len(squares) * EPS * float(squares[-1])), 0.0).sqrt()
 
 
@@ -87,4 +90,16 @@ METRICS = tuple(
     )
     for name, title, symbol, words, function, citation in _KINDS
     for suffix, read in (("", _features), ("@weight", _weight))
+) + (
+    Metric(
+        "rank/effective_centred",
+        "effective rank, centred",
+        "exp H(s / Σs) of A - μ_G",
+        "Exponential of the entropy of singular values; A holds the features less the mean of all samples. An offset common "
+        "to all features, which is one direction more, does not count.",
+        Range(1, Bound("d", lambda terms: terms.d)),
+        "K-1 for a simplex",
+        lambda terms: effective_rank(_centred_features(terms)),
+        "roy2007",
+    ),
 )
