@@ -43,8 +43,8 @@ def test_is_the_definition(normalise, energies):
 @pytest.mark.parametrize("normalise", [True, False])
 def test_gradcheck(normalise):
     x, y, W = samples()
-    assert gradcheck(lambda x, W: dot_regression(x, y, W, 2.0, 3.0, normalise), (x, W))
-    assert gradgradcheck(lambda x, W: dot_regression(x, y, W, 2.0, 3.0, normalise), (x, W))
+    assert gradcheck(lambda x, W: dot_regression(x, y, W, 2.0, 3.0, normalise=normalise), (x, W))
+    assert gradgradcheck(lambda x, W: dot_regression(x, y, W, 2.0, 3.0, normalise=normalise), (x, W))
 
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-3])

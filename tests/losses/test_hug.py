@@ -60,7 +60,7 @@ def test_is_the_definition(kind, reduction):
     x = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
     W = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
     y = torch.tensor([0, 0, 0, 2, 5, 5, 0, 3, 2])  # 1 and 4 are absent
-    ours = hug_terms(x, y, W, kind, 0.3, 0.7, 3, reduction=reduction)
+    ours = hug_terms(x, y, W, kind, 0.3, beta=0.7, s=3, reduction=reduction)
     inter, intra = naive(x, y.tolist(), W, kind, 3, reduction)
     torch.testing.assert_close(ours.inter, 0.3 * inter, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(ours.intra, 0.7 * intra, rtol=1e-12, atol=1e-14)

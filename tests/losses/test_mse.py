@@ -36,8 +36,9 @@ def test_is_the_definition(kappa, target, over_classes):
     z = x @ W.T + b
     theirs = naive(z, y.tolist(), kappa, target, over_classes)
     expected = torch.autograd.grad(theirs.mean(), (x, W, b), retain_graph=True)
-    forms = [mse(z, y, kappa, target, over_classes, "none")]
-    forms += [mse_linear(x, W, y, b, kappa, target, over_classes, form, "none") for form in FORMS]
+    options = {"target": target, "over_classes": over_classes, "reduction": "none"}
+    forms = [mse(z, y, kappa, target, over_classes, reduction="none")]
+    forms += [mse_linear(x, W, y, b, kappa, form=form, **options) for form in FORMS]
     for ours in forms:
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-13)
         for mine, other in zip(torch.autograd.grad(ours.mean(), (x, W, b), retain_graph=True), expected, strict=True):
@@ -53,8 +54,8 @@ def test_is_that_of_torch():
 def test_gradcheck(form):
     x, y, W, b = samples()
     y[2] = -100
-    assert gradcheck(lambda x, W, b: mse_linear(x, W, y, b, 3.0, 2.0, form=form), (x, W, b))
-    assert gradgradcheck(lambda x, W, b: mse_linear(x, W, y, b, 3.0, 2.0, form=form), (x, W, b))
+    assert gradcheck(lambda x, W, b: mse_linear(x, W, y, b, 3.0, target=2.0, form=form), (x, W, b))
+    assert gradgradcheck(lambda x, W, b: mse_linear(x, W, y, b, 3.0, target=2.0, form=form), (x, W, b))
     assert gradcheck(lambda z: mse(z, y, 3.0, 2.0), torch.randn(6, 5, dtype=torch.float64, requires_grad=True))
 
 

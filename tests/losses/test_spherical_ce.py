@@ -86,7 +86,7 @@ def test_value_and_gradient_are_the_papers(margin, margin_grad, implementation):
     x = (3 * torch.randn(6, 4, dtype=torch.float64)).requires_grad_()
     W = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     y = torch.randint(5, (6,))
-    ours = spherical_ce(x, W, y, 7.0, margin, margin_grad, reduction="none", implementation=implementation)
+    ours = spherical_ce(x, W, y, 7.0, margin, margin_grad=margin_grad, reduction="none", implementation=implementation)
     assert_same(ours, naive(x, W, y, 7.0, margin, margin_grad), (x, W))
 
 
@@ -189,7 +189,7 @@ def test_finite_at_exact_collapse(margin, implementation):
             x, W = code.to(dtype).requires_grad_(), code.to(dtype).requires_grad_()
             for reduction in ("mean", "log_mean"):
                 loss = spherical_ce(
-                    x, W, y, 64.0, margin, margin_grad, reduction=reduction, implementation=implementation
+                    x, W, y, 64.0, margin, margin_grad=margin_grad, reduction=reduction, implementation=implementation
                 )
                 assert loss.isfinite()
                 assert all(g.isfinite().all() for g in torch.autograd.grad(loss, (x, W)))
@@ -274,14 +274,16 @@ def test_named_losses(module, function, margin, options):
     loss = module(4, 5, scale=12.0, **options)
     gradient = options.get("margin_grad", "exact")
     for value in (loss(x, y), function(x, loss.weight, y, 12.0, **options)):
-        assert torch.equal(value, spherical_ce(x, loss.weight, y, 12.0, margin, gradient))
+        assert torch.equal(value, spherical_ce(x, loss.weight, y, 12.0, margin, margin_grad=gradient))
     assert [name for name, _ in loss.named_parameters()] == ["weight"]
     assert str(margin) in repr(loss)
 
     bare, cosine, linear = module(scale=12.0, **options), Cosine(4, 5, scale=9.0, learn_scale=True), Linear(4, 5)
     assert not list(bare.parameters())
-    assert torch.equal(bare(x, y, cosine), spherical_ce(x, cosine.weight, y, cosine.scale, margin, gradient))
-    assert torch.equal(bare(x, y, linear), spherical_ce(x, linear.weight, y, 12.0, margin, gradient))
+    assert torch.equal(
+        bare(x, y, cosine), spherical_ce(x, cosine.weight, y, cosine.scale, margin, margin_grad=gradient)
+    )
+    assert torch.equal(bare(x, y, linear), spherical_ce(x, linear.weight, y, 12.0, margin, margin_grad=gradient))
     bare(x, y, cosine).backward()
     assert cosine.log_scale.grad.abs() > 0
     with pytest.raises(InputError, match=f"{module.__name__} expected a head"):

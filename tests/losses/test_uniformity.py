@@ -182,7 +182,7 @@ def test_descent_takes_coincident_rows_to_the_simplex(kind):
     W = torch.ones(4, 3, requires_grad=True)
     for step in range(300):
         (gradient,) = torch.autograd.grad(uniformity(W, kind), W)
-        W.data -= 0.3 * 0.98**step * gradient / gradient.norm()  # coincident rows push with 1e9, and less once apart
+        W.data -= 0.3 * 0.98**step * gradient / gradient.norm()
         W.data /= W.data.norm(dim=1, keepdim=True)
     assert closest_distance(W).item() == pytest.approx(math.sqrt(8 / 3), abs=1e-3)
 
@@ -201,19 +201,40 @@ def test_adam_takes_coincident_rows_to_the_simplex_with_a_wide_floor():
     assert after_adam(0.35, 900) == pytest.approx(math.sqrt(8 / 3), abs=1e-3)
 
 
-def test_adam_remembers_the_first_push_of_the_default_floor():
-    """Why riesz_energy speaks of Adam: 1e9 stands in its second moments, and all later steps are small beside it."""
-    assert after_adam(None, 120) < 0.5
+def pair(r, dtype=torch.float64):
+    return torch.tensor([[1.0, 0.0], [math.cos(r), math.sin(r)]], dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("s", [-1.0, 0.0, 1.0, 2.0])
+def test_energy_and_push_of_near_rows_are_exact_in_either_type(dtype, s):
+    W = pair(1e-4, dtype).requires_grad_()
+    r = (W[0] - W[1]).detach().double().norm().item()
+    energy, push = (-math.log(r), 1 / r) if s == 0 else (math.copysign(r**-s, s), abs(s) * r ** (-s - 1))
+    value = riesz_energy(W, s)
+    value.backward()
+    assert value.item() == pytest.approx(energy, rel=1e-6)
+    assert W.grad[1].norm().item() == pytest.approx(push, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("s", [0.0, 1.0, 2.0, 8.0])
+def test_coincident_rows_part_by_a_push_like_that_of_distant_ones(dtype, s):
+    W = torch.eye(4, dtype=dtype)
+    W[1] = W[0]
+    W.requires_grad_()
+    value = riesz_energy(W, s, "sum")
+    value.backward()
+    assert value.isfinite()
+    assert W.grad.norm(dim=1).max() <= max(s, 1) + 3 * max(s, 1) * 2 ** (-s / 2)
+    assert (W.grad[0] - W.grad[1]).norm() > max(s, 1)
 
 
 def test_energy_stays_monotone_and_continuous_at_the_floor():
-    def pair(r):
-        return torch.tensor([[1.0, 0.0], [math.cos(r), math.sin(r)]], dtype=torch.float64)
-
     values = [riesz_energy(pair(r), floor=1e-2).item() for r in (0.0, 2e-3, 9e-3, 9.9999e-3, 1.00001e-2, 2e-2)]
     assert values == sorted(values, reverse=True)
     assert values[3] == pytest.approx(values[4], rel=1e-4)
-    assert values[0] == pytest.approx(2e4)
+    assert values[0] == pytest.approx(1e4 + 2e-2)
 
 
 def test_a_zero_row_counts_as_the_origin():
@@ -254,7 +275,7 @@ def test_module_reads_the_weight_of_the_head():
         (lambda: log_determinant(torch.ones(3, 2, dtype=torch.long)), "floating weight"),
         (lambda: riesz_energy(torch.eye(3), reduction="none"), "'none'"),
         (lambda: riesz_energy(torch.eye(3), s=math.nan), "finite exponent"),
-        (lambda: riesz_energy(torch.eye(3), s=40.0), "floor of at least"),
+        (lambda: riesz_energy(torch.eye(3), s=40.0, floor=1e-3), "floor of at least"),
         (lambda: riesz_energy(torch.eye(3), floor=0.0), "floor between 0 and 1"),
         (lambda: log_determinant(torch.eye(3), width=0.0), "width"),
         (lambda: uniformity(torch.eye(3), "mhd"), "among mhe, mhs, mgd"),

@@ -7,11 +7,15 @@ from torch import Tensor, nn
 
 from .._errors import InputError
 from .._types import Float
+from ..losses._full_precision import KeepsFullPrecision
+from ..losses._rows import Labels
+from ..losses._rows import at_least_float32 as at_least_float32
+from ..losses._scale import check_scale as check_scale
 from ..losses._unit_rows import unit_rows
 from ..losses.spherical import cosine_logits
 
 
-class Head(nn.Module, ABC):
+class Head(KeepsFullPrecision, ABC):
     """Base of every head: ``.logits(features)``, ``.weight`` ``(K, d)``, and forward = logits.
 
     Everything that a head knows is a parameter or a buffer: it saves, loads and moves as any module. Features may be of
@@ -24,6 +28,7 @@ class Head(nn.Module, ABC):
     Attributes:
         weight: ``(K, d)``, one row a class.
         normalize: whether features are brought to unit length inside.
+        full_precision: names of buffers that stay in float32 where the module is made narrower: sums that would stand still.
 
     Raises:
         InputError: when either is not a positive integer.
@@ -75,16 +80,11 @@ class Head(nn.Module, ABC):
             linear.bias = nn.Parameter(bias.detach().clone())
         return linear
 
-    def update(self, features: Tensor, labels: Tensor, ignore_index: int = -100) -> None:
+    def update(self, features: Tensor, labels: Labels, ignore_index: int = -100) -> None:
         """What a head learns without a gradient, once a training batch, before the loss. Here: nothing.
 
         It is no part of forward, which has no labels, and which evaluation and losses call any number of times.
         """
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Half precision as float32; anything else as it is."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def check_features(features: Tensor, dim: int) -> None:
@@ -99,9 +99,3 @@ def full_precision_cosine_logits(features: Tensor, weight: Tensor, scale: Tensor
     dtype = torch.promote_types(x.dtype, W.dtype)
     with torch.autocast(features.device.type, enabled=False):
         return cosine_logits(x.to(dtype), W.to(dtype), scale.to(dtype))
-
-
-def check_scale(scale: float | int, name: str = "scale") -> None:
-    """Refuse an inverse temperature that is not positive and finite."""
-    if not 0 < scale < float("inf"):
-        raise InputError(f"expected a {name} above 0 (the inverse of the temperature), got {scale}")

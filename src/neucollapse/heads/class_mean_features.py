@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
-from ..losses._labels import check_labels
+from ..losses._rows import Labels, Rows
 from ..losses._unit_rows import unit_rows
-from ._head import Head, at_least_float32, check_features, check_scale, full_precision_cosine_logits
+from ._head import Head, check_features, check_scale, full_precision_cosine_logits
 from ._ranks import sum_over_ranks
 
 
@@ -34,7 +34,7 @@ class ClassMeanFeatures(Head):
             :math:`h_k` divided by :math:`n_k`.
 
     Attributes:
-        weight: a buffer (K, d) of unit rows, zero for classes not yet seen.
+        weight: a buffer (K, d) of unit rows, zero for classes not yet seen; in float32 also where the model is narrower.
         scale: a buffer, a scalar tensor.
 
     Raises:
@@ -56,6 +56,7 @@ class ClassMeanFeatures(Head):
 
     weight: Tensor
     scale: Tensor
+    full_precision = ("weight",)  # in bfloat16 a mean of momentum 0.9 stands still
 
     def __init__(
         self,
@@ -80,26 +81,26 @@ class ClassMeanFeatures(Head):
         return full_precision_cosine_logits(features, self.weight, self.scale)
 
     @torch.no_grad()
-    def update(self, features: Tensor, labels: Tensor, ignore_index: int = -100) -> None:
+    def update(self, features: Tensor, labels: Labels, ignore_index: int = -100) -> None:
         """Move the rows towards the features of a batch; with several ranks, of all their batches, alike on all ranks.
 
         Every rank calls it, also one without samples. In place: call it before the loss, not between loss and backward.
 
         Args:
             features: ``(..., d)``, of any length; a zero row counts as zero.
-            labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+            labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
             ignore_index: label of samples that do not count.
 
         Raises:
             InputError: shapes that do not fit, or labels out of range.
         """
         check_features(features, self.dim)
-        counted = check_labels(labels, features.shape[:-1], self.num_classes, ignore_index)
-        unit = unit_rows(at_least_float32(features[counted]))
+        rows = Rows(labels, features.shape[:-1], self.num_classes, ignore_index, coupled=True, device=features.device)
+        unit = unit_rows(rows.take(features))
         # Counts in a last column: one collective for both.
         ones = unit.new_ones(len(unit), 1)
         sums = unit.new_zeros(self.num_classes, self.dim + 1)
-        sums.index_add_(0, labels[counted].long(), torch.cat([unit, ones], dim=1))
+        sums.index_add_(0, rows.labels, torch.cat([unit, ones], dim=1))
         total, count = sum_over_ranks(sums).split([self.dim, 1], dim=1)
         batch = total / count.clamp(min=1) if self.batch == "mean" else total
         moved = unit_rows(self.momentum * self.weight.to(batch.dtype) + (1 - self.momentum) * batch)

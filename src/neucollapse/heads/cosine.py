@@ -57,7 +57,7 @@ class Cosine(StepsInBackward, Head):
         super().__init__(dim, num_classes)
         check_scale(scale)
         if scale_start is not None:
-            check_scale(scale_start, "scale_start")
+            check_scale(scale_start, name="scale_start")
             if learn_scale:
                 raise InputError("expected a scale that is learned or annealed, got learn_scale and scale_start")
         self.learn_scale = learn_scale

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
-from ..geometry import permutation_of, random_permutation, random_rotation, unit_rows
 from ._head import Head, at_least_float32, check_scale, full_precision_cosine_logits
 
 
@@ -65,6 +64,8 @@ class Fixed(Head):
         dim: int | None = None,
         seed: int = 0,
     ) -> None:
+        from ..geometry import unit_rows  # the room of geometry takes longer to load than this one
+
         code = unit_rows(points)
         K, width = code.shape
         super().__init__(width if dim is None else dim, K)
@@ -112,6 +113,8 @@ class Fixed(Head):
             >>> head.reassign(torch.tensor([[0.1, 0.9], [0.8, 0.3]])).tolist(), head.weight.tolist()
             ([1, 0], [[0.0, 1.0], [1.0, 0.0]])
         """
+        from ..geometry import permutation_of
+
         if not self.learn_assignment:
             raise InputError("expected a head made with learn_assignment=True to reassign, got one whose classes stay")
         means = class_means.detach().double()
@@ -145,6 +148,8 @@ def _permutation(given: Tensor | Sequence[int] | str | None, K: int, seed: int) 
     if isinstance(given, str):
         if given != "random":
             raise InputError(f"expected a permutation of {K} classes or 'random', got {given!r}")
+        from ..geometry import random_permutation
+
         return random_permutation(K, seed=seed)
     order = torch.as_tensor(given).cpu()
     if order.shape != (K,) or order.is_floating_point() or not torch.equal(order.sort().values, torch.arange(K)):
@@ -156,6 +161,8 @@ def _rotation(given: Any, d: int, seed: int) -> Float[Tensor, "d d"]:
     if isinstance(given, str):
         if given != "random":
             raise InputError(f"expected an orthogonal matrix or 'random', got {given!r}")
+        from ..geometry import random_rotation
+
         return random_rotation(d, seed=seed)
     Q = torch.as_tensor(given).detach().double().cpu()
     # A matrix in single precision is orthogonal to 1e-6.

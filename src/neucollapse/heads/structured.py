@@ -9,7 +9,6 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
-from ..geometry.constructions._binary import _quadratic_signs
 from ..losses._statistics import Negatives
 from ..losses._unit_rows import unit_rows
 from ..losses.cross_entropy import negatives_logsumexp
@@ -233,6 +232,10 @@ class FixedKerdock(_SignedBases):
                 f"expected dim a power of four and num_classes up to dim (dim + 2) for a Kerdock code, "
                 f"got dim={dim}, num_classes={num_classes}"
             )
+        from ..geometry.constructions._binary import (
+            _quadratic_signs,  # the room of geometry takes longer to load than this one
+        )
+
         bases = -(-num_classes // (2 * dim)) - 1  # all that are needed but the axes
         signs = [torch.from_numpy(row).to(torch.get_default_dtype()) for row in islice(_quadratic_signs(m, 1), bases)]
         self.register_buffer("signs", torch.stack(signs) if signs else torch.empty(0, dim), persistent=False)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from .._errors import InputError
 from .._types import Float
-from ..losses._labels import check_labels
+from ..losses._rows import Labels, Rows
 from ..losses._statistics import Negatives
 from ..losses._unit_rows import unit_rows
 from ..losses.cross_entropy import negatives_logsumexp
@@ -38,7 +38,8 @@ class SubCentre(Head):
     Attributes:
         centres: the parameter (K, C, d), of which directions count.
         weight: (K, d), the dominant centre of each class, differentiable.
-        usage: a buffer (K, C): how often a centre was the nearest of its class to one of its samples, fading.
+        usage: a buffer (K, C): how often a centre was the nearest of its class to one of its samples, fading; in float32
+            also where the model is narrower.
         scale: a buffer, a scalar tensor.
 
     Raises:
@@ -58,6 +59,7 @@ class SubCentre(Head):
 
     scale: Tensor
     usage: Tensor
+    full_precision = ("usage",)  # counts of a hundred batches: too many for half precision
 
     def __init__(self, dim: int, num_classes: int, centres: int = 3, scale: float | int = 16.0) -> None:
         super().__init__(dim, num_classes)
@@ -92,20 +94,20 @@ class SubCentre(Head):
         return Negatives(centres[labels, own], negatives_logsumexp(scale * cosines, labels), total)
 
     @torch.no_grad()
-    def update(self, features: Tensor, labels: Tensor, ignore_index: int = -100) -> None:
+    def update(self, features: Tensor, labels: Labels, ignore_index: int = -100) -> None:
         """Count which centre is the nearest to each sample of its class, over all ranks.
 
         Args:
             features: ``(..., d)``, of any length.
-            labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+            labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
             ignore_index: label of samples that do not count.
 
         Raises:
             InputError: shapes that do not fit, or labels out of range.
         """
         check_features(features, self.dim)
-        counted = check_labels(labels, features.shape[:-1], self.num_classes, ignore_index)
-        x, y = at_least_float32(features[counted]), labels[counted].long()
+        rows = Rows(labels, features.shape[:-1], self.num_classes, ignore_index, coupled=True, device=features.device)
+        x, y = rows.take(features), rows.labels
         own = unit_rows(at_least_float32(self.centres)[y])
         nearest = (own * x[:, None, :]).sum(dim=-1).argmax(dim=1)
         counts = torch.zeros_like(self.usage, dtype=torch.float32)

@@ -12,8 +12,8 @@ On the sphere, with :math:`z_j = s \cos\theta_j`, every published margin changes
 are functions of two numbers a sample, the target cosine and the logarithm of the sum over the wrong classes:
 
 - :func:`spherical_ce` takes any :mod:`margin <neucollapse.losses.margins>`, smoothing, focal exponent and class weights;
-  :func:`norm_face`, :func:`cos_face`, :func:`arc_face` and :func:`sphere_face` are the published choices. For many
-  classes it works in tiles, and never holds the (B, K) logits.
+  :func:`norm_face`, :func:`cos_face`, :func:`arc_face`, :func:`sphere_face`, :func:`combined_face` and :func:`ada_face` are
+  the published choices. For many classes it works in tiles, and never holds the (B, K) logits.
 - :func:`log_cross_entropy`, or ``reduction="log_mean"``, is the logarithm of the loss: its gradient is of order one when
   the loss is 1e-26, where an exact gradient of 1e-26 no longer moves a float32 weight.
 
@@ -26,7 +26,9 @@ the batch, :func:`hard_max` is the limit of small temperatures, the largest gap 
 Without logits: :class:`HUG` pulls features to proxies that :func:`uniformity` spreads over the sphere, :func:`sup_con`
 contrasts samples with one another, :func:`dot_regression` and :func:`centre_loss` draw them to fixed codes and to centres.
 
-Each loss is a pure function, and a module called as ``loss(features, labels, head)``.
+Each loss is a pure function, and a module called as ``loss(features, labels, head)``. Each loss of samples takes
+``reduction``, ``class_weights`` and ``ignore_index``, and at each call ``sample_weights`` and a ``denominator``. Labels may
+be of any integer type, arrays and lists too; what is ignored touches no value and no gradient, even if it is NaN.
 
 Example:
     >>> import torch
@@ -37,10 +39,14 @@ Example:
 """
 
 from ._statistics import spherical_statistics as spherical_statistics
+from .ada_face import AdaFace as AdaFace
+from .ada_face import ada_face as ada_face
 from .arc_face import ArcFace as ArcFace
 from .arc_face import arc_face as arc_face
 from .centre import Centre as Centre
 from .centre import centre_loss as centre_loss
+from .combined_face import CombinedFace as CombinedFace
+from .combined_face import combined_face as combined_face
 from .cos_face import CosFace as CosFace
 from .cos_face import cos_face as cos_face
 from .cross_entropy import CrossEntropy as CrossEntropy
@@ -63,6 +69,7 @@ from .log_objective import LogCrossEntropy as LogCrossEntropy
 from .log_objective import log_cross_entropy as log_cross_entropy
 from .margins import AdaMargin as AdaMargin
 from .margins import ArcMargin as ArcMargin
+from .margins import CombinedMargin as CombinedMargin
 from .margins import CosMargin as CosMargin
 from .margins import Margin as Margin
 from .margins import SphereMargin as SphereMargin
@@ -91,10 +98,13 @@ __all__ = [
     "MSE",
     "NONL",
     "NTCE",
+    "AdaFace",
     "AdaMargin",
     "ArcFace",
     "ArcMargin",
     "Centre",
+    "CombinedFace",
+    "CombinedMargin",
     "CosFace",
     "CosMargin",
     "CrossEntropy",
@@ -110,9 +120,11 @@ __all__ = [
     "SphereMargin",
     "SupCon",
     "Uniformity",
+    "ada_face",
     "arc_face",
     "centre_loss",
     "closest_distance",
+    "combined_face",
     "cos_face",
     "cosine_logits",
     "cross_entropy",

@@ -6,25 +6,34 @@ from torch.utils.checkpoint import checkpoint
 
 from .._errors import InputError
 from .._types import Float, Int
-from ._labels import check_labels
+from ._rows import Labels, Rows, logsumexp
+from ._scale import check_scale
 from ._unit_rows import unit_rows
 
 _TILE = 2**19  # cosines of a block of classes with all samples: 2 MB in float32
 
 
-def check_anchors(
-    features: Tensor, weight: Tensor, labels: Tensor, scale: float | int | Tensor, ignore_index: int
-) -> Tensor:
-    """The mask of samples that count; ``InputError`` for shapes, types, labels or a scale that do not fit."""
+def anchored_rows(
+    features: Tensor,
+    weight: Tensor,
+    labels: Labels,
+    ignore_index: int,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    *,
+    scale: float | int | Tensor = 1.0,
+) -> Rows:
+    """The rows that count, without the others; ``InputError`` for shapes, types, labels or a scale that do not fit."""
     fit = weight.dim() == 2 and features.dim() >= 1 and features.shape[-1] == weight.shape[1]
     if not fit or not features.is_floating_point() or not weight.is_floating_point():
         raise InputError(
             f"expected floating features (..., d) and weight (K, d) with one d, "
             f"got {features.dtype} of {tuple(features.shape)} and {weight.dtype} of {tuple(weight.shape)}"
         )
-    if not isinstance(scale, Tensor) and not 0 < scale < torch.inf:
-        raise InputError(f"expected a scale above 0 (the inverse of the temperature), got {scale}")
-    return check_labels(labels, features.shape[:-1], len(weight), ignore_index)
+    check_scale(scale, torch.promote_types(features.dtype, weight.dtype))
+    weights = sample_weights, class_weights
+    shape, K = features.shape[:-1], len(weight)
+    return Rows(labels, shape, K, ignore_index, *weights, coupled=True, device=features.device)
 
 
 def contrasts(
@@ -57,7 +66,7 @@ def _negatives(
     anchors: Float[Tensor, "c d"], x: Float[Tensor, "n d"], y: Int[Tensor, " n"], start: int
 ) -> Float[Tensor, " c"]:
     own = torch.arange(start, start + len(anchors), device=y.device)[:, None] == y
-    return (anchors @ x.mT).masked_fill(own, -torch.inf).logsumexp(dim=1)
+    return logsumexp((anchors @ x.mT).masked_fill(own, -torch.inf))
 
 
 def spread(targets: Float[Tensor, " n"], y: Int[Tensor, " n"], num_classes: int) -> Float[Tensor, " C"]:

@@ -20,16 +20,21 @@ def squared_distances(
     j: Int[Tensor, " c"],
     pairs: Tensor,
     floor: float | int,
-) -> Float[Tensor, "r c"]:
-    """Squared distances of rows i with rows j, where ``pairs``: floored, and near ones from differences; 1 elsewhere."""
+) -> tuple[Float[Tensor, "r c"], Float[Tensor, ""]]:
+    """Squared distances of rows i with rows j where ``pairs``, 1 elsewhere: at least the floor's, near ones from differences.
+
+    Beside them, the sum over pairs of how far they are below the floor.
+    """
     sizes = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1)
     squares = sizes - 2 * x @ y.mT
     with torch.no_grad():
         near = pairs & (squares < (_NEAR * sizes).clamp(min=2 * floor**2))
     a, b = near.nonzero(as_tuple=True)
     distances = pair_distances(x, y, torch.stack([a, b]), torch.stack([i[a], j[b]]))
-    floored = torch.where(distances < floor, floor * (floor + distances) / 2, distances.square())
-    return squares.where(pairs & ~near, 1).index_put((a, b), floored)
+    apart = distances >= floor
+    floored = distances.where(apart, floor).square()
+    below = (floor - distances).where(~apart, 0).sum()
+    return squares.where(pairs & ~near, 1).index_put((a, b), floored), below
 
 
 def pair_distances(
@@ -61,7 +66,10 @@ def result_type(weight: Tensor) -> torch.dtype:
 def reduced(total: Tensor, count: float | int, reduction: str) -> Tensor:
     """Sum or mean; ``InputError`` for another reduction."""
     if reduction not in ("mean", "sum"):
-        raise InputError(f"expected reduction 'mean' or 'sum', got {reduction!r}")
+        raise InputError(
+            f"expected reduction 'mean' or 'sum', got {reduction!r}: it is a number of all classes together, "
+            "and no sample has a part of its own"
+        )
     return total / count if reduction == "mean" else total
 
 

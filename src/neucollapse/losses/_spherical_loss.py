@@ -6,10 +6,11 @@ from torch import Tensor, nn
 
 from .._errors import InputError
 from ._directions import DirectionLoss
+from ._rows import Labels
 from ._statistics import ImplicitWeight
 from ._stepped_weight import StepsInBackward
 from .margins import Margin
-from .spherical import spherical_ce
+from .spherical import REDUCTIONS, spherical_ce
 
 if TYPE_CHECKING:
     from ..heads import Head
@@ -21,11 +22,12 @@ class SphericalLoss(StepsInBackward, DirectionLoss):
     Args:
         dim: d, and ``num_classes``: K, of a weight of its own, used where no head is given; neither, and a head is required.
         num_classes: see ``dim``.
-        scale: :math:`s`, where no head brings its own.
+        scale: :math:`s`, where no head brings its own; or ``"feature_norm"``, the length of each feature, for any head.
         margin: what is subtracted from the target; None is NormFace, or the margin of the head.
         margin_grad: ``"exact"`` or ``"detached"``.
         reduction: as in :func:`spherical_ce`; ``"log_mean"`` keeps the gradient of order one.
         ignore_index: label of samples that do not count.
+        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
 
     Attributes:
         weight: the parameter ``(K, d)``, or None. Only the directions of its rows count.
@@ -34,47 +36,58 @@ class SphericalLoss(StepsInBackward, DirectionLoss):
         InputError: when the scale is not positive, or one of dim and num_classes is given, or one is below 1.
     """
 
+    keeps_norms = True
+    reductions = REDUCTIONS
+
     def __init__(
         self,
         dim: int | None = None,
         num_classes: int | None = None,
         *,
-        scale: float = 64.0,
+        scale: float | str = 64.0,
         margin: Margin | None = None,
         margin_grad: str = "exact",
         reduction: str = "mean",
         ignore_index: int = -100,
+        class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(dim, num_classes, scale)
+        super().__init__(
+            dim, num_classes, scale, reduction=reduction, ignore_index=ignore_index, class_weights=class_weights
+        )
         self.margin = margin
         self.margin_grad = margin_grad
-        self.reduction = reduction
-        self.ignore_index = ignore_index
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
         """The loss of features ``(..., d)``: with ``head.weight``, and ``head.scale`` where it has one, else with its own.
 
         A loss without a margin takes that of the head, where it has one.
         """
-        margin = self.margin
-        weight, scale = _implicit(self if head is None else head), getattr(head, "scale", self.scale)
-        if weight is None:
-            weight, scale = self.directions(head)
-        if head is not None:
-            given = getattr(head, "margin", None)
-            if margin is not None and given is not None:
-                raise InputError(f"expected a margin of the loss or of the head, got both: {margin} and {given}")
-            margin = given if margin is None else margin
+        margin = self.margin_of(head)
+        weight = _implicit(self if head is None else head)
         return spherical_ce(
             features,
-            weight,
+            self.directions(head) if weight is None else weight,
             labels,
-            scale,
+            self.scale if isinstance(self.scale, str) else self.scale_of(head),
             margin,
-            self.margin_grad,
-            reduction=self.reduction,
-            ignore_index=self.ignore_index,
+            margin_grad=self.margin_grad,
+            **self.row_options(sample_weights, denominator),
         )
+
+    def margin_of(self, head: "Head | None") -> Margin | None:
+        """The margin of the loss, or that of the head."""
+        given = getattr(head, "margin", None)
+        if self.margin is not None and given is not None:
+            raise InputError(f"expected a margin of the loss or of the head, got both: {self.margin} and {given}")
+        return given if self.margin is None else self.margin
 
     def extra_repr(self) -> str:
         """Sizes, scale and margin, for ``repr``."""

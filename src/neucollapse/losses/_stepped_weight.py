@@ -34,9 +34,11 @@ class SteppedWeight:
         self.weight, self.optimizer = weight, optimizer
         self.num_classes, self.dim = weight.shape
 
-    @torch.compiler.disable  # parameters and optimizer state change inside: no part of a graph
     def negatives(self, x: Tensor, labels: Tensor, scale: Tensor) -> Negatives:
         """Sums over the classes, as a tiled loss has them; their backward moves the weight."""
+        if torch.compiler.is_compiling():
+            # Parameters and optimizer state change inside: no part of a graph. (As a decorator, it would load the compiler.)
+            torch._dynamo.graph_break()
         dtype = self.weight.dtype
         return Negatives(*_NegativesThenStep.apply(x.to(dtype), self.weight, labels, scale.to(dtype), self))
 

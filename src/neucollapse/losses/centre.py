@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
-from ._labels import check_labels, reduce
+from ._module import Loss
+from ._rows import Labels, Rows
 
 if TYPE_CHECKING:
     from ..heads import Head
@@ -14,11 +15,15 @@ if TYPE_CHECKING:
 
 def centre_loss(
     features: Tensor,
-    labels: Tensor,
+    labels: Labels,
     centres: Tensor,
     reduction: str = "mean",
     centre_gradient: str = "averaged",
+    *,
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Half the squared distance of each feature to the centre of its class.
 
@@ -29,15 +34,19 @@ def centre_loss(
 
     The paper does not move a centre by the gradient: class j moves by
     :math:`\Delta c_j = \sum_{i : y_i = j} (c_j - x_i) / (1 + n_j)`, whatever the size of the batch, at a rate of its own,
-    0.5. ``"averaged"`` gives that as the gradient of the centres, so that SGD with this rate is the paper's rule.
+    0.5. ``"averaged"`` gives that as the gradient of the centres, so that SGD with this rate is the paper's rule; with
+    weights, of the weighted samples and :math:`n_j` the sum of their weights.
 
     Args:
         features: ``(..., d)``, floating.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         centres: ``(K, d)``.
         reduction: ``"mean"`` over the samples not ignored (0 without any), ``"sum"`` or ``"none"``.
         centre_gradient: ``"averaged"``, the paper's rule, or ``"exact"``, the derivative of the value returned.
         ignore_index: label of samples that do not count.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses ``(...)`` with 0 at ignored samples for ``"none"``; at least float32.
@@ -65,25 +74,25 @@ def centre_loss(
         raise InputError(f"expected floating features and centres, got {features.dtype} and {centres.dtype}")
     if centre_gradient not in ("averaged", "exact"):
         raise InputError(f"expected centre_gradient 'averaged' or 'exact', got {centre_gradient!r}")
-    counted = check_labels(labels, features.shape[:-1], len(centres), ignore_index)
+    weights = sample_weights, class_weights
+    rows = Rows(labels, features.shape[:-1], len(centres), ignore_index, *weights, device=features.device)
     result = torch.promote_types(torch.promote_types(features.dtype, centres.dtype), torch.float32)
-    x, y = features[counted].to(result), labels[counted].long()
-    c = centres.to(result)[y]
+    x, c = rows.take(features).to(result), centres.to(result)[rows.labels]
     if centre_gradient == "averaged":
-        c = c.detach() + _averaged(y, len(centres), reduction).to(result)[:, None] * (c - c.detach())
-    losses = 0.5 * (x - c).square().sum(dim=1)
-    if reduction == "mean":
-        return losses.sum() / counted.sum().clamp(min=1)
-    return reduce(losses.new_zeros(labels.shape).masked_scatter(counted, losses), counted, reduction)
+        factor = _averaged(rows, len(centres), reduction, denominator).to(result)[:, None]
+        c = c.detach() + factor * (c - c.detach())
+    return rows.reduce(0.5 * (x - c).square().sum(dim=1), reduction, denominator, empty=0.0)
 
 
-def _averaged(labels: Tensor, num_classes: int, reduction: str) -> Tensor:
+def _averaged(rows: Rows, num_classes: int, reduction: str, denominator: float | int | Tensor | None) -> Tensor:
     """What the gradient of the centre of each sample is multiplied with, so that class j gets 1 / (1 + n_j)."""
-    counts = torch.bincount(labels, minlength=num_classes)[labels]
-    return (len(labels) if reduction == "mean" else 1) / (1 + counts.double())
+    ones = rows.used.double() if rows.weights is None else rows.weights.detach().double()
+    counts = ones.new_zeros(num_classes).index_add(0, rows.labels, ones)
+    divided = rows.size(denominator).detach() if reduction == "mean" else 1
+    return divided / (1 + counts[rows.labels])
 
 
-class Centre(nn.Module):
+class Centre(Loss):
     r"""Centre loss: ``loss(features, labels)`` with centres of its own. See :func:`centre_loss`.
 
     ``Centre()`` without sizes takes a head at each call, whose weight rows are the centres; a head given to a loss that
@@ -95,6 +104,7 @@ class Centre(nn.Module):
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         centre_gradient: ``"averaged"`` or ``"exact"``.
         ignore_index: label of samples that do not count.
+        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
 
     Attributes:
         weight: the centres ``(K, d)``, a parameter that starts at zero, or None.
@@ -113,18 +123,29 @@ class Centre(nn.Module):
         reduction: str = "mean",
         centre_gradient: str = "averaged",
         ignore_index: int = -100,
+        *,
+        class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(reduction, ignore_index, class_weights)
         if (num_classes is None) != (dim is None):
             raise InputError(f"expected both num_classes and dim, or neither, got {num_classes} and {dim}")
         self.weight = None if num_classes is None or dim is None else nn.Parameter(torch.zeros(num_classes, dim))
-        self.reduction, self.centre_gradient, self.ignore_index = reduction, centre_gradient, ignore_index
+        self.centre_gradient = centre_gradient
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
         """The loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
         centres = self.weight if head is None else head.weight
         if centres is None:
             raise InputError(
                 "the centre loss without num_classes and dim expected a head, whose weight are its centres"
             )
-        return centre_loss(features, labels, centres, self.reduction, self.centre_gradient, self.ignore_index)
+        options = self.row_options(sample_weights, denominator)
+        return centre_loss(features, labels, centres, centre_gradient=self.centre_gradient, **options)

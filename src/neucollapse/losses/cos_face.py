@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ._rows import Labels
 from ._spherical_loss import SphericalLoss
 from .margins import CosMargin
 from .spherical import spherical_ce
@@ -10,12 +11,16 @@ from .spherical import spherical_ce
 def cos_face(
     features: Tensor,
     weight: Tensor,
-    labels: Tensor,
+    labels: Labels,
     scale: float | Tensor = 64.0,
     margin: float = 0.35,
+    *,
     margin_grad: str = "exact",
     reduction: str = "mean",
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Cross-entropy of cosines with the target lowered by a constant (CosFace, arXiv 1801.09414, equation 4).
 
@@ -27,12 +32,15 @@ def cos_face(
     Args:
         features: ``(..., d)``, of any length.
         weight: ``(K, d)``, one row a class, of any length.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         scale: :math:`s`.
         margin: :math:`m`, from 0 to 2.
         margin_grad: ``"exact"``, or ``"detached"``; the two agree here, the margin being a constant.
         reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
         ignore_index: label of samples that neither count nor receive a gradient.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what a mean divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses of shape ``(...)`` for ``"none"``.
@@ -48,7 +56,17 @@ def cos_face(
         1.4e-21
     """
     return spherical_ce(
-        features, weight, labels, scale, CosMargin(margin), margin_grad, reduction=reduction, ignore_index=ignore_index
+        features,
+        weight,
+        labels,
+        scale,
+        CosMargin(margin),
+        margin_grad=margin_grad,
+        reduction=reduction,
+        ignore_index=ignore_index,
+        sample_weights=sample_weights,
+        class_weights=class_weights,
+        denominator=denominator,
     )
 
 
@@ -71,9 +89,11 @@ class CosFace(SphericalLoss):
         num_classes: int | None = None,
         scale: float = 64.0,
         margin: float = 0.35,
+        *,
         margin_grad: str = "exact",
         reduction: str = "mean",
         ignore_index: int = -100,
+        class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(
             dim,
@@ -83,4 +103,5 @@ class CosFace(SphericalLoss):
             margin_grad=margin_grad,
             reduction=reduction,
             ignore_index=ignore_index,
+            class_weights=class_weights,
         )

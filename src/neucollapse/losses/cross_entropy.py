@@ -1,70 +1,52 @@
 """Cross-entropy whose value and gradient stay exact however small the loss becomes."""
 
-from typing import TYPE_CHECKING
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
-
-from .._errors import InputError
-from .._types import Float, Int
-from ._labels import check_labels, reduce
-
-if TYPE_CHECKING:
-    from ..heads import Head
+from ._log_odds import log_odds, rows_of_logits
+from ._log_odds import negatives_logsumexp as negatives_logsumexp
+from ._log_odds import softplus as softplus
+from ._module import LogitLoss
+from ._rows import Labels, RowOptions
 
 
-def softplus(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    r""":math:`\log(1 + e^x)`, exact to rounding in value and in first and second derivative at every ``x``.
-
-    ``torch.nn.functional.softplus`` is linear above 20, and second derivatives elsewhere are formed as ``1 - sigmoid``.
-    """
-    negative = x <= 0
-    size = torch.where(negative, -x, x)  # |x|, with a derivative at 0 (where the max below has the other half)
-    return torch.where(negative, torch.zeros_like(x), x) + torch.log1p(torch.exp(-size))
-
-
-def negatives_logsumexp(logits: Float[Tensor, "n K"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    r""":math:`\log \sum_{j \ne y} e^{z_j}` of each row; -inf where the label is the only class."""
-    return logits.scatter(1, labels[:, None], -torch.inf).logsumexp(dim=1)
-
-
-def flat_logits(logits: Tensor, labels: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (n, K) and labels (n,), zero in rows that do not count, and the mask ``(...)``; half precision in float32."""
-    if not logits.is_floating_point() or logits.dim() < 1 or logits.shape[-1] < 1:
-        raise InputError(f"expected floating logits of shape (..., K), got {logits.dtype} of {tuple(logits.shape)}")
-    K = logits.shape[-1]
-    counted = check_labels(labels, logits.shape[:-1], K, ignore_index)
-    z = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    # Masked rows, not a mask on the losses alone: 0 times the gradient of a NaN row would be NaN.
-    z = z.reshape(-1, K).where(counted.reshape(-1, 1), 0)
-    y = labels.where(counted, 0).reshape(-1).long()
-    return z, y, counted
-
-
-def cross_entropy(logits: Tensor, labels: Tensor, reduction: str = "mean", ignore_index: int = -100) -> Tensor:
+def cross_entropy(
+    logits: Tensor,
+    labels: Labels,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    *,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
+) -> Tensor:
     r"""Softmax cross-entropy, exact in the terminal phase.
 
     .. math:: \ell = -\log \frac{e^{z_y}}{\sum_j e^{z_j}} = \log(1 + e^m), \qquad m = \log\sum_{j \ne y} e^{z_j} - z_y
 
     The same function as ``torch.nn.functional.cross_entropy``, computed by the right-hand side. The target gradient
     is :math:`-\sigma(m)`, never :math:`p_y - 1`, so that it keeps its relative accuracy down to the smallest numbers
-    of the type: about 1e-38 in float32, where the usual form is zero below 6e-8.
+    of the type: about 1e-38 in float32, where the usual form is zero below 6e-8. What all logits have in common costs no
+    digits.
 
-    Range: from 0, which only infinite logits reach, up; :math:`\log K` at equal logits.
+    Range: from 0, which only infinite logits reach, up; :math:`\log K` at equal logits. A class masked with a logit of
+    -inf is no class; where no wrong class is left, or K = 1, loss and gradient are 0; where the label is masked, +inf.
 
     Args:
         logits: ``(..., K)``, floating. Half precision is computed, and returned, in float32.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         reduction: ``"mean"`` over the samples not ignored (NaN when there are none, as in torch), ``"sum"``
             or ``"none"``.
         ignore_index: label of samples that neither count nor receive a gradient, whatever their logits.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or the losses of shape ``(...)`` with 0 at ignored samples for ``"none"``.
 
     Raises:
         InputError: logits that are not floating or have no class dimension, labels of another shape, of a type that
-            is not integer or outside ``[0, K)``, an unknown reduction.
+            is not integer or outside ``[0, K)``, negative weights, an unknown reduction.
 
     Example:
         >>> import torch
@@ -74,19 +56,20 @@ def cross_entropy(logits: Tensor, labels: Tensor, reduction: str = "mean", ignor
         >>> logits.grad[0]
         tensor([-1.3888e-11,  1.3888e-11])
     """
-    z, y, counted = flat_logits(logits, labels, ignore_index)
-    margin = negatives_logsumexp(z, y) - z.gather(1, y[:, None]).squeeze(1)
-    losses = softplus(margin).reshape(labels.shape).where(counted, 0)
-    return reduce(losses, counted, reduction)
+    rows = rows_of_logits(logits, labels, ignore_index, sample_weights, class_weights)
+    losses = softplus(log_odds(rows.take(logits), rows.labels))
+    return rows.reduce(losses, reduction, denominator)
 
 
-class CrossEntropy(nn.Module):
+class CrossEntropy(LogitLoss):
     r"""Cross-entropy of a head's logits: ``loss(features, labels, head)``. See :func:`cross_entropy`.
 
     With a :class:`neucollapse.heads.Cosine` head this is the loss of the sphere, ``spherical_cross_entropy``.
 
     Args:
         ignore_index: label of samples that do not count.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
 
     Example:
         >>> import torch, neucollapse.heads as heads
@@ -97,12 +80,13 @@ class CrossEntropy(nn.Module):
         0.6931
     """
 
-    def __init__(self, ignore_index: int = -100) -> None:
-        super().__init__()
-        self.ignore_index = ignore_index
+    title = "cross-entropy"
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
-        """Mean cross-entropy of ``head.logits(features)`` ``(..., K)`` against ``labels`` ``(...)``."""
-        if head is None:
-            raise InputError("cross-entropy expected a head, whose logits it compares with the labels, and got None")
-        return cross_entropy(head.logits(features), labels, ignore_index=self.ignore_index)
+    def __init__(
+        self, ignore_index: int = -100, *, reduction: str = "mean", class_weights: Tensor | None = None
+    ) -> None:
+        super().__init__(reduction, ignore_index, class_weights)
+
+    def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
+        """The loss of logits ``(..., K)``."""
+        return cross_entropy(logits, labels, **options)

@@ -29,7 +29,7 @@ def log_determinant(
         width: :math:`\epsilon`, the inverse of the width of the kernel.
         reduction: ``"sum"``, the log-determinant itself, or ``"mean"``, that over K: per class.
         jitter: :math:`\eta`, which keeps the determinant of coincident rows above 0.
-        floor: distances below it count as in ``riesz_energy``.
+        floor: pairs closer than it count as at it, less their distance to it: a push of slope 1, by which coincident rows part.
 
     Returns:
         A scalar, of the type of ``weight``, at least float32.
@@ -48,14 +48,15 @@ def log_determinant(
     """
     check_weight(weight)
     check_floor(floor)
-    if not (width > 0 and jitter > 0):
-        raise InputError(f"expected a width and a jitter above 0, got width={width}, jitter={jitter}")
+    if not (0 < width < torch.inf and 0 < jitter < torch.inf):
+        raise InputError(f"expected a finite width and jitter above 0, got width={width}, jitter={jitter}")
     K = len(weight)
     unit = unit_rows(weight.double())
     points = unit - unit.mean(dim=0).detach()
     every = torch.arange(K, device=weight.device)
     pairs = torch.ones(K, K, dtype=torch.bool, device=weight.device).triu(diagonal=1)
-    upper = torch.exp(-(width**2) * squared_distances(points, points, every, every, pairs, floor)).where(pairs, 0)
+    squares, below = squared_distances(points, points, every, every, pairs, floor)
+    upper = torch.exp(-(width**2) * squares).where(pairs, 0)
     gram = upper + upper.mT + (1 + jitter) * torch.eye(K, dtype=torch.float64, device=weight.device)
-    total = 2 * torch.linalg.cholesky(gram).diagonal().log().sum()
+    total = 2 * torch.linalg.cholesky(gram).diagonal().log().sum() - below
     return reduced(total, K, reduction).to(result_type(weight))

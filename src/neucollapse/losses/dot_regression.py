@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._errors import InputError
-from ._labels import check_labels, reduce
+from ._module import Loss
+from ._rows import Labels, Rows
 from ._unit_rows import unit_rows
 
 if TYPE_CHECKING:
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
 
 def dot_regression(
     features: Tensor,
-    labels: Tensor,
+    labels: Labels,
     weight: Tensor,
     weight_energy: float | int = 1.0,
     feature_energy: float | int = 1.0,
+    *,
     normalise: bool = True,
     reduction: str = "mean",
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Squared distance of the target's inner product from the largest it can be.
 
@@ -44,7 +49,7 @@ def dot_regression(
 
     Args:
         features: ``(..., d)``.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         weight: the code ``(K, d)``, of any length: its rows are given the length :math:`\sqrt{E_W}`.
         weight_energy: :math:`E_W`.
         feature_energy: :math:`E_H`.
@@ -52,6 +57,9 @@ def dot_regression(
             gradient. Otherwise they are taken as they are.
         reduction: ``"mean"`` over the samples not ignored (NaN when there are none), ``"sum"`` or ``"none"``.
         ignore_index: label of samples that do not count.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses ``(...)`` with 0 at ignored samples for ``"none"``; at least float32.
@@ -77,13 +85,14 @@ def dot_regression(
         )
     if not features.is_floating_point() or not weight.is_floating_point():
         raise InputError(f"expected floating features and weight, got {features.dtype} and {weight.dtype}")
-    if not (weight_energy > 0 and feature_energy > 0):
+    if not (0 < weight_energy < torch.inf and 0 < feature_energy < torch.inf):
         raise InputError(
-            f"expected energies above 0, got weight_energy={weight_energy}, feature_energy={feature_energy}"
+            f"expected finite energies above 0, got weight_energy={weight_energy}, feature_energy={feature_energy}"
         )
-    counted = check_labels(labels, features.shape[:-1], len(weight), ignore_index)
+    weights = sample_weights, class_weights
+    rows = Rows(labels, features.shape[:-1], len(weight), ignore_index, *weights, device=features.device)
     result = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
-    x, code = features[counted].to(result), unit_rows(weight.to(result))[labels[counted].long()]
+    x, code = rows.take(features).to(result), unit_rows(weight.to(result))[rows.labels]
     largest = (weight_energy * feature_energy) ** 0.5
     if normalise:
         unit = unit_rows(x)
@@ -92,11 +101,10 @@ def dot_regression(
         gap = (0.5 * (unit - code).square().sum(dim=1)).where(~zero, 1)
     else:
         gap = 1 - (x * code).sum(dim=1) / feature_energy**0.5
-    losses = 0.5 * largest * gap.square()
-    return reduce(losses.new_zeros(labels.shape).masked_scatter(counted, losses), counted, reduction)
+    return rows.reduce(0.5 * largest * gap.square(), reduction, denominator)
 
 
-class DotRegression(nn.Module):
+class DotRegression(Loss):
     r"""Dot-regression loss for a fixed code: ``loss(features, labels, head)``. See :func:`dot_regression`.
 
     The code is the weight of the head, or ``code`` where none is given. It receives no gradient.
@@ -107,6 +115,8 @@ class DotRegression(nn.Module):
         feature_energy: :math:`E_H`.
         normalise: whether features are given the length :math:`\sqrt{E_H}`.
         ignore_index: label of samples that do not count.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
 
     Example:
         >>> import torch
@@ -124,18 +134,26 @@ class DotRegression(nn.Module):
         feature_energy: float | int = 1.0,
         normalise: bool = True,
         ignore_index: int = -100,
+        *,
+        reduction: str = "mean",
+        class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(reduction, ignore_index, class_weights)
         self.register_buffer("weight", None if code is None else code.detach().clone())
-        self.weight_energy, self.feature_energy = weight_energy, feature_energy
-        self.normalise, self.ignore_index = normalise, ignore_index
+        self.weight_energy, self.feature_energy, self.normalise = weight_energy, feature_energy, normalise
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
-        """Mean loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
         code = self.weight if head is None else head.weight.detach()
         if code is None:
             raise InputError("the dot-regression loss without a code expected a head, whose weight is the code")
-        energies = self.weight_energy, self.feature_energy
-        return dot_regression(
-            features, labels, code, *energies, normalise=self.normalise, ignore_index=self.ignore_index
-        )
+        options, energies = self.row_options(sample_weights, denominator), (self.weight_energy, self.feature_energy)
+        return dot_regression(features, labels, code, *energies, normalise=self.normalise, **options)

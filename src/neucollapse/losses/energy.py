@@ -10,9 +10,12 @@ from ._pair_distances import check_floor, check_weight, reduced, result_type, sq
 from ._unit_rows import unit_rows
 
 _TILE = 1024  # rows: a tile of 8 MB
+_FLOORS = {torch.float32: 1e-5, torch.float64: 1e-8}  # some hundred times the rounding of a row
 
 
-def riesz_energy(weight: Tensor, s: float | int = 2.0, reduction: str = "mean", floor: float | int = 1e-3) -> Tensor:
+def riesz_energy(
+    weight: Tensor, s: float | int = 2.0, reduction: str = "mean", floor: float | int | None = None
+) -> Tensor:
     r"""Minimum hyperspherical energy (MHE): the Riesz or logarithmic energy of the directions of the rows.
 
     .. math:: \frac{2}{K(K-1)} \sum_{i<j} \operatorname{sign}(s) \, |u_i - u_j|^{-s} \quad (s \ne 0), \qquad
@@ -21,25 +24,29 @@ def riesz_energy(weight: Tensor, s: float | int = 2.0, reduction: str = "mean", 
     Range: for s = 2 from (K-1)/(2K), reached by the simplex (K <= d + 1), up; at K = 2d the least is that of the
     cross-polytope, 0.47222 at K = 10. Elsewhere see ``neucollapse.geometry.best_known_energy``.
 
-    Two directions closer than ``floor`` are repelled as if they were almost that far apart, so that the value is finite
-    and coincident rows still part, in fixed directions: their distance :math:`r` counts as
-    :math:`\sqrt{f (f + r) / 2}`, with :math:`f` the floor. Memory is O(Kd) and a few tiles: K x K is never stored.
+    Two directions closer than the ``floor`` :math:`f` cannot be told from coincident ones by rows of their type. Such a pair is
+    repelled as two directions at distance 1 are, with the slope :math:`-1` (:math:`-|s|`): below the floor the energy
+    goes on from its value there in a straight line of that slope. So value and gradient are exact down to the floor, pairs at
+    distance 1e-4 have the energy 1e8 in every type, and coincident rows part, in fixed directions, by a push that is
+    no larger than that of distant ones. (The authors' code drops a coincident pair, and its rows never part.)
+    Memory is O(Kd) and a few tiles: K x K is never stored.
 
     Args:
         weight: ``(K, d)``, K >= 2, of any length; a zero row has no direction: it counts as the origin, without gradient.
         s: the exponent; 0 for the logarithmic energy.
         reduction: ``"mean"`` over the pairs or ``"sum"``, each pair once.
-        floor: the distance below which the energy stops growing like a power. The push of two coincident rows is of the
-            size :math:`f^{-s-1}`, 1e9 by default, which Adam remembers for thousands of steps. Where proxies may start
-            coincident, normalise gradients, or raise the floor to about half the distance of neighbours in the end:
-            0.35 for 4 proxies in 3 dimensions.
+        floor: the distance below which the energy stops growing like a power; None for 1e-5 of float32 weights and
+            narrower ones, 1e-8 of float64, or more where the energy would overflow (s above 5). The largest push of a
+            pair is that at the floor, :math:`|s| f^{-s-1}`, 2e15 by default in float32, which Adam remembers for thousands of
+            steps. Where proxies may come that near, normalise gradients, or raise the floor to about half the
+            distance of neighbours in the end: 0.35 for 4 proxies in 3 dimensions.
 
     Returns:
         A scalar, of the type of ``weight``, at least float32.
 
     Raises:
-        InputError: a weight that is not a floating matrix of two rows or more, an unknown reduction, or an exponent at
-            which coincident rows would overflow.
+        InputError: a weight that is not a floating matrix of two rows or more, a reduction without a meaning for pairs, or a
+            floor at which coincident rows would overflow.
 
     References:
         Liu et al., arXiv 2303.06484; Liu et al., "Learning towards Minimum Hyperspherical Energy", arXiv 1805.09298.
@@ -51,9 +58,16 @@ def riesz_energy(weight: Tensor, s: float | int = 2.0, reduction: str = "mean", 
         (0.47222, -0.38508)
     """
     check_weight(weight)
-    check_floor(floor)
     result = result_type(weight)
-    _check_size(s, floor, result)
+    least = _least_floor(s, result)
+    if floor is None:
+        floor = max(least, _FLOORS[result])
+    check_floor(floor)
+    if floor < least:
+        raise InputError(
+            f"expected a floor of at least {least:.2g} for s={s:g} in {result}, got {floor:g}: "
+            "the energy of coincident rows would overflow; raise the floor or use float64 weights"
+        )
     K = len(weight)
     unit = unit_rows(weight.double())
     # Their mean does not move distances; without it a common offset costs no digits.
@@ -77,20 +91,18 @@ def _tile_energy(
     i = torch.arange(first, min(first + _TILE, len(points)), device=points.device)
     j = torch.arange(second, min(second + _TILE, len(points)), device=points.device)
     pairs = i[:, None] < j
-    squares = squared_distances(points[i], points[j], i, j, pairs, floor)
+    squares, below = squared_distances(points[i], points[j], i, j, pairs, floor)
     if s == 0:
-        return -0.5 * squares.where(pairs, 1).log().sum()
-    return (1 if s > 0 else -1) * squares.pow(-s / 2).where(pairs, 0).sum()
+        total = -0.5 * squares.where(pairs, 1).log().sum()
+    else:
+        total = (1 if s > 0 else -1) * squares.pow(-s / 2).where(pairs, 0).sum()
+    return total + (abs(s) if s else 1) * below
 
 
-def _check_size(s: float | int, floor: float | int, result: torch.dtype) -> None:
+def _least_floor(s: float | int, result: torch.dtype) -> float:
+    """The floor at which energy and push still are numbers of the type; ``InputError`` for an exponent without one."""
     if not -torch.inf < s < torch.inf:
         raise InputError(f"expected a finite exponent s (0 for the logarithm), got {s}")
-    # The value at coincident rows is (floor^2/2)^(-s/2); the derivative has one more power, and 1e6 is room for sums.
+    # The value at the floor is floor^-s; the derivative has one more power, and 1e6 is room for sums.
     most = torch.finfo(result).max / 1e6
-    least = 2**0.5 * most ** (-1 / (s + 1)) if s > 0 else 0.0
-    if floor < least:
-        raise InputError(
-            f"expected a floor of at least {least:.2g} for s={s:g} in {result}, got {floor:g}: "
-            "the energy of coincident rows would overflow; raise the floor or use float64 weights"
-        )
+    return most ** (-1 / (s + 1)) if s > 0 else 0.0

@@ -1,17 +1,12 @@
 """The focal loss, exact in the terminal phase."""
 
-from typing import TYPE_CHECKING
-
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float
-from ._labels import reduce
-from ._log_odds import log_odds
-from .cross_entropy import softplus
-
-if TYPE_CHECKING:
-    from ..heads import Head
+from ._log_odds import log_odds, rows_of_logits, softplus
+from ._module import LogitLoss
+from ._rows import Labels, RowOptions
 
 
 def check_gamma(gamma: float) -> None:
@@ -26,7 +21,15 @@ def focal_factor(m: Float[Tensor, "*n"], gamma: float) -> Float[Tensor, "*n"]:
 
 
 def focal_loss(
-    logits: Tensor, labels: Tensor, gamma: float = 2.0, reduction: str = "mean", ignore_index: int = -100
+    logits: Tensor,
+    labels: Labels,
+    gamma: float = 2.0,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    *,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Cross-entropy that turns away from samples already right (arXiv 1708.02002, equation 4, over K classes).
 
@@ -35,13 +38,17 @@ def focal_loss(
 
     Range: from 0 up; :math:`(1 - 1/K)^\gamma \log K` at equal logits. In the terminal phase it falls as
     :math:`e^{(1 + \gamma) m}`, and so does its gradient, each to the last digit; its collapse is that of cross-entropy.
+    Masked classes and K = 1 are as in :func:`cross_entropy`.
 
     Args:
         logits: ``(..., K)``, floating. Half precision is computed, and returned, in float32.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         gamma: the focusing exponent, at least 0; 0 is cross-entropy.
         reduction: ``"mean"`` over the samples that count, ``"sum"`` or ``"none"``.
         ignore_index: label of samples that neither count nor receive a gradient.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses of shape ``(...)``.
@@ -56,12 +63,14 @@ def focal_loss(
         8.7565e-27
     """
     check_gamma(gamma)
-    m, _, counted = log_odds(logits, labels, ignore_index)
-    losses = (focal_factor(m, gamma) * softplus(m)).reshape(labels.shape).where(counted, 0)
-    return reduce(losses, counted, reduction)
+    rows = rows_of_logits(logits, labels, ignore_index, sample_weights, class_weights)
+    m = log_odds(rows.take(logits), rows.labels)
+    # 0 times the infinite log-odds of a sample without a wrong class would be NaN.
+    losses = focal_factor(m, gamma) * softplus(m) if gamma else softplus(m)
+    return rows.reduce(losses, reduction, denominator)
 
 
-class FocalLoss(nn.Module):
+class FocalLoss(LogitLoss):
     """Focal loss of a head's logits: ``loss(features, labels, head)``. See :func:`focal_loss`.
 
     Example:
@@ -71,14 +80,20 @@ class FocalLoss(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, gamma: float = 2.0, ignore_index: int = -100) -> None:
-        super().__init__()
+    title = "the focal loss"
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        ignore_index: int = -100,
+        *,
+        reduction: str = "mean",
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(reduction, ignore_index, class_weights)
         check_gamma(gamma)
         self.gamma = gamma
-        self.ignore_index = ignore_index
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
-        """Mean focal loss of ``head.logits(features)`` ``(..., K)`` against ``labels`` ``(...)``."""
-        if head is None:
-            raise InputError("the focal loss expected a head, whose logits it compares with labels, and got None")
-        return focal_loss(head.logits(features), labels, self.gamma, ignore_index=self.ignore_index)
+    def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
+        """The loss of logits ``(..., K)``."""
+        return focal_loss(logits, labels, self.gamma, **options)

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
-from ._anchors import check_anchors
+from ._anchors import anchored_rows
 from ._directions import DirectionLoss
+from ._rows import Labels, check_no_denominator, check_reduction
 from ._unit_rows import unit_rows
 
 if TYPE_CHECKING:
@@ -17,8 +18,19 @@ if TYPE_CHECKING:
 _TILE = 2**19  # cosines of all samples with a block of classes: 2 MB in float32
 
 
+REDUCTIONS = ("max", "mean", "sum", "none")
+
+
 def hard_max(
-    features: Tensor, weight: Tensor, labels: Tensor, reduction: str = "max", ignore_index: int = -100
+    features: Tensor,
+    weight: Tensor,
+    labels: Labels,
+    reduction: str = "max",
+    ignore_index: int = -100,
+    *,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""The HardMax problem's loss: the largest gap of cosines by which a wrong class leads.
 
@@ -41,10 +53,13 @@ def hard_max(
     Args:
         features: ``(..., d)``, of any length.
         weight: ``(K, d)``, K >= 2, one row a class, of any length.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         reduction: ``"max"`` over the samples, the problem itself; ``"mean"``, the mean of each sample's largest gap (NaN
             without any sample), ``"sum"`` or ``"none"``. The maximum of no sample is 0.
         ignore_index: label of samples that do not count, whatever their features.
+        sample_weights: ``(...)``, at least 0, by which the gap of each sample is multiplied; not with ``"max"``.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or gaps ``(...)`` with 0 at ignored samples for ``"none"``; at least float32.
@@ -62,21 +77,23 @@ def hard_max(
         >>> round(hard_max(code, code, torch.arange(3)).item(), 4)  # -K/(K-1)
         -1.5
     """
-    counted = check_anchors(features, weight, labels, 1.0, ignore_index)
+    rows = anchored_rows(features, weight, labels, ignore_index, sample_weights, class_weights)
     if len(weight) < 2:
         raise InputError(f"expected a weight of at least two classes, got {tuple(weight.shape)}")
-    if reduction not in ("max", "mean", "sum", "none"):
-        raise InputError(f"expected reduction 'max', 'mean', 'sum' or 'none', got {reduction!r}")
+    check_reduction(reduction, REDUCTIONS)
+    if reduction == "max" and rows.weights is not None:
+        raise InputError(
+            "expected weights with reduction 'mean', 'sum' or 'none': the largest gap is that of one sample"
+        )
     result = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
-    x, W, y = unit_rows(features[counted].to(result)), weight.to(result), labels[counted].long()
+    x, W, y = unit_rows(rows.take(features).to(result)), weight.to(result), rows.labels
     rival = _closest_wrong_class(x.detach(), W.detach(), y)
     # The two rows are subtracted first: near classes keep their digits.
     gaps = ((unit_rows(W.index_select(0, rival)) - unit_rows(W.index_select(0, y))) * x).sum(dim=1)
     if reduction == "max":
+        check_no_denominator(reduction, denominator)
         return gaps.max() if len(gaps) else gaps.sum()
-    if reduction == "none":
-        return gaps.new_zeros(labels.shape).masked_scatter(counted, gaps)
-    return gaps.sum() if reduction == "sum" else gaps.mean()
+    return rows.reduce(gaps, reduction, denominator)
 
 
 def _closest_wrong_class(
@@ -106,6 +123,7 @@ class HardMax(DirectionLoss):
         num_classes: see ``dim``.
         reduction: ``"max"``, ``"mean"``, ``"sum"`` or ``"none"``.
         ignore_index: label of samples that do not count.
+        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
 
     Example:
         >>> import torch
@@ -114,16 +132,31 @@ class HardMax(DirectionLoss):
         (torch.Size([10, 3]), torch.Size([]))
     """
 
-    def __init__(
-        self, dim: int | None = None, num_classes: int | None = None, reduction: str = "max", ignore_index: int = -100
-    ) -> None:
-        super().__init__(dim, num_classes)
-        self.reduction, self.ignore_index = reduction, ignore_index
+    reductions = REDUCTIONS
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
+    def __init__(
+        self,
+        dim: int | None = None,
+        num_classes: int | None = None,
+        reduction: str = "max",
+        ignore_index: int = -100,
+        *,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(dim, num_classes, reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
+
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
         """The loss of features ``(..., d)`` with labels ``(...)``."""
-        weight, _ = self.directions(head)
-        return hard_max(features, weight, labels, self.reduction, self.ignore_index)
+        options = self.row_options(sample_weights, denominator)
+        return hard_max(features, self.directions(head), labels, **options)
 
     def extra_repr(self) -> str:
         """Sizes and reduction, for ``repr``."""

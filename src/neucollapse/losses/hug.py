@@ -7,15 +7,15 @@ Cross-entropy does both with one term; HUG has one term for each,
 of unit features :math:`\hat x` and one unit *proxy* :math:`\hat w_c` a class.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
-from .._types import Bool, Float, Int
-from ..geometry import best_code
-from ._labels import check_labels
+from .._types import Float
+from ._module import Loss
+from ._rows import Labels, Rows, at_least_float32
 from ._unit_rows import unit_rows
 from .uniformity import check_kind, uniformity
 
@@ -39,10 +39,11 @@ class HUGTerms(NamedTuple):
 
 def hug_terms(
     features: Tensor,
-    labels: Tensor,
+    labels: Labels,
     weight: Tensor,
     kind: str = "mhe",
     alpha: float | int = 1.0,
+    *,
     beta: float | int = 1.0,
     s: float | int = 2.0,
     width: float | int = 1.0,
@@ -50,6 +51,8 @@ def hug_terms(
     detach_proxy: bool = True,
     floor: float | None = None,
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
 ) -> HUGTerms:
     r"""The two terms of HUG for given proxies.
 
@@ -62,13 +65,17 @@ def hug_terms(
     they move by uniformity alone, and the features by attraction alone. The gradient of the sum is then not that of its
     value: a line search needs the terms one by one.
 
+    Weights are of intra alone: those of samples weight the mean within a class, those of classes the mean over
+    classes; a ``"sum"`` multiplies each distance by both. As it is no mean over samples, there is no denominator to give, and no
+    loss of each sample.
+
     Range: intra from 0, reached when each sample lies on its proxy, to :math:`2 \beta`. Inter at s = 2 from
     :math:`\alpha (K-1)/(2K)`, the simplex, up: 0.495 for 100 classes in 99 dimensions or more.
 
     Args:
         features: ``(..., d)``; of any length: only directions count. A zero row is at distance 1, without gradient.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
-        weight: the proxies ``(K, d)``; only directions count. Coincident ones still part.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: the proxies ``(K, d)``, K >= 2; only directions count. Coincident ones still part.
         kind: ``"mhe"``, ``"mhs"`` or ``"mgd"``.
         alpha: weight of inter.
         beta: weight of intra.
@@ -77,8 +84,12 @@ def hug_terms(
         reduction: ``"mean"`` over pairs, classes present and samples of a class, as in the authors' code, or ``"sum"``
             over all of them, as printed in the paper.
         detach_proxy: no gradient of intra to the proxies.
-        floor: distance below which two proxies are repelled no harder, see :func:`riesz_energy`.
+        floor: distance below which two proxies are repelled no harder. None: for ``"mhe"`` 1e-5 in float32 and 1e-8 in
+            float64, down to which energy and gradient are exact (1e8 for two proxies 1e-4 apart); closer ones, coincident
+            ones too, part by a push like that of proxies at distance 1. For ``"mgd"`` 1e-4. See :func:`riesz_energy`.
         ignore_index: label of samples that do not count. Without any sample that does, intra is 0.
+        sample_weights: ``(...)``, at least 0, of the distances of samples; 0 leaves a sample out.
+        class_weights: ``(K,)``, at least 0, of the classes.
 
     Returns:
         Two scalars, of the type of ``features`` and ``weight``, at least float32.
@@ -97,21 +108,33 @@ def hug_terms(
         [0.25, 1.4142]
     """
     _check_features(features, weight)
-    counted = check_labels(labels, features.shape[:-1], len(weight), ignore_index)
-    inter = alpha * uniformity(weight, kind, s, width, reduction, floor)
+    weights = sample_weights, class_weights
+    rows = Rows(labels, features.shape[:-1], len(weight), ignore_index, *weights, device=features.device)
+    inter = alpha * uniformity(weight, kind, s, width, reduction, floor=floor)
     proxies = weight.detach() if detach_proxy else weight
-    intra = beta * _intra(features[counted], labels[counted].long(), proxies, reduction)
-    return HUGTerms(inter, intra)
+    return HUGTerms(inter, beta * _intra(rows.take(features), rows, proxies, class_weights, reduction))
 
 
-def hug(features: Tensor, labels: Tensor, weight: Tensor, **options: Any) -> Tensor:
-    """The hyperspherical uniformity gap of given proxies: the sum of the two terms of :func:`hug_terms`.
+def hug(
+    features: Tensor,
+    labels: Labels,
+    weight: Tensor,
+    kind: str = "mhe",
+    alpha: float | int = 1.0,
+    *,
+    beta: float | int = 1.0,
+    s: float | int = 2.0,
+    width: float | int = 1.0,
+    reduction: str = "mean",
+    detach_proxy: bool = True,
+    floor: float | None = None,
+    ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """The hyperspherical uniformity gap of given proxies: the sum of the two terms of :func:`hug_terms`, whose options it has.
 
-    Args:
-        features: ``(..., d)``.
-        labels: ``(...)``.
-        weight: the proxies ``(K, d)``.
-        options: as in :func:`hug_terms`.
+    Two proxies closer than ``floor`` (by default 1e-5 in float32 and 1e-8 in float64) are repelled no harder, see there.
 
     Example:
         >>> import torch
@@ -119,11 +142,26 @@ def hug(features: Tensor, labels: Tensor, weight: Tensor, **options: Any) -> Ten
         >>> round(hug(proxies, torch.tensor([0, 1]), proxies, alpha=2.0).item(), 4)  # collapsed: intra is 0
         0.5
     """
-    inter, intra = hug_terms(features, labels, weight, **options)
+    inter, intra = hug_terms(
+        features,
+        labels,
+        weight,
+        kind,
+        alpha,
+        beta=beta,
+        s=s,
+        width=width,
+        reduction=reduction,
+        detach_proxy=detach_proxy,
+        floor=floor,
+        ignore_index=ignore_index,
+        sample_weights=sample_weights,
+        class_weights=class_weights,
+    )
     return inter + intra
 
 
-class HUG(nn.Module):
+class HUG(Loss):
     r"""The hyperspherical uniformity gap: ``loss(features, labels)``, or ``loss(features, labels, head)``.
 
     Given ``num_classes`` and ``dim`` it owns its proxies. ``HUG()`` without them takes a head at each call, whose weight
@@ -150,10 +188,12 @@ class HUG(nn.Module):
         reduction: ``"mean"`` or ``"sum"``, see :func:`hug_terms`.
         detach_proxy: no gradient of intra to the proxies. None: as in the authors' code, except for ``partial``, whose
             rotation has no other gradient.
-        floor: see :func:`riesz_energy`.
+        floor: distance below which two proxies are repelled no harder. None: for ``mhe`` 1e-5 in float32 and 1e-8 in
+            float64, down to which the energy is exact; below, the push is bounded, see :func:`riesz_energy`.
         frame: ``(K, d)`` for ``static`` and ``partial``. None: the code of least energy that is known without a search,
             the simplex for K <= d + 1.
         ignore_index: label of samples that do not count.
+        class_weights: ``(K,)``, or None: of intra, see :func:`hug_terms`. With proxies ``none`` they need ``num_classes``.
 
     Attributes:
         weight: the proxies ``(K, d)``: the raw parameter, the frame, or the turned frame.
@@ -172,6 +212,8 @@ class HUG(nn.Module):
 
     frame: Tensor
 
+    reductions = ("mean", "sum")
+
     def __init__(
         self,
         num_classes: int | None = None,
@@ -179,6 +221,7 @@ class HUG(nn.Module):
         uniformity: str = "mhe",
         proxy: str = "learnable",
         alpha: float | int = 1.0,
+        *,
         beta: float | int = 1.0,
         s: float | int = 2.0,
         width: float | int = 1.0,
@@ -187,8 +230,9 @@ class HUG(nn.Module):
         floor: float | None = None,
         frame: Tensor | None = None,
         ignore_index: int = -100,
+        class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(reduction, ignore_index, class_weights)
         check_kind(uniformity)
         if proxy not in PROXIES:
             raise InputError(f"expected proxy among {', '.join(PROXIES)}, got {proxy!r}")
@@ -196,16 +240,8 @@ class HUG(nn.Module):
             raise InputError(f"expected a frame for static and partial proxies alone, got one for {proxy!r}")
         self.num_classes, self.dim, self.proxy = num_classes, dim, proxy
         self.detach_proxy = proxy != "partial" if detach_proxy is None else detach_proxy
-        self.options: dict[str, Any] = {
-            "kind": uniformity,
-            "alpha": alpha,
-            "beta": beta,
-            "s": s,
-            "width": width,
-            "reduction": reduction,
-            "floor": floor,
-        }
-        self.ignore_index = ignore_index
+        self.kind, self.alpha, self.beta, self.s = uniformity, alpha, beta, s
+        self.width, self.floor = width, floor
         if proxy in ("static", "partial"):
             self.register_buffer("frame", self._frame(frame, s))
         if proxy == "partial":
@@ -226,27 +262,65 @@ class HUG(nn.Module):
             return self.raw
         raise AttributeError("this HUG owns no proxies: give num_classes and dim, or a head at each call")
 
-    def terms(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> HUGTerms:
+    def terms(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+    ) -> HUGTerms:
         """The two weighted terms, by name: ``.inter`` and ``.intra``."""
         if self.proxy == "none":
-            return self._without_proxies(features, labels)
+            return self._without_proxies(features, labels, sample_weights)
+        return self._terms(features, labels, self._proxies(head), self.ignore_index, sample_weights, self.class_weights)
+
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
+        """Inter plus intra of ``features`` ``(..., d)`` with ``labels`` ``(...)``; it has no denominator."""
+        if denominator is not None:
+            raise InputError(
+                "HUG expected no denominator: its means are over pairs, classes, and the samples of a class"
+            )
+        inter, intra = self.terms(features, labels, head, sample_weights=sample_weights)
+        return inter + intra
+
+    def _terms(
+        self,
+        features: Tensor,
+        labels: Labels,
+        weight: Tensor,
+        ignore_index: int,
+        sample_weights: Tensor | None,
+        class_weights: Tensor | None,
+    ) -> HUGTerms:
         return hug_terms(
             features,
             labels,
-            self._proxies(head),
-            **self.options,
+            weight,
+            self.kind,
+            self.alpha,
+            beta=self.beta,
+            s=self.s,
+            width=self.width,
+            reduction=self.reduction,
             detach_proxy=self.detach_proxy,
-            ignore_index=self.ignore_index,
+            floor=self.floor,
+            ignore_index=ignore_index,
+            sample_weights=sample_weights,
+            class_weights=class_weights,
         )
-
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
-        """Inter plus intra of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
-        inter, intra = self.terms(features, labels, head)
-        return inter + intra
 
     def extra_repr(self) -> str:
         """Sizes and rules, for ``repr``."""
-        return f"num_classes={self.num_classes}, dim={self.dim}, {self.options['kind']}, proxy={self.proxy}"
+        return f"num_classes={self.num_classes}, dim={self.dim}, {self.kind}, proxy={self.proxy}"
 
     def _frame(self, frame: Tensor | None, s: float | int) -> Tensor:
         if self.num_classes is None or self.dim is None:
@@ -254,6 +328,8 @@ class HUG(nn.Module):
                 f"expected num_classes and dim for {self.proxy} proxies, got {self.num_classes}, {self.dim}"
             )
         if frame is None:
+            from ..geometry import best_code  # the room of geometry takes longer to load than this one
+
             code = best_code(self.num_classes, self.dim, kind="energy", s=max(s, 0.0), budget=0, progress=False)
             return code.points.to(torch.get_default_dtype())
         if frame.shape != (self.num_classes, self.dim) or not frame.is_floating_point():
@@ -272,43 +348,55 @@ class HUG(nn.Module):
             raise InputError(f"HUG with {self.proxy} proxies expected no head; a head of fixed weight does the same")
         return head.weight
 
-    def _without_proxies(self, features: Tensor, labels: Tensor) -> HUGTerms:
+    def _without_proxies(self, features: Tensor, labels: Labels, sample_weights: Tensor | None) -> HUGTerms:
         """Proxies are the class means of the batch; classes are numbered anew, so that absent ones are no rows."""
         if features.dim() < 1 or not features.is_floating_point():
             raise InputError(f"expected floating features (..., d), got {features.dtype} of {tuple(features.shape)}")
-        most = self.num_classes if self.num_classes is not None else 2**31 - 1
-        counted = check_labels(labels, features.shape[:-1], most, self.ignore_index)
+        shape, device = features.shape[:-1], features.device
+        rows = Rows(labels, shape, self.num_classes, self.ignore_index, sample_weights, coupled=True, device=device)
         # Widened once: two gradients of bfloat16, one of each term, would be rounded before they are added.
-        x, (present, y) = _at_least_float32(features[counted]), labels[counted].unique(return_inverse=True)
+        x, (present, y) = rows.take(features), rows.labels.unique(return_inverse=True)
+        class_weights = self.class_weights
+        if class_weights is not None:
+            if self.num_classes is None:
+                raise InputError(
+                    "HUG without proxies and without num_classes expected no class_weights: it numbers no classes"
+                )
+            class_weights = class_weights[present]
         unit = unit_rows(x)
         means = unit.new_zeros(len(present), unit.shape[1]).index_add(0, y, unit)
         if len(present) > 1:
-            return hug_terms(x, y, means, **self.options, detach_proxy=self.detach_proxy)
+            return self._terms(x, y, means, -1, rows.weights, class_weights)
         # One class has no pair to spread.
         proxies = means.detach() if self.detach_proxy else means
-        intra = self.options["beta"] * _intra(x, y, proxies, self.options["reduction"])
-        return HUGTerms(0 * means.sum(), intra)
+        alone = Rows(y, y.shape, None, -1, rows.weights, class_weights)
+        return HUGTerms(0 * means.sum(), self.beta * _intra(x, alone, proxies, class_weights, self.reduction))
 
 
 def _intra(
-    features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], weight: Float[Tensor, "K d"], reduction: str
+    features: Float[Tensor, "n d"],
+    rows: Rows,
+    weight: Float[Tensor, "K d"],
+    class_weights: Tensor | None,
+    reduction: str,
 ) -> Float[Tensor, ""]:
     """Distances of unit features to their unit proxies; a sample on its proxy has zero gradient."""
-    result = torch.promote_types(_at_least_float32(features).dtype, _at_least_float32(weight).dtype)
+    result = torch.promote_types(features.dtype, at_least_float32(weight).dtype)
     # In float64: near collapse the direction of the small difference is what is learned from.
-    difference = unit_rows(features.double()) - unit_rows(weight.double())[labels]
+    difference = unit_rows(features.double()) - unit_rows(weight.double())[rows.labels]
     square = difference.square().sum(dim=1)
-    apart: Bool[Tensor, " n"] = square > 0
+    apart = (square > 0) & rows.used
     distances = square.where(apart, 1).sqrt().where(apart, 0)
+    ones = rows.used.double() if rows.weights is None else rows.weights.double()
     if reduction == "sum":
-        return distances.sum().to(result)
-    counts = torch.bincount(labels, minlength=len(weight))
-    sums = distances.new_zeros(len(weight)).index_add(0, labels, distances)
-    return ((sums / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)).to(result)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+        return (ones * distances).sum().to(result)
+    # The weight of its class divides out of the mean within a class.
+    K = len(weight)
+    counts = distances.new_zeros(K).index_add(0, rows.labels, ones)
+    sums = distances.new_zeros(K).index_add(0, rows.labels, ones * distances)
+    classes = (counts > 0).double() if class_weights is None else class_weights.double().where(counts > 0, 0)
+    means = classes * sums / counts.where(counts > 0, 1)
+    return (means.sum() / classes.sum().where(classes.sum() > 0, 1)).to(result)
 
 
 def _check_features(features: Tensor, weight: Tensor) -> None:

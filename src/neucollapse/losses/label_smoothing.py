@@ -1,16 +1,11 @@
 """Label smoothing of plain logits, exact in the terminal phase."""
 
-from typing import TYPE_CHECKING
-
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._errors import InputError
-from ._labels import reduce
-from ._log_odds import log_odds
-from .cross_entropy import softplus
-
-if TYPE_CHECKING:
-    from ..heads import Head
+from ._log_odds import above_mean, log_odds, rows_of_logits, softplus
+from ._module import LogitLoss
+from ._rows import Labels, RowOptions
 
 
 def check_smoothing(smoothing: float) -> None:
@@ -20,7 +15,15 @@ def check_smoothing(smoothing: float) -> None:
 
 
 def label_smoothing(
-    logits: Tensor, labels: Tensor, smoothing: float = 0.1, reduction: str = "mean", ignore_index: int = -100
+    logits: Tensor,
+    labels: Labels,
+    smoothing: float = 0.1,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    *,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Cross-entropy against labels of which a share :math:`\epsilon` is spread over all K classes (arXiv 1512.00567, section 7).
 
@@ -33,14 +36,19 @@ def label_smoothing(
 
     Range: from the entropy of the smoothed label, reached at finite logits with
     :math:`m = \log (\epsilon (K-1) / K) - \log (1 - \epsilon + \epsilon / K)`, up; :math:`\log K` at equal logits. Unlike
-    cross-entropy it has a finite minimiser: collapse without ever growing logits (arXiv 2210.02192).
+    cross-entropy it has a finite minimiser: collapse without ever growing logits (arXiv 2210.02192). The share is spread
+    over the classes that are not masked with -inf (torch's loss is infinite there); without a wrong one, the loss is 0.
 
     Args:
         logits: ``(..., K)``, floating. Half precision is computed, and returned, in float32.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         smoothing: :math:`\epsilon` in ``[0, 1)``.
         reduction: ``"mean"`` over the samples that count, ``"sum"`` or ``"none"``.
         ignore_index: label of samples that neither count nor receive a gradient.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label, the smoothed part included
+            (torch weights that part by class).
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses of shape ``(...)``.
@@ -54,12 +62,15 @@ def label_smoothing(
         1.0986
     """
     check_smoothing(smoothing)
-    m, above_mean, counted = log_odds(logits, labels, ignore_index)
-    losses = softplus(m) + smoothing * above_mean if smoothing else softplus(m)  # 0 times an infinite logit is NaN
-    return reduce(losses.reshape(labels.shape).where(counted, 0), counted, reduction)
+    rows = rows_of_logits(logits, labels, ignore_index, sample_weights, class_weights)
+    z, y = rows.take(logits), rows.labels
+    losses = softplus(log_odds(z, y))
+    if smoothing:
+        losses = losses + smoothing * above_mean(z, y)
+    return rows.reduce(losses, reduction, denominator)
 
 
-class LabelSmoothing(nn.Module):
+class LabelSmoothing(LogitLoss):
     """Label-smoothed cross-entropy of a head's logits: ``loss(features, labels, head)``. See :func:`label_smoothing`.
 
     Example:
@@ -69,14 +80,20 @@ class LabelSmoothing(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, smoothing: float = 0.1, ignore_index: int = -100) -> None:
-        super().__init__()
+    title = "label smoothing"
+
+    def __init__(
+        self,
+        smoothing: float = 0.1,
+        ignore_index: int = -100,
+        *,
+        reduction: str = "mean",
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(reduction, ignore_index, class_weights)
         check_smoothing(smoothing)
         self.smoothing = smoothing
-        self.ignore_index = ignore_index
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
-        """Mean smoothed loss of ``head.logits(features)`` ``(..., K)`` against ``labels`` ``(...)``."""
-        if head is None:
-            raise InputError("label smoothing expected a head, whose logits it compares with labels, and got None")
-        return label_smoothing(head.logits(features), labels, self.smoothing, ignore_index=self.ignore_index)
+    def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
+        """The loss of logits ``(..., K)``."""
+        return label_smoothing(logits, labels, self.smoothing, **options)

@@ -10,18 +10,13 @@ with :math:`m_i = \log \sum_{j \ne y} e^{z_j} - z_y`. As :math:`m \to -\infty`, 
 terminal phase this is the soft maximum of the margins themselves.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .._errors import InputError
-from .._types import Bool, Float
-from ._log_odds import log_odds
-from .cross_entropy import softplus
-
-if TYPE_CHECKING:
-    from ..heads import Head
+from .._types import Float
+from ._log_odds import log_odds, rows_of_logits, softplus
+from ._module import LogitLoss
+from ._rows import Labels, RowOptions
 
 
 def log_softplus(m: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
@@ -33,29 +28,33 @@ def log_softplus(m: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     return series.where(small, softplus(m.where(~small, 0)).log())
 
 
-def log_mean(log_losses: Float[Tensor, " n"], counted: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Logarithm of the mean of the losses of the samples that count, from their logarithms; NaN when there are none."""
-    some = counted.any()  # without any, the gradient of a logsumexp of nothing but -inf would be NaN for all
-    values = log_losses.where(counted, -torch.inf).where(some, 0)
-    # Logarithms of -1e4 are rounded to 1e-3; what is summed is their difference to the largest, which is not.
-    largest = values.detach().amax() if len(values) else values.new_zeros(())
-    total = (values - largest).logsumexp(dim=0) + largest
-    return (total - counted.sum().to(total.dtype).log()).where(some, torch.nan)
-
-
-def log_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int = -100) -> Tensor:
+def log_cross_entropy(
+    logits: Tensor,
+    labels: Labels,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    *,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
+) -> Tensor:
     r"""Logarithm of the mean cross-entropy, finite with a gradient of order one however small the loss is.
 
     Range: all reals; :math:`\log \log K` at equal logits; about the largest :math:`m_i - \log n` in the terminal phase, falling
-    without bound as logits grow. It is not convex in the logits, and early in training no better than the loss.
+    without bound as logits grow. It is not convex in the logits, and early in training no better than the loss. Where no wrong
+    class has mass in any sample (K = 1, all others masked) the loss is 0, its logarithm -inf, and the gradient 0.
 
     Args:
         logits: ``(..., K)``, floating. Half precision is computed, and returned, in float32.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
-        ignore_index: label of samples that do not count.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        ignore_index: label of samples that neither count nor receive a gradient.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``: the logarithm of what it is for the loss.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
-        A scalar; NaN when no sample counts, as the mean is.
+        A scalar, NaN for the mean when no sample counts; or ``(...)``, with -inf, the logarithm of 0, at ignored samples.
 
     Raises:
         InputError: as ``cross_entropy``.
@@ -68,11 +67,11 @@ def log_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int = -100) 
         >>> value.item(), logits.grad.tolist()
         (-1000.0, [[-1.0, 1.0]])
     """
-    m, _, counted = log_odds(logits, labels, ignore_index)
-    return log_mean(log_softplus(m), counted.reshape(-1))
+    rows = rows_of_logits(logits, labels, ignore_index, sample_weights, class_weights)
+    return rows.log_reduce(log_softplus(log_odds(rows.take(logits), rows.labels)), reduction, denominator)
 
 
-class LogCrossEntropy(nn.Module):
+class LogCrossEntropy(LogitLoss):
     """The logarithm of a head's cross-entropy: ``loss(features, labels, head)``. See :func:`log_cross_entropy`.
 
     The losses of the sphere have it as ``reduction="log_mean"``, with their margins.
@@ -85,12 +84,13 @@ class LogCrossEntropy(nn.Module):
         -1000.0
     """
 
-    def __init__(self, ignore_index: int = -100) -> None:
-        super().__init__()
-        self.ignore_index = ignore_index
+    title = "the log objective"
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
-        """Log of the mean cross-entropy of ``head.logits(features)`` ``(..., K)`` against ``labels`` ``(...)``."""
-        if head is None:
-            raise InputError("the log objective expected a head, whose logits it compares with labels, and got None")
-        return log_cross_entropy(head.logits(features), labels, self.ignore_index)
+    def __init__(
+        self, ignore_index: int = -100, *, reduction: str = "mean", class_weights: Tensor | None = None
+    ) -> None:
+        super().__init__(reduction, ignore_index, class_weights)
+
+    def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
+        """The logarithm of the loss of logits ``(..., K)``."""
+        return log_cross_entropy(logits, labels, **options)

@@ -33,9 +33,11 @@ from .._types import Float
 def sine(x: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     r""":math:`\sin\theta = |x - w|\,|x + w| / 2` of unit rows, to rounding of the points at every angle.
 
-    Its gradient at :math:`\theta = 0`, where it has none, is zero.
+    Its gradient at :math:`\theta = 0`, where it has none, is zero. A row of zeros has no direction: its cosine counts as 0,
+    and its sine, without a gradient, as 1.
     """
-    return torch.linalg.vector_norm(x - w, dim=1) * torch.linalg.vector_norm(x + w, dim=1) / 2
+    none = ((x == 0).all(dim=1) | (w == 0).all(dim=1)).detach()
+    return (torch.linalg.vector_norm(x - w, dim=1) * torch.linalg.vector_norm(x + w, dim=1) / 2).where(~none, 1)
 
 
 def _sine_of_cosine(c: Tensor) -> Tensor:
@@ -54,6 +56,13 @@ def _shifted(c: Tensor, sin: Tensor, shift: float | Tensor) -> Tensor:
     beyond, before = (a > 0) & (c < -a.cos()), (a < 0) & (c > a.cos())
     inside = c * a.cos() - sin * a.sin()
     return inside.where(~beyond, c - 2 * (a / 2).sin().square()).where(~before, 1)
+
+
+def norm_statistics(norms: Float[Tensor, " n"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Mean and standard deviation, by n - 1, of lengths of which NaN do not count; the deviation of one is 0."""
+    mean = norms.nanmean()
+    count = (~norms.isnan()).sum()
+    return mean, ((norms - mean).square().nansum() / (count - 1).clamp_min(1)).sqrt()
 
 
 class _Target(NamedTuple):
@@ -169,6 +178,38 @@ class SphereMargin(Margin):
 
 
 @dataclass(frozen=True)
+class CombinedMargin(Margin):
+    r"""ArcFace's combined form: :math:`\psi = \cos(m_1 \theta + m_2) - m_3` (arXiv 1801.07698, equation 4).
+
+    (1, 0, m) is CosFace, (1, m, 0) ArcFace, (m, 0, 0) SphereFace up to :math:`\theta = \pi / m`. Where the angle
+    :math:`m_1 \theta + m_2` is beyond :math:`\pi` and the cosine would rise again, :math:`\psi` falls on with slope 1 in
+    :math:`\cos\theta` and meets the formula without a jump, as in :class:`ArcMargin`. (The official code rises again.)
+
+    Example:
+        >>> import torch
+        >>> CombinedMargin(1.0, 0.0, 0.35).target(torch.tensor([1.0]))
+        tensor([0.6500])
+    """
+
+    m1: float = 1.0
+    m2: float = 0.3
+    m3: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check(self.m1, 0.1, 16.0, "a factor m1")
+        _check(self.m2, 0.0, math.pi, "an angle m2")
+        _check(self.m3, 0.0, 2.0, "a cosine margin m3")
+
+    def _psi(self, at: _Target) -> Tensor:
+        if self.m1 == 1:
+            return _shifted(at.cos, at.sin, self.m2) - self.m3
+        angle = self.m1 * torch.atan2(at.sin, at.cos) + self.m2
+        edge = math.cos((math.pi - self.m2) / self.m1) if self.m1 * math.pi + self.m2 > math.pi else -1.0
+        inside = angle.clamp_max(math.pi).cos()
+        return inside.where(angle <= math.pi, at.cos - edge - 1) - self.m3
+
+
+@dataclass(frozen=True)
 class AdaMargin(Margin):
     r"""AdaFace: sharp samples get a margin on the cosine, blurred ones on the angle (arXiv 2204.00964, equation 11).
 
@@ -177,14 +218,15 @@ class AdaMargin(Margin):
 
     The quality :math:`\hat z` of a sample is the length of its feature, without gradient, against the mean and standard
     deviation of lengths: those of the batch (where NaN stands for a sample that does not count), or ``norm_mean`` and
-    ``norm_std``, such as running averages, which the paper uses. As in the official code, 1e-3 is added to
-    :math:`\sigma`. Angles below 0 count as 0, as there; above :math:`\pi` the formula goes on as in :class:`ArcMargin`.
+    ``norm_std``, such as running averages, which the paper uses and the module ``AdaFace`` keeps. As in the official code,
+    1e-3 is added to :math:`\sigma`. Angles below 0 count as 0, as there; above :math:`\pi` the formula goes on as in
+    :class:`ArcMargin`.
     """
 
     m: float = 0.4
     h: float = 0.333
-    norm_mean: float | None = None
-    norm_std: float | None = None
+    norm_mean: float | Tensor | None = None
+    norm_std: float | Tensor | None = None
 
     def __post_init__(self) -> None:
         _check(self.m, 0.0, math.pi / 2, "an angle")
@@ -195,10 +237,9 @@ class AdaMargin(Margin):
         if at.norms is None:
             raise InputError("the AdaFace margin expected the norms of the features, got None")
         size = at.norms.detach()
-        mean = size.nanmean() if self.norm_mean is None else self.norm_mean
-        count = (~size.isnan()).sum()
-        spread = ((size - mean).square().nansum() / (count - 1).clamp_min(1)).sqrt()
-        std = spread if self.norm_std is None else self.norm_std
+        mean, std = self.norm_mean, self.norm_std
+        if mean is None or std is None:
+            mean, std = norm_statistics(size)
         # The official code's 1e-3: samples of one length, or a single one, count as average, and so does a NaN.
         quality = (self.h * (size - mean) / (std + 1e-3)).clamp(-1, 1).nan_to_num(0)
         return _shifted(at.cos, at.sin, -self.m * quality) - (self.m + self.m * quality)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from .._errors import InputError
 from .._types import Float, Int
-from ._labels import check_labels, reduce
-from .cross_entropy import flat_logits
+from ._log_odds import rows_of_logits
+from ._module import LogitLoss
+from ._rows import Labels, RowOptions, Rows
 
 if TYPE_CHECKING:
     from ..heads import Head
@@ -21,12 +22,16 @@ FORMS = ("auto", "gram", "logits")
 
 def mse(
     logits: Tensor,
-    labels: Tensor,
+    labels: Labels,
     kappa: float | int = 1.0,
     target: float | int = 1.0,
     over_classes: str = "mean",
+    *,
     reduction: str = "mean",
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Squared error of logits to the target M of the true class and 0 of all others.
 
@@ -36,19 +41,23 @@ def mse(
     With :math:`\kappa = M = 1` and the mean over classes it is ``torch.nn.functional.mse_loss`` to one-hot targets. Hui and
     Belkin raise both for many classes, where the true class would be one term among K; Han et al. have half the sum.
 
-    Range: from 0, reached when the logits are M times one-hot, up; :math:`c \kappa M^2` at zero logits.
+    Range: from 0, reached when the logits are M times one-hot, up; :math:`c \kappa M^2` at zero logits. Classes masked with
+    a logit of -inf are no classes: they are left out of the sum, and of K.
 
     The residuals of given logits are exact. Logits themselves, as a float32 product, have an absolute error of about 1e-7:
     near collapse :func:`mse_linear`, from features and weight, has the digits that they have lost.
 
     Args:
         logits: ``(..., K)``, floating. Half precision is computed, and returned, in float32.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         kappa: :math:`\kappa > 0`, the weight of the true class.
         target: M, the logit wanted of the true class.
         over_classes: ``"mean"``, c = 1/K, or ``"half"``, c = 1/2.
         reduction: ``"mean"`` over the samples not ignored (NaN when there are none), ``"sum"`` or ``"none"``.
         ignore_index: label of samples that neither count nor receive a gradient, whatever their logits.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses ``(...)`` with 0 at ignored samples for ``"none"``.
@@ -65,25 +74,31 @@ def mse(
         >>> mse(torch.tensor([[0.5, 0.0, 1.0]]), torch.tensor([2]), target=2.0)  # (1 + 0.25) / 3
         tensor(0.4167)
     """
-    factor = _factor(kappa, over_classes, logits.shape[-1] if logits.dim() else 0)
-    z, y, counted = flat_logits(logits, labels, ignore_index)
+    rows = rows_of_logits(logits, labels, ignore_index, sample_weights, class_weights)
+    _check(kappa, over_classes)
+    z, y = rows.take(logits), rows.labels
     own = z.gather(1, y[:, None]).squeeze(1)
-    others = z.scatter(1, y[:, None], 0).square().sum(dim=1)
-    losses = factor * (kappa * (own - target).square() + others)
-    return reduce(losses.where(counted.reshape(-1), 0).reshape(labels.shape), counted, reduction)
+    there = z > -torch.inf
+    others = z.scatter(1, y[:, None], 0).where(there, 0).square().sum(dim=1)
+    factor = 1 / there.sum(dim=1).clamp(min=1).to(z.dtype) if over_classes == "mean" else 0.5
+    return rows.reduce(factor * (kappa * (own - target).square() + others), reduction, denominator)
 
 
 def mse_linear(
     features: Tensor,
     weight: Tensor,
-    labels: Tensor,
+    labels: Labels,
     bias: Tensor | None = None,
     kappa: float | int = 1.0,
+    *,
     target: float | int = 1.0,
     over_classes: str = "mean",
     form: str = "auto",
     reduction: str = "mean",
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""The squared error :func:`mse` of the logits :math:`z_j = \langle w_j, x \rangle + b_j`, accumulated in float64.
 
@@ -105,7 +120,7 @@ def mse_linear(
     Args:
         features: ``(..., d)``, floating.
         weight: ``(K, d)``, one row a class.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         bias: ``(K,)``, or None.
         kappa: :math:`\kappa > 0`, the weight of the true class.
         target: M, the logit wanted of the true class.
@@ -113,6 +128,9 @@ def mse_linear(
         form: ``"gram"``, ``"logits"``, or ``"auto"``.
         reduction: ``"mean"`` over the samples not ignored (NaN when there are none), ``"sum"`` or ``"none"``.
         ignore_index: label of samples that neither count nor receive a gradient, whatever their features.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses ``(...)`` with 0 at ignored samples for ``"none"``; of the type of features and weight, at least
@@ -137,11 +155,12 @@ def mse_linear(
         raise InputError(f"expected a bias of shape ({len(weight)},), one a class, got {tuple(bias.shape)}")
     if form not in FORMS:
         raise InputError(f"expected form {', '.join(map(repr, FORMS))}, got {form!r}")
+    _check(kappa, over_classes)
     K, d = weight.shape
-    factor = _factor(kappa, over_classes, K)
-    counted = check_labels(labels, features.shape[:-1], K, ignore_index)
+    weights = sample_weights, class_weights
+    rows = Rows(labels, features.shape[:-1], K, ignore_index, *weights, device=features.device)
     result = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
-    x, y = features[counted].double(), labels[counted].long()
+    x, y = rows.take(features).double(), rows.labels
     b = weight.new_zeros(K) if bias is None else bias.to(weight.dtype)
     if form == "gram" or (form == "auto" and d * (K + len(x)) < K * len(x)):
         own, others = _OwnAndOthers.apply(torch.cat([x, x.new_ones(len(x), 1)], dim=1), weight, b, y)
@@ -149,9 +168,8 @@ def mse_linear(
         z = x @ weight.double().mT + b
         own = z.gather(1, y[:, None]).squeeze(1)
         others = z.scatter(1, y[:, None], 0).square().sum(dim=1)
-    losses = factor * (kappa * (own - target).square() + others)
-    every = losses.new_zeros(labels.shape).masked_scatter(counted, losses)
-    return reduce(every, counted, reduction).to(result)
+    losses = (1 / K if over_classes == "mean" else 0.5) * (kappa * (own - target).square() + others)
+    return rows.reduce(losses, reduction, denominator).to(result)
 
 
 class _OwnAndOthers(torch.autograd.Function):
@@ -202,15 +220,14 @@ def _gram(weight: Float[Tensor, "K d"], bias: Float[Tensor, " K"]) -> Float[Tens
     return total
 
 
-def _factor(kappa: float | int, over_classes: str, K: int) -> float:
-    if not kappa > 0:
-        raise InputError(f"expected kappa above 0, the weight of the true class, got {kappa}")
+def _check(kappa: float | int, over_classes: str) -> None:
+    if not 0 < kappa < torch.inf:
+        raise InputError(f"expected a finite kappa above 0, the weight of the true class, got {kappa}")
     if over_classes not in OVER_CLASSES:
         raise InputError(f"expected over_classes {' or '.join(map(repr, OVER_CLASSES))}, got {over_classes!r}")
-    return 1 / max(K, 1) if over_classes == "mean" else 0.5
 
 
-class MSE(nn.Module):
+class MSE(LogitLoss):
     r"""Squared error of a head's logits: ``loss(features, labels, head)``. See :func:`mse`.
 
     Of a linear head, ``heads.Linear`` or ``torch.nn.Linear``, it reads weight and bias and takes :func:`mse_linear`; of any
@@ -222,6 +239,8 @@ class MSE(nn.Module):
         over_classes: ``"mean"`` or ``"half"``.
         form: ``"auto"``, ``"gram"`` or ``"logits"``, for a linear head.
         ignore_index: label of samples that do not count.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
 
     Raises:
         InputError: when a kappa is not positive or an option unknown; when called without a head.
@@ -234,6 +253,8 @@ class MSE(nn.Module):
         0.0
     """
 
+    title = "the squared error"
+
     def __init__(
         self,
         kappa: float | int = 1.0,
@@ -241,25 +262,37 @@ class MSE(nn.Module):
         over_classes: str = "mean",
         form: str = "auto",
         ignore_index: int = -100,
+        *,
+        reduction: str = "mean",
+        class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__()
-        _factor(kappa, over_classes, 1)
+        super().__init__(reduction, ignore_index, class_weights)
+        _check(kappa, over_classes)
         if form not in FORMS:
             raise InputError(f"expected form {', '.join(map(repr, FORMS))}, got {form!r}")
-        self.options: dict[str, Any] = {"kappa": kappa, "target": target, "over_classes": over_classes}
-        self.form, self.ignore_index = form, ignore_index
+        self.kappa, self.target, self.over_classes, self.form = kappa, target, over_classes, form
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | nn.Linear | None" = None) -> Tensor:
-        """Mean loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
-        if head is None:
-            raise InputError("the squared error expected a head, whose logits it compares with targets, and got None")
-        if isinstance(head, nn.Linear) or not head.normalize:
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | nn.Linear | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
+        options = self.row_options(sample_weights, denominator)
+        if isinstance(head, nn.Linear) or (head is not None and not head.normalize):
             weight, bias = (head.weight, head.bias) if isinstance(head, nn.Linear) else head.linear_map()
-            return mse_linear(
-                features, weight, labels, bias, form=self.form, ignore_index=self.ignore_index, **self.options
-            )
-        if self.form == "gram":
+            squares = {"target": self.target, "over_classes": self.over_classes, "form": self.form}
+            return mse_linear(features, weight, labels, bias, self.kappa, **squares, **options)
+        if head is not None and self.form == "gram":
             raise InputError(
                 f"form 'gram' expected a linear head, got {type(head).__name__}, which normalises features"
             )
-        return mse(head.logits(features), labels, ignore_index=self.ignore_index, **self.options)
+        return super().forward(features, labels, head, sample_weights=sample_weights, denominator=denominator)
+
+    def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
+        """The squared error of logits ``(..., K)``."""
+        return mse(logits, labels, self.kappa, self.target, self.over_classes, **options)

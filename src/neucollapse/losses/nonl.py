@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
-from ._anchors import check_anchors, contrasts
+from ._anchors import anchored_rows, contrasts
 from ._directions import DirectionLoss
-from ._labels import reduce
+from ._rows import Labels
 from ._statistics import spherical_statistics
 from ._unit_rows import unit_rows
 
@@ -21,11 +21,15 @@ ANCHORS = ("class", "sample")
 def nonl(
     features: Tensor,
     weight: Tensor,
-    labels: Tensor,
+    labels: Labels,
     scale: float | int | Tensor = 10.0,
     anchor: str = "class",
+    *,
     reduction: str = "mean",
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""The contrast of a class direction with the batch, normalised over negatives only.
 
@@ -44,12 +48,16 @@ def nonl(
     Args:
         features: ``(..., d)``, of any length.
         weight: ``(K, d)``, one row a class, of any length.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         scale: :math:`s`, the inverse temperature; a number or a scalar tensor, which may be trained. The authors' README
             trains at 10.
         anchor: ``"class"`` or ``"sample"``.
         reduction: ``"mean"`` over the samples not ignored (NaN when there are none), ``"sum"`` or ``"none"``.
         ignore_index: label of samples that neither count nor are contrasted with, whatever their features.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; a sample of weight 0 is still
+            contrasted with.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses ``(...)`` with 0 at ignored samples for ``"none"``; at least float32. In a batch of one class
@@ -71,8 +79,8 @@ def nonl(
     """
     if anchor not in ANCHORS:
         raise InputError(f"expected anchor {' or '.join(map(repr, ANCHORS))}, got {anchor!r}")
-    counted = check_anchors(features, weight, labels, scale, ignore_index)
-    x, y = features[counted], labels[counted].long()
+    rows = anchored_rows(features, weight, labels, ignore_index, sample_weights, class_weights, scale=scale)
+    x, y = rows.take(features), rows.labels
     if anchor == "class":
         targets, negatives, place = contrasts(x, weight, y, scale)
         negatives = negatives.index_select(0, place)
@@ -81,8 +89,7 @@ def nonl(
         cosines, negatives = spherical_statistics(unit_rows(x.to(result)), weight.to(result), y, scale)
         targets = scale * cosines
     losses = negatives.where(negatives > -torch.inf, 0) - targets
-    every = losses.new_zeros(labels.shape).masked_scatter(counted, losses)
-    return reduce(every, counted, reduction).to(torch.promote_types(features.dtype, torch.float32))
+    return rows.reduce(losses, reduction, denominator).to(torch.promote_types(features.dtype, torch.float32))
 
 
 class NONL(DirectionLoss):
@@ -98,6 +105,7 @@ class NONL(DirectionLoss):
         anchor: ``"class"`` or ``"sample"``.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         ignore_index: label of samples that do not count.
+        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
 
     Example:
         >>> import torch
@@ -112,16 +120,28 @@ class NONL(DirectionLoss):
         num_classes: int | None = None,
         scale: float | int = 10.0,
         anchor: str = "class",
+        *,
         reduction: str = "mean",
         ignore_index: int = -100,
+        class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(dim, num_classes, scale)
-        self.reduction, self.ignore_index = reduction, ignore_index
+        super().__init__(
+            dim, num_classes, scale, reduction=reduction, ignore_index=ignore_index, class_weights=class_weights
+        )
         if anchor not in ANCHORS:
             raise InputError(f"expected anchor {' or '.join(map(repr, ANCHORS))}, got {anchor!r}")
         self.anchor = anchor
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
         """The loss of features ``(..., d)`` with labels ``(...)``."""
-        weight, scale = self.directions(head)
-        return nonl(features, weight, labels, scale, self.anchor, self.reduction, self.ignore_index)
+        weight, scale = self.directions(head), self.scale_of(head)
+        options = self.row_options(sample_weights, denominator)
+        return nonl(features, weight, labels, scale, self.anchor, **options)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ._rows import Labels
 from ._spherical_loss import SphericalLoss
 from .spherical import spherical_ce
 
@@ -9,10 +10,14 @@ from .spherical import spherical_ce
 def norm_face(
     features: Tensor,
     weight: Tensor,
-    labels: Tensor,
+    labels: Labels,
     scale: float | Tensor = 16.0,
     reduction: str = "mean",
+    *,
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Cross-entropy of scaled cosines (NormFace, arXiv 1704.06369, equation 6).
 
@@ -24,10 +29,13 @@ def norm_face(
     Args:
         features: ``(..., d)``, of any length.
         weight: ``(K, d)``, one row a class, of any length.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         scale: :math:`s`.
         reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
         ignore_index: label of samples that neither count nor receive a gradient.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what a mean divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses of shape ``(...)`` for ``"none"``.
@@ -42,7 +50,17 @@ def norm_face(
         >>> print(f"{loss.item():.1e}")
         1.1e-07
     """
-    return spherical_ce(features, weight, labels, scale, reduction=reduction, ignore_index=ignore_index)
+    return spherical_ce(
+        features,
+        weight,
+        labels,
+        scale,
+        reduction=reduction,
+        ignore_index=ignore_index,
+        sample_weights=sample_weights,
+        class_weights=class_weights,
+        denominator=denominator,
+    )
 
 
 class NormFace(SphericalLoss):
@@ -64,7 +82,9 @@ class NormFace(SphericalLoss):
         num_classes: int | None = None,
         scale: float = 16.0,
         reduction: str = "mean",
+        *,
         ignore_index: int = -100,
+        class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(
             dim,
@@ -72,4 +92,5 @@ class NormFace(SphericalLoss):
             scale=scale,
             reduction=reduction,
             ignore_index=ignore_index,
+            class_weights=class_weights,
         )

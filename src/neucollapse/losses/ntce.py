@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ._anchors import check_anchors, contrasts, spread
+from ._anchors import anchored_rows, contrasts, spread
 from ._directions import DirectionLoss
-from ._labels import reduce
-from .cross_entropy import softplus
+from ._log_odds import softplus
+from ._rows import Labels
 
 if TYPE_CHECKING:
     from ..heads import Head
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 def ntce(
     features: Tensor,
     weight: Tensor,
-    labels: Tensor,
+    labels: Labels,
     scale: float | int | Tensor = 10.0,
     reduction: str = "mean",
+    *,
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Cross-entropy in which the class direction is the anchor, and the M samples of the batch are the choices.
 
@@ -42,11 +46,15 @@ def ntce(
     Args:
         features: ``(..., d)``, of any length; all samples that count are choices.
         weight: ``(K, d)``, one row a class, of any length. Rows of classes that are not in the batch get no gradient.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         scale: :math:`s`, the inverse temperature; a number or a scalar tensor, which may be trained. The authors' README
             trains at 10.
         reduction: ``"mean"`` over the samples not ignored (NaN when there are none), ``"sum"`` or ``"none"``.
         ignore_index: label of samples that neither count nor are contrasted with, whatever their features.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; a sample of weight 0 is still
+            contrasted with.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses ``(...)`` with 0 at ignored samples for ``"none"``; at least float32.
@@ -64,15 +72,14 @@ def ntce(
         >>> round(ntce(x, x, torch.tensor([0, 1])).item(), 7)  # log(1 + e^-10)
         4.54e-05
     """
-    counted = check_anchors(features, weight, labels, scale, ignore_index)
-    targets, negatives, y = contrasts(features[counted], weight, labels[counted].long(), scale)
+    rows = anchored_rows(features, weight, labels, ignore_index, sample_weights, class_weights, scale=scale)
+    targets, negatives, y = contrasts(rows.take(features), weight, rows.labels, scale)
     # Found twice, since a gradient of 1 - p, with p the share of the negatives, would lose a small p; of one sample exactly 0.
     own, again = spread(targets, y, len(negatives)), spread(targets, y, len(negatives))
     several = torch.bincount(y, minlength=len(negatives)).index_select(0, y) > 1
     gaps = (own.index_select(0, y) - targets).where(several, 0)
     losses = gaps + softplus(negatives - again).index_select(0, y)
-    every = losses.new_zeros(labels.shape).masked_scatter(counted, losses)
-    return reduce(every, counted, reduction).to(torch.promote_types(features.dtype, torch.float32))
+    return rows.reduce(losses, reduction, denominator).to(torch.promote_types(features.dtype, torch.float32))
 
 
 class NTCE(DirectionLoss):
@@ -87,6 +94,7 @@ class NTCE(DirectionLoss):
         scale: :math:`s`, where no head brings its own.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         ignore_index: label of samples that do not count.
+        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
 
     Example:
         >>> import torch
@@ -102,11 +110,22 @@ class NTCE(DirectionLoss):
         scale: float | int = 10.0,
         reduction: str = "mean",
         ignore_index: int = -100,
+        *,
+        class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(dim, num_classes, scale)
-        self.reduction, self.ignore_index = reduction, ignore_index
+        super().__init__(
+            dim, num_classes, scale, reduction=reduction, ignore_index=ignore_index, class_weights=class_weights
+        )
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
         """The loss of features ``(..., d)`` with labels ``(...)``."""
-        weight, scale = self.directions(head)
-        return ntce(features, weight, labels, scale, self.reduction, self.ignore_index)
+        weight, scale = self.directions(head), self.scale_of(head)
+        return ntce(features, weight, labels, scale, **self.row_options(sample_weights, denominator))

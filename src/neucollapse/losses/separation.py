@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from .._types import Float, Int
-from ..geometry import pair_tiles
 from ._pair_distances import check_weight, pair_distances, result_type
 from ._unit_rows import unit_rows
 
@@ -45,6 +44,8 @@ def closest_distance(weight: Tensor) -> Tensor:
 
 def _closest_pair(points: Float[Tensor, "K d"]) -> Int[Tensor, "2 1"]:
     """Row numbers of one closest pair."""
+    from ..geometry import pair_tiles  # the room of geometry takes longer to load than this one
+
     smallest, closest = torch.inf, (0, 1)
     for tile in pair_tiles(points - points.mean(dim=0)):
         squares = tile.fill(tile.squared_distances(), torch.inf)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ._rows import Labels
 from ._spherical_loss import SphericalLoss
 from .margins import SphereMargin
 from .spherical import spherical_ce
@@ -10,13 +11,17 @@ from .spherical import spherical_ce
 def sphere_face(
     features: Tensor,
     weight: Tensor,
-    labels: Tensor,
-    scale: float | Tensor = 30.0,
+    labels: Labels,
+    scale: float | Tensor | str = 30.0,
     margin: float = 1.5,
+    *,
     margin_grad: str = "exact",
     version: str = "v1",
     reduction: str = "mean",
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Cross-entropy of cosines with the target angle multiplied (SphereFace-R, arXiv 2109.05565; arXiv 1704.08063).
 
@@ -26,16 +31,23 @@ def sphere_face(
     hard normalisation; its code also multiplies the loss by 50/s). At exact collapse the margin is gone, :math:`\psi(0) = 1`,
     so the loss is that of NormFace: :math:`\log(1 + (K-1) e^{-sK/(K-1)})` on the simplex.
 
+    The first SphereFace (A-Softmax, arXiv 1704.08063, equation 7) keeps the length of each feature: its logits are
+    :math:`|x| \psi(\theta_y)` and :math:`|x| \cos\theta_j`. It is ``scale="feature_norm", version="v0", margin=4``, without
+    the paper's mixture with plain logits, which fades during its training.
+
     Args:
         features: ``(..., d)``, of any length.
         weight: ``(K, d)``, one row a class, of any length.
-        labels: ``(...)``, integers in ``[0, K)`` or ``ignore_index``.
-        scale: :math:`s`.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        scale: :math:`s`, or ``"feature_norm"``, the length of each feature.
         margin: :math:`m \ge 1`, a factor.
         margin_grad: ``"exact"``, or ``"detached"``, as SphereFace-R trains.
         version: ``"v1"`` is SphereFace-R, ``"v0"`` SphereFace; see ``SphereMargin``.
         reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
         ignore_index: label of samples that neither count nor receive a gradient.
+        sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
+        class_weights: ``(K,)``, at least 0: likewise, by the label.
+        denominator: what a mean divides by; None for the number of samples that count, or the sum of their weights.
 
     Returns:
         A scalar, or losses of shape ``(...)`` for ``"none"``.
@@ -56,9 +68,12 @@ def sphere_face(
         labels,
         scale,
         SphereMargin(margin, version),
-        margin_grad,
+        margin_grad=margin_grad,
         reduction=reduction,
         ignore_index=ignore_index,
+        sample_weights=sample_weights,
+        class_weights=class_weights,
+        denominator=denominator,
     )
 
 
@@ -79,12 +94,14 @@ class SphereFace(SphericalLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
-        scale: float = 30.0,
+        scale: float | str = 30.0,
         margin: float = 1.5,
+        *,
         margin_grad: str = "exact",
         version: str = "v1",
         reduction: str = "mean",
         ignore_index: int = -100,
+        class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(
             dim,
@@ -94,4 +111,5 @@ class SphereFace(SphericalLoss):
             margin_grad=margin_grad,
             reduction=reduction,
             ignore_index=ignore_index,
+            class_weights=class_weights,
         )

@@ -1,15 +1,16 @@
 """Supervised contrastive loss without a matrix of all pairs: everything by tiles, pairs of one class in float64."""
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
-from ._labels import check_labels
+from ._log_odds import softplus
+from ._module import Loss
+from ._rows import Labels, Rows, check_reduction
 from ._unit_rows import unit_rows
 
 if TYPE_CHECKING:
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 
 _ROWS = 128  # of a tile; few, as beside the diagonal it does both triangles
 _COLUMNS = 16  # for each row, at most: 1 MB in float32
-_SAFE_IN_FLOAT32 = 2 / 80  # temperatures at which exp(-2/temperature) and its inverse are normal numbers
-_SAFE_IN_FLOAT64 = 2 / 600
+# No maximum is taken out: exponentials e^(1/temperature) of float64, and their sums over 1e40 samples, are normal numbers
+# down to the second; down to the first those of float32 are, and have six digits.
+_SAFE_IN_FLOAT32 = 1 / 40
+LEAST_TEMPERATURE = 1 / 600
 
 
 def sup_con(
-    features: Tensor, labels: Tensor, temperature: float | int = 0.1, reduction: str = "mean", ignore_index: int = -100
+    features: Tensor,
+    labels: Labels,
+    temperature: float | int | Tensor = 0.1,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    *,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Supervised contrastive loss (the form "out": the mean over positives stands outside the logarithm).
 
@@ -49,10 +60,16 @@ def sup_con(
 
     Args:
         features: ``(..., d)``, one row a sample or view of a sample; of any length, a zero row stays zero.
-        labels: ``(...)``, integers or ``ignore_index``.
-        temperature: :math:`\tau`, at least 0.0034; below 0.025 the pairs are computed in float64.
+        labels: ``(...)``, of any integer type, from 0 up, or ``ignore_index``.
+        temperature: :math:`\tau`, from 1/600 up, whatever the type of the features; a number or a scalar tensor, which may
+            be trained. A number from 1/40 up has its pairs of two classes computed in float32 for float32 features; with
+            smaller ones, and tensors, all pairs are in float64.
         reduction: ``"mean"`` over the anchors, ``"sum"`` or ``"none"``. The mean without any anchor is 0.
         ignore_index: label of samples that are left out altogether.
+        sample_weights: ``(...)``, at least 0, by which the loss of each anchor is multiplied; a sample of weight 0 still
+            counts among the others.
+        class_weights: ``(K,)``, at least 0: likewise, by the label, which is then below K.
+        denominator: what ``"mean"`` divides by; None for the number of anchors, or the sum of their weights.
 
     Returns:
         A scalar, or the losses ``(...)`` with 0 where there is no anchor for ``"none"``; at least float32.
@@ -72,27 +89,35 @@ def sup_con(
     """
     if not features.is_floating_point() or features.dim() < 1:
         raise InputError(f"expected floating features (..., d), got {features.dtype} of {tuple(features.shape)}")
-    if not _SAFE_IN_FLOAT64 <= temperature < math.inf:
-        raise InputError(f"expected a temperature of at least {_SAFE_IN_FLOAT64:.4f}, got {temperature}")
-    counted = check_labels(labels, features.shape[:-1], 2**31 - 1, ignore_index)
-    if reduction not in ("mean", "sum", "none"):
-        raise InputError(f"expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
+    _check_temperature(temperature)
+    check_reduction(reduction)
+    weights = sample_weights, class_weights
+    rows = Rows(labels, features.shape[:-1], None, ignore_index, *weights, coupled=True, device=features.device)
     result = torch.promote_types(features.dtype, torch.float32)
-    flat = counted.reshape(-1).nonzero().squeeze(1)
-    _, y, counts = labels.reshape(-1)[flat].unique(return_inverse=True, return_counts=True)
+    _, y, counts = rows.labels.unique(return_inverse=True, return_counts=True)
     order = y.argsort()  # so that pairs of one class lie in a band beside the diagonal
-    rows, y = flat[order], y[order]
-    z = unit_rows(features.reshape(-1, features.shape[-1]).index_select(0, rows).double())
-    others = z if temperature < _SAFE_IN_FLOAT32 else z.to(result)
-    losses = _losses(z, others, y, counts, temperature)
-    if reduction == "none":
-        return losses.new_zeros(labels.numel()).index_copy(0, rows, losses).reshape(labels.shape).to(result)
-    total = losses.sum() / counts[counts > 1].sum().clamp(min=1) if reduction == "mean" else losses.sum()
-    return total.to(result)
+    z = unit_rows(rows.take(features).index_select(0, order).double())
+    narrow = not isinstance(temperature, Tensor) and temperature >= _SAFE_IN_FLOAT32
+    losses = _losses(z, z.to(result) if narrow else z, y[order], counts, temperature)
+    losses = torch.zeros_like(losses).index_copy(0, order, losses)
+    return rows.reduce(losses, reduction, denominator, among=counts[y] > 1, empty=0.0).to(result)
+
+
+def _check_temperature(temperature: float | int | Tensor) -> None:
+    if isinstance(temperature, Tensor) and temperature.numel() != 1:
+        raise InputError(f"expected a temperature that is one number, got shape {tuple(temperature.shape)}")
+    if not LEAST_TEMPERATURE <= float(temperature) < torch.inf:
+        raise InputError(
+            f"expected a temperature of at least 1/600 = {LEAST_TEMPERATURE:.5f}, got {float(temperature)}"
+        )
 
 
 def _losses(
-    z: Float[Tensor, "B d"], others: Float[Tensor, "B d"], y: Tensor, counts: Tensor, temperature: float | int
+    z: Float[Tensor, "B d"],
+    others: Float[Tensor, "B d"],
+    y: Int[Tensor, " B"],
+    counts: Int[Tensor, " C"],
+    temperature: float | int | Tensor,
 ) -> Float[Tensor, " B"]:
     """The loss of each sample, 0 for one without positives; rows z in float64 and others in any type, sorted by label y."""
     anchor = counts[y] > 1
@@ -101,43 +126,47 @@ def _losses(
     sums = z.new_zeros(len(counts), z.shape[1]).index_add(0, y, z)
     itself = torch.linalg.vecdot(z.detach(), z.detach())
     mean = (torch.linalg.vecdot(z, sums.index_select(0, y)) - itself) / number / temperature
+    # Both sides of a product take their share of the temperature, and its gradient.
+    share = temperature**-0.5
     with torch.autocast(z.device.type, enabled=False):
-        positives = _SumExp.apply(z, y, temperature, "positives").where(anchor, 1)
-        negatives = _SumExp.apply(others, y, temperature, "negatives").double()
-    spread = (positives.log() - mean).where(number > 1, 0)  # of one positive exactly 0
-    return (spread + torch.log1p(negatives / positives)).where(anchor, 0)
+        positives = _LogSumExp.apply(share * z, y, "positives").where(anchor, 0)
+        negatives = _LogSumExp.apply((share * others).to(others.dtype), y, "negatives").double()
+    spread = (positives - mean).where(number > 1, 0)  # of one positive exactly 0
+    return (spread + softplus(negatives - positives)).where(anchor, 0)
 
 
-class _SumExp(torch.autograd.Function):
-    r""":math:`\sum_a e^{z_i \cdot z_a / \tau}` over the positives, or over the negatives; 0 where there are none.
+class _LogSumExp(torch.autograd.Function):
+    r""":math:`\log \sum_a e^{z_i \cdot z_a}` over the positives, or over the negatives; -inf where there are none.
 
-    The matrix is symmetric, so a tile serves its rows and its columns. Cosines are bounded, so no maximum is taken out.
+    The matrix is symmetric, so a tile serves its rows and its columns. Products are bounded, so no maximum is taken out.
     The backward is made of differentiable steps: second derivatives are right.
     """
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, y: Tensor, temperature: float | int, kind: str) -> Tensor:
-        ctx.save_for_backward(z, y)
-        ctx.temperature, ctx.kind = temperature, kind
-        sums, scaled = z.new_zeros(len(z)), z / temperature
+    def forward(ctx: Any, z: Tensor, y: Tensor, kind: str) -> Tensor:
+        sums = z.new_zeros(len(z))
         for tile in _tiles(y, kind):
-            pairs = _exponentials(z, scaled, y, tile, kind)
+            pairs = _exponentials(z, y, tile, kind)
             sums[tile.rows] += pairs.sum(dim=1)
             sums[tile.mirrored] += pairs[:, tile.square :].sum(dim=0)
-        return sums
+        lse = sums.log()
+        ctx.save_for_backward(z, y, lse)
+        ctx.kind = kind
+        return lse
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        z, y = ctx.saved_tensors
-        weights = gradients[0]
-        gradient, scaled = torch.zeros_like(z), z / ctx.temperature
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        z, y, lse = ctx.saved_tensors
+        some = lse > -torch.inf
+        weights = gradients[0].where(some, 0) * (-lse.where(some, 0)).exp()
+        gradient = torch.zeros_like(z)
         with torch.autocast(z.device.type, enabled=False):
             for tile in _tiles(y, ctx.kind):
-                pairs = _exponentials(z, scaled, y, tile, ctx.kind)
+                pairs = _exponentials(z, y, tile, ctx.kind)
                 pairs = pairs * (weights[tile.rows, None] + weights[tile.columns])
-                gradient[tile.rows].addmm_(pairs, scaled[tile.columns])
-                gradient[tile.mirrored].addmm_(pairs[:, tile.square :].mT, scaled[tile.rows])
-        return gradient, None, None, None
+                gradient[tile.rows].addmm_(pairs, z[tile.columns])
+                gradient[tile.mirrored].addmm_(pairs[:, tile.square :].mT, z[tile.rows])
+        return gradient, None, None
 
 
 class _Tile(NamedTuple):
@@ -167,11 +196,9 @@ def _tiles(y: Int[Tensor, " B"], kind: str) -> Iterator[_Tile]:
             yield _Tile(rows, columns, max(0, rows.stop - start), max(0, min(end, columns.stop) - start))
 
 
-def _exponentials(
-    z: Float[Tensor, "B d"], scaled: Float[Tensor, "B d"], y: Int[Tensor, " B"], tile: _Tile, kind: str
-) -> Float[Tensor, "r c"]:
-    r""":math:`e^{z_i \cdot z_a / \tau}` of one tile, 0 for pairs of the other kind and a sample with itself."""
-    pairs = scaled[tile.rows] @ z[tile.columns].mT
+def _exponentials(z: Float[Tensor, "B d"], y: Int[Tensor, " B"], tile: _Tile, kind: str) -> Float[Tensor, "r c"]:
+    r""":math:`e^{z_i \cdot z_a}` of one tile, 0 for pairs of the other kind and a sample with itself."""
+    pairs = z[tile.rows] @ z[tile.columns].mT
     rows, own = y[tile.rows, None], y[tile.columns][: tile.own]
     if kind == "positives":
         pairs = pairs.masked_fill_(rows != own, -torch.inf)
@@ -181,7 +208,7 @@ def _exponentials(
     return pairs.exp_()
 
 
-class SupCon(nn.Module):
+class SupCon(Loss):
     r"""Supervised contrastive loss: ``loss(features, labels)``. See :func:`sup_con`.
 
     A head given is not read: the loss shapes the features alone, and a head is fitted to them afterwards.
@@ -190,9 +217,10 @@ class SupCon(nn.Module):
         temperature: :math:`\tau`.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         ignore_index: label of samples that do not count.
+        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
 
     Raises:
-        InputError: when called, as :func:`sup_con`.
+        InputError: as :func:`sup_con`, the temperature when it is made.
 
     Example:
         >>> import torch
@@ -201,10 +229,26 @@ class SupCon(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, temperature: float | int = 0.1, reduction: str = "mean", ignore_index: int = -100) -> None:
-        super().__init__()
-        self.temperature, self.reduction, self.ignore_index = temperature, reduction, ignore_index
+    def __init__(
+        self,
+        temperature: float | int = 0.1,
+        reduction: str = "mean",
+        ignore_index: int = -100,
+        *,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(reduction, ignore_index, class_weights)
+        _check_temperature(temperature)
+        self.temperature = temperature
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:  # noqa: ARG002
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: "Head | None" = None,  # noqa: ARG002
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
         """The loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
-        return sup_con(features, labels, self.temperature, self.reduction, self.ignore_index)
+        return sup_con(features, labels, self.temperature, **self.row_options(sample_weights, denominator))

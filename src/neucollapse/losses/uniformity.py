@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from .._errors import InputError
+from ._rows import Labels
 from .determinant import log_determinant
 from .energy import riesz_energy
 from .separation import closest_distance
@@ -21,6 +22,7 @@ def uniformity(
     s: float | int = 2.0,
     width: float | int = 1.0,
     reduction: str = "mean",
+    *,
     floor: float | None = None,
 ) -> Tensor:
     r"""How far the directions of the rows are from uniform, by one of three measures, each to be minimised.
@@ -39,7 +41,8 @@ def uniformity(
         s: exponent of the energy, 0 for the logarithm.
         width: of the kernel of the determinant.
         reduction: ``"mean"`` or ``"sum"``, over pairs (mhe) or classes (mgd).
-        floor: distances below it count as in ``riesz_energy``; None for its default, 1e-3, or 1e-4 for the determinant.
+        floor: distance below which a pair is repelled no harder, see ``riesz_energy``; None for its default by the type of the
+            weight, 1e-5 in float32 and 1e-8 in float64, or 1e-4 for the determinant.
 
     Raises:
         InputError: an unknown kind, and as the function of that kind.
@@ -51,7 +54,7 @@ def uniformity(
     """
     check_kind(kind)
     if kind == "mhe":
-        return riesz_energy(weight, s, reduction, 1e-3 if floor is None else floor)
+        return riesz_energy(weight, s, reduction, floor)
     if kind == "mhs":
         return -closest_distance(weight)
     return -log_determinant(weight, width, reduction, floor=1e-4 if floor is None else floor)
@@ -88,11 +91,23 @@ class Uniformity(nn.Module):
         check_kind(kind)
         self.kind, self.s, self.width, self.reduction, self.floor = kind, s, width, reduction, floor
 
-    def forward(self, features: Tensor, labels: Tensor, head: "Head | None" = None) -> Tensor:  # noqa: ARG002
-        """Uniformity of ``head.weight``; small is uniform."""
+    def forward(
+        self,
+        features: Tensor,  # noqa: ARG002
+        labels: Labels,  # noqa: ARG002
+        head: "Head | None" = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
+        """Uniformity of ``head.weight``; small is uniform. It has no samples to weight, and no denominator."""
         if head is None:
             raise InputError("uniformity expected a head, whose weight it spreads, and got None")
-        return uniformity(head.weight, self.kind, self.s, self.width, self.reduction, self.floor)
+        if sample_weights is not None or denominator is not None:
+            raise InputError(
+                "uniformity expected no sample_weights and no denominator: it is of classes, and reads no samples"
+            )
+        return uniformity(head.weight, self.kind, self.s, self.width, self.reduction, floor=self.floor)
 
 
 def check_kind(kind: str) -> None:
