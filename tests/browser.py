@@ -33,25 +33,40 @@ def find_chromium() -> str | None:
 def _starts(path: str) -> bool:
     """Some systems put a stub of that name on the PATH, which only advises an installation."""
     try:
-        return subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0
-    except (OSError, subprocess.SubprocessError):
+        return subprocess.run([path, "--version"], capture_output=True).returncode == 0
+    except OSError:
         return False
 
 
 @contextmanager
 def chromium(profile: Path, **options: Any) -> Iterator[Any]:
-    """A browser context with a fresh profile and its network off."""
+    """A browser context with a fresh profile and its network off.
+
+    It waits as long as a page takes: on a busy machine that is no fault of the page, and pytest ends a test that hangs.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=find_chromium(), args=list(ARGUMENTS), headless=True, **options
+            profile, executable_path=find_chromium(), args=list(ARGUMENTS), headless=True, timeout=0, **options
         )
+        context.set_default_timeout(0)
         context.set_offline(True)
         try:
             yield context
         finally:
             context.close()
+
+
+def frames(page: Any, count: int) -> None:
+    """Wait until the page has drawn itself so many times."""
+    page.evaluate(
+        """(count) => new Promise((done) => {
+            const next = () => (count-- > 0 ? requestAnimationFrame(next) : done());
+            next();
+        })""",
+        count,
+    )
 
 
 class Watch:

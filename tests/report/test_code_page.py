@@ -96,14 +96,13 @@ def context(browser, tmp_path_factory):
         yield context
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("make_points", "canvases"), [(icosahedron, True), (lambda: polygon(7), False)])
 def test_a_browser_draws_everything_without_network(make_points, canvases, browser, context, tmp_path):
     page = context.new_page()
     watch = browser.Watch(page)
     path = write_code_page(code_page(make_points(), least_cosine=0.4, least_cosine_name="a bound"), tmp_path / "a.html")
     page.goto(path.as_uri())
-    page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
+    page.wait_for_selector("html[data-ready]", state="attached")
     sizes = page.locator("[data-plot] .main-svg:first-child").evaluate_all(
         "(all) => all.map((item) => item.clientWidth)"
     )
@@ -114,7 +113,7 @@ def test_a_browser_draws_everything_without_network(make_points, canvases, brows
     assert (page.locator(".ball canvas").count() > 0) is canvases
     assert page.locator("h1").text_content() == "The closest two are apart."
     page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_function("() => document.querySelector('[data-plot] .main-svg').clientWidth < 391", timeout=60_000)
+    page.wait_for_function("() => document.querySelector('[data-plot] .main-svg').clientWidth < 391")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate(
         "[...document.querySelectorAll('[data-plot]')].every((item) => item.getAttribute('aria-label'))"

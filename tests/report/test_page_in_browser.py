@@ -8,7 +8,6 @@ import pytest
 from neucollapse import write_report
 from neucollapse.report import write_comparison
 
-pytestmark = pytest.mark.timeout(240)
 _ACTIVE = "() => [...document.querySelectorAll('[data-plot]')].filter((item) => !item.closest('details:not([open])'))"
 _WIDEST = f"Math.max(...({_ACTIVE})().map((place) => place.querySelector('.main-svg').clientWidth))"
 
@@ -26,7 +25,7 @@ def opened(browser, context, page_file):
     watch = browser.Watch(page)
     page.emulate_media(color_scheme="light")
     page.goto(page_file.as_uri())
-    page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
+    page.wait_for_selector("html[data-ready]", state="attached")
     return page, watch
 
 
@@ -58,7 +57,19 @@ def test_every_plot_is_drawn(page):
     assert all(plot["traces"] and plot["marks"] and plot["width"] > 150 and plot["height"] > 150 for plot in plots)
 
 
-def test_the_sphere_is_there_and_turns(page):
+def themed(page, place, *, dark):
+    """Wait until the page and one of its plots have the colours of a theme."""
+    page.wait_for_function(
+        """([place, dark]) => {
+            const sum = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).reduce((total, part) => total + Number(part), 0);
+            const body = sum(getComputedStyle(document.body).backgroundColor), ink = sum(place._fullLayout.font.color);
+            return body < 300 === dark && ink > 400 === dark;
+        }""",
+        arg=[place.element_handle(), dark],
+    )
+
+
+def test_the_sphere_is_there_and_turns(page, browser):
     place = page.locator(".ball [data-plot]")
     place.evaluate("(place) => place.scrollIntoView({ block: 'center' })")
     assert place.locator("canvas").count() > 0
@@ -72,13 +83,14 @@ def test_the_sphere_is_there_and_turns(page):
     page.mouse.down()
     for step in range(1, 5):  # at the pace of a hand, a few frames a step
         page.mouse.move(x + 30 * step, y + 15 * step)
-        page.wait_for_timeout(80)
+        browser.frames(page, 3)
     page.mouse.up()
     turned = place.evaluate(eye)
     assert max(abs(a - b) for a, b in zip(turned, before, strict=True)) > 0.1
     for scheme in ("dark", "light"):  # a change of theme does not turn it back
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(1000)
+        themed(page, place, dark=scheme == "dark")
+        browser.frames(page, 3)
         assert place.evaluate(eye) == pytest.approx(turned)
 
 
@@ -92,7 +104,7 @@ def test_hostile_names_are_text(page, make):
     cells.scroll_into_view_if_needed()
     box = cells.bounding_box()
     page.mouse.move(box["x"] + 0.35 * box["width"], box["y"] + 0.25 * box["height"])  # column 3, row 2
-    page.wait_for_selector(".square .hoverlayer .hovertext", state="attached", timeout=15_000)
+    page.wait_for_selector(".square .hoverlayer .hovertext", state="attached")
     hover = page.locator(".square .hoverlayer").first.text_content()
     assert make["hostile"] in hover
     assert "</script><script>window.owned=2</script>" in hover
@@ -114,7 +126,7 @@ def test_dark_follows_the_reader_and_the_button(page):
     assert brightness(rgb(page, "body", "backgroundColor")) > 200
     assert brightness(rgb(page, tick, "fill")) < 120
     page.emulate_media(color_scheme="dark")
-    page.wait_for_timeout(1000)
+    themed(page, page.locator(".small [data-plot]").first, dark=True)
     assert brightness(rgb(page, "body", "backgroundColor")) < 60
     assert brightness(rgb(page, tick, "fill")) > 140
     page.locator("#theme").click()
@@ -126,7 +138,7 @@ def test_dark_follows_the_reader_and_the_button(page):
 
 def test_a_phone_scrolls_in_one_direction(page):
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_function(f"() => {_WIDEST} < 390", timeout=60_000)  # drawn again at the new width
+    page.wait_for_function(f"() => {_WIDEST} < 390")  # drawn again at the new width
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate(f"() => {_WIDEST}") > 200
     outside = page.evaluate(
@@ -137,7 +149,7 @@ def test_a_phone_scrolls_in_one_direction(page):
     assert outside == []
     assert page.evaluate("document.querySelector('.scroll').scrollWidth > 390")  # the table scrolls inside
     page.set_viewport_size({"width": 900, "height": 700})
-    page.wait_for_function(f"() => {_WIDEST} > 700", timeout=60_000)
+    page.wait_for_function(f"() => {_WIDEST} > 700")
 
 
 def test_the_filter_finds_metrics(page):
@@ -238,7 +250,8 @@ def test_the_watch_can_complain(browser, context, tmp_path):
     page = context.new_page()
     watch = browser.Watch(page)
     page.goto(bad.as_uri())
-    page.wait_for_timeout(300)
+    while len(watch.complaints) < 2 or not watch.requests:
+        page.wait_for_timeout(10)
     assert any("seen" in text for text in watch.complaints)
     assert any("unsafe-eval" in text for text in watch.complaints)
     assert watch.requests == ["https://example.invalid/a.png"]
