@@ -60,9 +60,9 @@ def test_splits_by_a_mask_and_other_names(tmp_path):
     [
         ({"images": X, "y": Y}, {}, r"no 'x' or 'x_train' in it: 'images' \(12, 4, 3\) uint8"),
         ({"x": X}, {}, "no 'y'"),
-        ({"x": X, "y": Y[:3]}, {}, r"'y' is \(3,\) int64; expected integer labels \(12,\)"),
-        ({"x": X, "y": Y / 2}, {}, "expected integer labels"),
-        ({"x": X, "y": Y - 1}, {}, "spans -1 to 1"),
+        ({"x": X, "y": Y[:3]}, {}, r"'y' is \(3,\) int64; expected integer or string labels \(12,\)"),
+        ({"x": X, "y": Y / 2}, {}, "expected integer or string labels"),
+        ({"x": X, "y": Y - 1}, {}, "span -1 to 1"),
         ({"x": X, "y": Y + 2**40}, {}, "expected 0 to K"),
         ({"x": X.astype(np.int64), "y": Y}, {}, "unsigned bytes or floats"),
         ({"x": X[:, 0, 0], "y": Y}, {}, "expected inputs"),

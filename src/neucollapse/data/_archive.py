@@ -74,15 +74,19 @@ def readable_file(path: str | Path) -> Path:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a file says about one of its arrays. ``dtype`` is None where torch has no tensor for it."""
+    """What a file says about one of its arrays. ``dtype`` is None where torch has no tensor for it.
+
+    ``width`` is the number of bytes of one item that torch has no type for, such as a string.
+    """
 
     shape: tuple[int, ...]
     dtype: torch.dtype | None
     stored_as: str
+    width: int = 1
 
     @property
     def nbytes(self) -> int:
-        return prod(self.shape) * (self.dtype.itemsize if self.dtype else 1)
+        return prod(self.shape) * (self.dtype.itemsize if self.dtype else self.width)
 
     @property
     def is_float(self) -> bool:
@@ -136,9 +140,9 @@ class Archive(ABC):
         return None
 
     def check(self, name: str, max_bytes: int) -> Entry:
-        """Return an entry that can be read: a numeric array, not empty, not a bomb."""
+        """Return an entry that can be read: numbers or strings, not empty, not a bomb."""
         entry = self.entries[name]
-        if entry.dtype is None:
+        if entry.dtype is None and not entry.is_text:
             raise FileFormatError(self.path, f"{name!r} is stored as {entry.stored_as}, not as plain numbers")
         if not entry.shape or 0 in entry.shape:
             raise FileFormatError(self.path, f"{name!r} has shape {entry.shape}: it holds no rows")

@@ -16,6 +16,7 @@ from .._errors import FileFormatError
 from ._archive import TEXT, Archive, Entry, reading, spans
 
 _KIND = "a .npy array"
+_BLOCK_BYTES = 2**24  # of strings
 _KINDS = "fiub"  # float, signed, unsigned, bool: what torch can hold
 
 
@@ -46,7 +47,7 @@ def read_header(stream: BufferedIOBase, path: Path, name: str) -> Header:
         raise FileFormatError(path, f"{name!r} claims the impossible shape {shape}")
     shape = tuple(int(length) for length in shape)
     stored_as = TEXT if dtype.kind in "US" else str(dtype.newbyteorder("="))
-    return Header(Entry(shape, _torch_dtype(dtype), stored_as), dtype, fortran, stream.tell())
+    return Header(Entry(shape, _torch_dtype(dtype), stored_as, dtype.itemsize), dtype, fortran, stream.tell())
 
 
 def _torch_dtype(dtype: np.dtype) -> torch.dtype | None:
@@ -65,7 +66,9 @@ def stream_rows(stream: BufferedIOBase, header: Header, rows: int, size: int) ->
 
 def strings(stream: BufferedIOBase, header: Header, count: int, size: int) -> Iterator[list[str]]:
     """The next ``count`` strings of an array of fixed width, from a stream that stands at the beginning of one."""
-    for first, last in spans(0, count, size):
+    if header.dtype.itemsize > _BLOCK_BYTES:
+        raise ValueError(f"its strings are {header.dtype.itemsize:,} bytes long")
+    for first, last in spans(0, count, min(size, _BLOCK_BYTES // max(1, header.dtype.itemsize))):
         block = np.empty(last - first, header.dtype)
         if header.dtype.itemsize:
             fill(stream, block.view(np.uint8))

@@ -1,6 +1,5 @@
 """Parquet: columns streamed batch by batch. Features are one list column, or columns f0, f1, ..., f{d-1}."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .._errors import FileFormatError
-from ._archive import Archive, Entry, check_class_names, reading
+from .._files import parse_json
+from ._archive import TEXT, Archive, Entry, check_class_names, reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,6 +73,18 @@ class ParquetArchive(Archive):
         with reading(self.path, _KIND), _open(self.path) as file:
             yield from self._blocks(file, name, group, start, stop, size)
 
+    def texts(self, name: str, start: int, stop: int, size: int) -> Iterator[list[str]]:
+        first = 0
+        with reading(self.path, _KIND), _open(self.path) as file:
+            for batch in file.iter_batches(size, columns=[name]):
+                low, high = max(start - first, 0), min(stop - first, len(batch))
+                if low < high:
+                    block = batch.column(0).slice(low, high - low)
+                    if block.null_count:
+                        raise ValueError("it has null values")
+                    yield block.to_pylist()
+                first += len(batch)
+
     def _blocks(self, file: "ParquetFile", name: str, group: int, start: int, stop: int, size: int) -> Iterator[Tensor]:
         entry, columns, done = self.entries[name], self._columns[name], 0
         for batch in file.iter_batches(size, row_groups=[group], columns=columns):
@@ -91,20 +103,23 @@ class ParquetArchive(Archive):
     def class_names(self) -> list[str] | None:
         if b"class_names" not in self._metadata:
             return None
-        with reading(self.path, "class names in JSON"):
-            return check_class_names(self.path, json.loads(self._metadata[b"class_names"]))
+        return check_class_names(self.path, parse_json(self.path, self._metadata[b"class_names"]))
 
 
 def _open(path: Path) -> "ParquetFile":
     from pyarrow.parquet import ParquetFile
 
     # Mapped, so that neither a column chunk nor the page that a damaged header claims to be 2 GB is ever allocated.
-    return ParquetFile(path, memory_map=True, pre_buffer=False)
+    return ParquetFile(path, memory_map=True, pre_buffer=False, page_checksum_verification=True)
 
 
 def _entry(file: "ParquetFile", name: str, kind: "pa.DataType", rows: int) -> Entry:
     import pyarrow.types as types
 
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return Entry((rows,), None, TEXT)
     if types.is_fixed_size_list(kind):
         return Entry((rows, kind.list_size), _DTYPES.get(str(kind.value_type)), f"lists of {kind.value_type}")
     if types.is_list(kind) or types.is_large_list(kind):
@@ -128,6 +143,8 @@ def _numbers(column: "pa.Array") -> np.ndarray:
 
     if column.null_count:
         raise ValueError("it has null values")
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if not types.is_nested(column.type):
         return column.to_numpy(zero_copy_only=False)
     flat = column.flatten()

@@ -1,30 +1,35 @@
 """Which arrays of which files are the features and the labels, and whether they fit together."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from .._errors import FileFormatError
+from .._names import close_names
 from .._types import Float, Int
 from ._archive import Archive, Entry, reading
 from ._open import SUFFIXES, expand, is_array_path, open_archive
+from ._orientation import is_vector
 
 _SPLITS = ("train", "test", "validation", "valid", "val", "eval")
+_TEXTS = 2**16  # strings in a block
 _SEPARATOR = "[/._-]"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One shard: where its features and its labels are."""
+    """One shard: where its features and its labels are, and the names that labels count if they are strings."""
 
     features: Archive
     features_key: str
     labels: Archive
     labels_key: str
+    names: tuple[str, ...] = ()
 
     @property
     def entry(self) -> Entry:
@@ -34,9 +39,27 @@ class Part:
     def rows(self) -> int:
         return self.entry.shape[0]
 
+    @property
+    def has_text_labels(self) -> bool:
+        return self.labels.entries[self.labels_key].is_text
+
+    def texts(self) -> Iterator[list[str]]:
+        """All labels that are strings, in blocks."""
+        yield from self.labels.texts(self.labels_key, 0, self.rows, _TEXTS)
+
     def label_blocks(self, start: int, stop: int, size: int) -> Iterator[Int[Tensor, " B"]]:
+        if self.has_text_labels:
+            place = {name: number for number, name in enumerate(self.names)}
+            for texts in self.labels.texts(self.labels_key, start, stop, size):
+                unknown = next((text for text in texts if text not in place), None)
+                if unknown is not None:
+                    raise FileFormatError(
+                        self.labels.path, f"label {unknown!r} is none of the {len(place)} class names"
+                    )
+                yield torch.tensor([place[text] for text in texts], dtype=torch.int64)
+            return
         for block in self.labels.rows(self.labels_key, start, stop, size):
-            labels = block.to(torch.int64)
+            labels = block.to(torch.int64).reshape(-1)
             if block.dtype == torch.uint64 and bool((labels < 0).any()):
                 raise FileFormatError(self.labels.path, "a label is larger than 2**63")
             yield labels
@@ -185,20 +208,62 @@ def _open_labels(archive: Archive, features_key: str, labels: str | Path, split:
     return other, _require(other, labels, None)
 
 
+def name_labels(path: Path, parts: list[Part], others: list[Part]) -> list[Part]:
+    """The parts with the names that their labels count: those stored with them, else all strings of all parts, sorted.
+
+    ``others`` are the parts of other splits, so that a name is the same class in each.
+    """
+    texts = {part.has_text_labels for part in parts}
+    if texts != {True}:
+        if len(texts) > 1:
+            raise FileFormatError(path, "the labels of some shards are strings, and of others numbers")
+        return parts
+    stored = next((names for part in parts if (names := part.features.class_names())), None)
+    if stored is not None and len(set(stored)) < len(stored):
+        raise FileFormatError(path, "a class name stands twice in class_names, and labels are names")
+    every = [part for part in [*parts, *others] if part.has_text_labels]
+    names = stored or sorted({text for part in every for block in part.texts() for text in block})
+    return [replace(part, names=tuple(names)) for part in parts]
+
+
 def _check_labels(path: Path, key: str, entry: Entry) -> None:
-    if len(entry.shape) == 2 and entry.shape[1] > 1:
-        raise FileFormatError(path, f"{key!r} is {entry}; expected class numbers (N,), of one-hot rows take argmax(1)")
-    if len(entry.shape) != 1:
-        raise FileFormatError(path, f"{key!r} is {entry}; expected class numbers (N,)")
-    if not entry.is_integer:
-        raise FileFormatError(path, f"{key!r} is {entry}; expected integers, the class numbers from 0 to K - 1")
+    if len(entry.shape) not in (1, 2) or (len(entry.shape) == 2 and (entry.shape[1] > 1 and entry.shape[0] > 1)):
+        advice = ", of one-hot rows take argmax(1)" if len(entry.shape) == 2 else ""
+        raise FileFormatError(path, f"{key!r} is {entry}; expected class numbers (N,){advice}")
+    if len(entry.shape) == 2 and (entry.shape[1] > 1 or entry.is_text):
+        raise FileFormatError(path, f"{key!r} is {entry}; expected class numbers (N,) or (N, 1)")
+    if not entry.is_integer and not entry.is_text:
+        advice = "; class numbers stored so become integers by .long() or .astype('int64')" if entry.is_float else ""
+        raise FileFormatError(
+            path, f"{key!r} is {entry}; expected integers, the class numbers from 0 to K - 1, or strings{advice}"
+        )
 
 
 def _check_classifier(archive: Archive, dim: int) -> None:
-    weight, bias = archive.entries.get("weight"), archive.entries.get("bias")
-    if weight is not None and (len(weight.shape) != 2 or weight.shape[1] != dim or not weight.is_float):
+    entries, path = archive.entries, archive.path
+    weight, bias = entries.get("weight"), entries.get("bias")
+    _refuse_misspelt(archive, "class_names", lambda entry: entry.is_text and len(entry.shape) == 1)
+    if weight is None:
+        _refuse_misspelt(archive, "weight", lambda entry: entry.is_float and entry.shape[1:] == (dim,))
+        if bias is not None:
+            raise FileFormatError(path, f"it holds 'bias' {bias} but no 'weight' (K, {dim}) that it could go with")
+        return
+    if len(weight.shape) != 2 or weight.shape[1] != dim or not weight.is_float:
+        turned = ", whose columns are classes: store weight.T" if weight.shape[:1] == (dim,) else ""
         raise FileFormatError(
-            archive.path, f"'weight' is {weight}; expected a classifier (K, {dim}): rename it if it is none"
+            path, f"'weight' is {weight}; expected a classifier (K, {dim}){turned}: rename it if it is none"
         )
-    if bias is not None and weight is not None and (bias.shape != weight.shape[:1] or not bias.is_float):
-        raise FileFormatError(archive.path, f"'bias' is {bias}; expected ({weight.shape[0]},) to go with 'weight'")
+    if bias is not None and (prod(bias.shape) != weight.shape[0] or not is_vector(bias)):
+        raise FileFormatError(path, f"'bias' is {bias}; expected ({weight.shape[0]},) to go with 'weight'")
+    _refuse_misspelt(archive, "bias", lambda entry: is_vector(entry) and prod(entry.shape) == weight.shape[0])
+
+
+def _refuse_misspelt(archive: Archive, name: str, fits: Callable[[Entry], bool]) -> None:
+    """An optional array under a damaged name would be missed by nobody."""
+    if name in archive.entries:
+        return
+    for other, entry in archive.entries.items():
+        if fits(entry) and close_names(other, [name]):
+            raise FileFormatError(
+                archive.path, f"it holds {other!r} {entry}: call it {name!r} if it is that, else rename it"
+            )

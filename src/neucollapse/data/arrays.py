@@ -7,11 +7,14 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from .._errors import FileFormatError
+from .._files import fitting_contents
+from .._labels import label_tensor, renumbered
 from ._archive import MAX_BYTES, Archive
 from ._open import open_archive
 from .dataset import Dataset, scale_inputs
 
 _MAX_CLASSES = 2**24
+_Pair = tuple[Tensor, Tensor | list[str]]  # inputs, and labels as they are stored
 
 
 def load_arrays(
@@ -22,6 +25,7 @@ def load_arrays(
     test_mask: str | None = None,
     scaling: str = "unit",
     flat: bool = False,
+    renumber: bool = False,
     max_bytes: int = MAX_BYTES,
 ) -> Dataset:
     """A data set from one file of arrays.
@@ -33,10 +37,11 @@ def load_arrays(
         path: the file.
         x: name of the inputs (N, ...). Unsigned bytes become float32 in [0, 1]; floating-point numbers become float32
             and stay as they are. Images (N, height, width) get a channel axis.
-        y: name of the labels (N,), integers from 0.
+        y: name of the labels (N,) or (N, 1): integers from 0 of any type, or strings, which become class names.
         test_mask: name of a boolean array (N,), true for rows of the test split.
         scaling: ``unit`` as above, ``standard`` for mean 0 and variance 1 over the training split.
         flat: vectors in place of images.
+        renumber: whether integers are ids that become 0, 1, ... in rising order, and their decimals the class names.
         max_bytes: what a compressed array may expand to if that is over 100 times its file.
 
     Returns:
@@ -56,14 +61,14 @@ def load_arrays(
     archive = open_archive(path)
     train = _read(archive, _key(archive, x, "train"), _key(archive, y, "train"), flat, max_bytes)
     test = None
+    if test_mask is None and (test_key := _find(archive, x, "test")) is not None:
+        test = _read(archive, test_key, _key(archive, y, "test"), flat, max_bytes)
+    train, test, names = _numbered(archive, train, test, renumber)
     if test_mask is not None:
         train, test = _divide(archive, train, test_mask)
-    elif (test_key := _find(archive, x, "test")) is not None:
-        test = _read(archive, test_key, _key(archive, y, "test"), flat, max_bytes)
     if test is not None and test[0].shape[1:] != train[0].shape[1:]:
         raise FileFormatError(path, f"test inputs are {tuple(test[0].shape[1:])}, train {tuple(train[0].shape[1:])}")
     num_classes = 1 + max(int(labels.max()) for _, labels in filter(None, (train, test)))
-    names = archive.class_names()
     if names is not None and len(names) < num_classes:
         raise FileFormatError(path, f"it has {num_classes} classes but {len(names)} class names")
     inputs, test_inputs = scale_inputs(train[0], None if test is None else test[0], scaling, per_pixel=False)
@@ -90,22 +95,55 @@ def _key(archive: Archive, name: str, split: str) -> str:
     return found
 
 
-def _read(archive: Archive, x: str, y: str, flat: bool, max_bytes: int) -> tuple[Tensor, Tensor]:
+def _read(archive: Archive, x: str, y: str, flat: bool, max_bytes: int) -> _Pair:
     entry, label_entry = archive.check(x, max_bytes), archive.check(y, max_bytes)
     if not (entry.is_float or entry.dtype == torch.uint8) or len(entry.shape) < 2:
         raise FileFormatError(archive.path, f"{x!r} is {entry}; expected inputs (N, ...), unsigned bytes or floats")
-    if not label_entry.is_integer or label_entry.shape != entry.shape[:1]:
-        raise FileFormatError(archive.path, f"{y!r} is {label_entry}; expected integer labels ({entry.shape[0]},)")
-    labels = archive.read(y, max_bytes).long()
-    if int(labels.min()) < 0 or int(labels.max()) >= _MAX_CLASSES:
-        raise FileFormatError(
-            archive.path, f"{y!r} spans {int(labels.min())} to {int(labels.max())}; expected 0 to K - 1"
-        )
+    N = entry.shape[0]
+    if label_entry.shape not in ((N,), (N, 1)) or not (label_entry.is_integer or label_entry.is_text):
+        raise FileFormatError(archive.path, f"{y!r} is {label_entry}; expected integer or string labels ({N},)")
+    labels: Tensor | list[str]
+    if label_entry.is_text:
+        labels = [text for block in archive.texts(y, 0, N, N) for text in block]
+    else:
+        with fitting_contents(archive.path):
+            labels = label_tensor(archive.read(y, max_bytes).reshape(-1), name=repr(y))
     stored = archive.read(x, max_bytes)
     inputs = stored.float().div_(255) if entry.dtype == torch.uint8 else stored.float()
     if flat:
         return inputs.flatten(1), labels
     return (inputs.unsqueeze(1) if inputs.ndim == 3 else inputs), labels
+
+
+def _numbered(
+    archive: Archive, train: _Pair, test: _Pair | None, renumber: bool
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None, list[str] | None]:
+    """Both splits with class numbers as labels, and the class names."""
+    pairs, stored = [train, *([] if test is None else [test])], archive.class_names()
+    kinds = {isinstance(labels, list) for _, labels in pairs}
+    if len(kinds) > 1:
+        raise FileFormatError(archive.path, "labels of one split are strings, and of the other numbers")
+    with fitting_contents(archive.path):
+        if kinds == {True}:
+            texts = {str(text) for _, labels in pairs for text in labels}
+            stored = stored or sorted(texts)
+            if not texts <= set(stored):
+                raise ValueError(f"label {min(texts - set(stored))!r} is none of its class names")
+            place = {name: number for number, name in enumerate(stored)}
+            numbers = [torch.tensor([place[str(text)] for text in labels]) for _, labels in pairs]
+        elif renumber:
+            ids = torch.cat([torch.as_tensor(labels) for _, labels in pairs]).unique()
+            numbers = [renumbered(labels, ids)[0] for _, labels in pairs]
+            stored = stored or [str(one) for one in ids.tolist()]
+        else:
+            numbers = [torch.as_tensor(labels) for _, labels in pairs]
+    low, high = min(int(labels.min()) for labels in numbers), max(int(labels.max()) for labels in numbers)
+    if low < 0 or high >= _MAX_CLASSES:
+        raise FileFormatError(
+            archive.path, f"its labels span {low} to {high}; expected 0 to K - 1: renumber=True makes ids classes"
+        )
+    done = [(inputs, labels) for (inputs, _), labels in zip(pairs, numbers, strict=True)]
+    return done[0], done[1] if len(done) > 1 else None, stored
 
 
 def _divide(archive: Archive, pair: tuple[Tensor, Tensor], mask: str) -> tuple[tuple[Tensor, Tensor], ...]:

@@ -2,7 +2,8 @@
 
 Read are safetensors, parquet, ``.npz``, ``.npy`` and ``torch.save`` files, alone or in shards (a folder, a pattern such
 as ``"shards/*.parquet"``, or an index ``.json``). A file holds ``features`` (N, d), float16, bfloat16, float32 or
-float64, and integer ``labels`` (N,); it may hold the classifier too: ``weight`` (K, d), ``bias`` (K,), ``class_names``.
+float64, and ``labels`` (N,), integers of any type or strings; it may hold the classifier too: ``weight`` (K, d), ``bias``
+(K,), ``class_names``.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from .._errors import FileFormatError, InputError
 from .._types import Float, Int
 from ._archive import MAX_BYTES
 from ._open import is_array_path
-from ._parts import Part, choose_files, open_part, splits_of
+from ._parts import Part, choose_files, name_labels, open_part, splits_of
 
 _BLOCK_BYTES = 32 * 2**20  # one batch of features, unless batch_size says otherwise
 _MAX_BATCH = 2**16
@@ -38,6 +39,7 @@ class FeatureFile:
         batch_size: most rows in a batch.
         start: first row of this part of the whole.
         stop: row after the last of this part.
+        ignore_index: label that counts for no class.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class FeatureFile:
     batch_size: int
     start: int
     stop: int
+    ignore_index: int = -100
 
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "B d"], Int[Tensor, " B"]]]:
         for part, start, stop in self._ranges():
@@ -85,20 +88,32 @@ class FeatureFile:
 
     @cached_property
     def num_classes(self) -> int:
-        """Largest label of the whole file (not of this part alone) plus one: one pass over the labels."""
+        """Largest label of the whole file (not of this part alone) plus one, or how many names there are: one pass.
+
+        ``ignore_index`` is no class. Raises ``FileFormatError`` for a label that no class can have.
+        """
         whole = replace(self, start=0, stop=sum(part.rows for part in self.parts))
-        largest = max(int(labels.max()) for labels in whole.labels())
+        if self.parts[0].names:
+            return len(self.parts[0].names)
+        kept = (labels[labels != self.ignore_index] for labels in whole.labels())
+        largest = max((int(labels.max()) for labels in kept if len(labels)), default=self.ignore_index)
         if not 0 <= largest < _MAX_CLASSES:
+            needed = 8 * (largest + 1) * self.dim
+            cost = f"means of so many classes take {needed / 2**30:,.0f} GiB" if largest > 0 else "no row is left"
             raise FileFormatError(
                 self.path,
-                f"the largest label is {largest}, expected class numbers from 0 to at most {_MAX_CLASSES - 1}",
+                f"the largest label is {largest}, expected class numbers from 0 to at most {_MAX_CLASSES - 1}: {cost};"
+                " sparse ids are renumbered by measure(..., renumber=True), a label that is no class left out with"
+                " ignore_index=",
             )
         return largest + 1
 
     @cached_property
     def class_names(self) -> list[str] | None:
-        """Class names stored with the features, if any."""
-        return next((names for part in self.parts if (names := part.features.class_names())), None)
+        """Class names stored with the features, or the strings that the labels are, sorted; None if there are none."""
+        return list(self.parts[0].names) or next(
+            (names for part in self.parts if (names := part.features.class_names())), None
+        )
 
     @cached_property
     def weight(self) -> Float[Tensor, "K d"] | None:
@@ -108,7 +123,8 @@ class FeatureFile:
     @cached_property
     def bias(self) -> Float[Tensor, " K"] | None:
         """Classifier bias stored with the features, if any."""
-        return self._stored("bias")
+        bias = self._stored("bias")
+        return None if bias is None else bias.reshape(-1)
 
     def _stored(self, name: str) -> Tensor | None:
         return next((part.features.read(name) for part in self.parts if name in part.features.entries), None)
@@ -139,6 +155,7 @@ def open_features(
     labels: str | Path = "labels",
     split: str | None = None,
     batch_size: int | None = None,
+    ignore_index: int = -100,
     max_bytes: int = MAX_BYTES,
 ) -> FeatureFile:
     """Open features and labels on disk for streaming; only headers are read.
@@ -147,10 +164,12 @@ def open_features(
         path: a file, a folder of shards, a pattern, or an index ``.json``. A ``.npy`` file holds the features; its
             labels stand beside it, with "labels" for "features" in the name.
         features: name of the array or column (N, d). In parquet, columns ``f0 ... f{d-1}`` do as well.
-        labels: name of the array or column (N,), or the path of a file that holds it.
+        labels: name of the array or column (N,), or the path of a file that holds it. Strings become class numbers: places
+            in ``class_names`` if the file has them, else in the sorted strings of all splits. (N, 1) is taken too.
         split: which split to read where there are several: arrays ``train/features`` or ``features_train``, files
             ``train-*`` or subfolders ``train``.
         batch_size: most rows in a batch; as many as fit 32 MiB if None.
+        ignore_index: label that ``num_classes`` does not count; its rows are still given.
         max_bytes: what a compressed array may expand to if that is over 100 times its file.
 
     Returns:
@@ -175,6 +194,7 @@ def open_features(
     path = Path(path)
     if batch_size is not None and batch_size < 1:
         raise InputError(f"expected batch_size of at least 1, got {batch_size}")
+    chosen = split
     files, split = choose_files(path, features, split)
     if is_array_path(labels) and len(files) > 1:
         raise FileFormatError(path, f"it stands for {len(files)} files, which one file of labels cannot serve")
@@ -189,7 +209,18 @@ def open_features(
     assert first.dtype is not None  # noqa: S101 - open_part has seen to it
     fitting = _BLOCK_BYTES // (first.shape[1] * first.dtype.itemsize)
     size = batch_size or min(max(fitting, 1), _MAX_BATCH)
-    return FeatureFile(path, tuple(parts), size, 0, sum(part.rows for part in parts))
+    if any(part.has_text_labels for part in parts):
+        others = [name for name in splits_of(path, features) if name != chosen]
+        parts = name_labels(path, parts, _parts_of(path, features, labels, others, max_bytes))
+    return FeatureFile(path, tuple(parts), size, 0, sum(part.rows for part in parts), ignore_index)
+
+
+def _parts_of(path: Path, features: str, labels: str | Path, splits: list[str], max_bytes: int) -> list[Part]:
+    parts = []
+    for name in splits:
+        files, split = choose_files(path, features, name)
+        parts += [open_part(file, features, labels, split, max_bytes) for file in files]
+    return parts
 
 
 def feature_splits(path: str | Path, *, features: str = "features") -> list[str]:
