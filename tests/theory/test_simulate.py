@@ -1,11 +1,8 @@
 """What holds of every model: it resumes to the same numbers, keeps its files, refuses what makes no sense (P10, P14, P15)."""
 
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import fields, replace
 
 import pytest
@@ -13,11 +10,16 @@ import torch
 
 from neucollapse import FileFormatError, InputError
 from neucollapse._citations import citation_keys
+from neucollapse._errors import OptionError
 from neucollapse._files import load_tensors
+from neucollapse._lock import locked
+from neucollapse.metrics import CollapseResult
 from neucollapse.report import write_simulation_page
-from neucollapse.theory import _simulate, model_of, simulate
+from neucollapse.theory import model_of, simulate
 from neucollapse.theory._simulation import ARRAYS_SCHEMA
 from neucollapse.theory.settings import SETTINGS
+
+from .. import fault
 
 # Sizes that take a second or two; whatever is not named keeps its default.
 SMALL: dict[str, dict] = {
@@ -43,6 +45,7 @@ SMALL: dict[str, dict] = {
     "separation": {},
     "conv-rank": {"signals": 2, "samples": 2, "width": 10, "dim": 30, "noise": (0.0, 1.0), "runs": 1, "steps": 20},
 }
+SUPCON = SETTINGS["supcon"](classes=2, dim=2, samples=2, steps=20, starts=1)
 
 
 def small(name):
@@ -120,37 +123,21 @@ def test_settings_are_checked_and_come_back_from_json(name):
                 replace(settings, **{field.name: -1})
 
 
+def simulate_often_saved(folder):
+    simulate(small("svm"), folder, progress=False, save_every=0.0)
+
+
 def test_a_killed_process_leaves_a_state_that_goes_on(tmp_path):
-    name = next(iter(SETTINGS))
-    program = (
-        "import sys, time\n"
-        "from neucollapse.theory import model_of, simulate\n"
-        "from neucollapse.theory.settings import SETTINGS\n"
-        f"settings = SETTINGS[{name!r}](**{SMALL.get(name, {})!r})\n"
-        "model = type(model_of(settings)); advance = model.advance\n"
-        "def slow(self, state, piece):\n"
-        "    time.sleep(0.2)\n"
-        "    return advance(self, state, piece)\n"
-        "model.advance = slow\n"
-        f"simulate(settings, {str(tmp_path)!r}, progress=False, save_every=0.0)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program], env=os.environ)
-    state = tmp_path / "state.safetensors"
-    try:
-        until = time.monotonic() + 60
-        while not state.exists() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        assert state.exists()
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    resumed = simulate(small(name), tmp_path, progress=False)
-    assert resumed.rows == simulate(small(name), progress=False).rows
+    """Killed while the settings, the third state and the result are written; each time by another process."""
+    for at, of in ((2, "config.json"), (6, "state.safetensors"), (1, "arrays"), (1, "simulation.json")):
+        code = fault.run(simulate_often_saved, tmp_path, folder=tmp_path, at=at, of=of)
+        assert code == -signal.SIGKILL
+    resumed = simulate(small("svm"), tmp_path, progress=False)
+    assert resumed.rows == simulate(small("svm"), progress=False).rows
 
 
 def test_a_folder_keeps_its_settings(tmp_path):
-    name = next(iter(SETTINGS))
-    settings = small(name)
+    settings = SUPCON
     first = simulate(settings, tmp_path, progress=False)
     assert simulate(settings, tmp_path, progress=False).rows == first.rows  # done before: read, not run again
     with pytest.raises(InputError, match=r"holds a simulation with seed=0 \(now 1\)"):
@@ -160,7 +147,7 @@ def test_a_folder_keeps_its_settings(tmp_path):
 
 
 def test_a_damaged_state_gets_a_sentence(tmp_path):
-    settings = small(next(iter(SETTINGS)))
+    settings = SUPCON
     simulate(settings, tmp_path, progress=False)
     (tmp_path / "state.safetensors").write_bytes(b"none")
     with pytest.raises(FileFormatError, match="not a complete safetensors file"):
@@ -168,5 +155,65 @@ def test_a_damaged_state_gets_a_sentence(tmp_path):
 
 
 def test_one_process_at_a_time(tmp_path):
-    with _simulate._alone(tmp_path), pytest.raises(InputError, match="another process is simulating"):
-        simulate(small(next(iter(SETTINGS))), tmp_path, progress=False)
+    with locked(tmp_path), pytest.raises(InputError, match="another process is simulating in"):
+        simulate(SUPCON, tmp_path, progress=False)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A simulation that has ended."""
+    folder = tmp_path_factory.mktemp("done")
+    simulate(SUPCON, folder, progress=False)
+    return folder
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    return shutil.copytree(done, tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    "lost", [("config.json",), ("config.json", "state.safetensors"), ("config.json", "simulation.json")]
+)
+@pytest.mark.parametrize("other", [replace(SUPCON, seed=1), small("local-elasticity")])
+def test_without_its_settings_a_folder_is_still_of_its_simulation(copy, lost, other):
+    for name in lost:
+        (copy / name).unlink()
+    with pytest.raises(InputError, match=r"holds a simulation with .*(seed=0 \(now 1\)|model=.supcon. )"):
+        simulate(other, copy, progress=False)
+    assert not (copy / "config.json").exists()
+    assert simulate(SUPCON, copy, progress=False).settings == SUPCON
+
+
+def test_a_state_of_another_simulation_is_not_taken_up(copy, tmp_path):
+    simulate(replace(SUPCON, seed=1), tmp_path / "other", progress=False)
+    shutil.copy(tmp_path / "other" / "state.safetensors", copy)
+    with pytest.raises(InputError, match=r"seed=1 \(now 0\), says state"):
+        simulate(SUPCON, copy, progress=False)
+
+
+def test_a_state_of_an_earlier_version_of_the_model_is_refused(copy, monkeypatch):
+    monkeypatch.setattr(type(model_of(SUPCON)), "version", 1000)
+    with pytest.raises(
+        FileFormatError, match=r"begun by version \d+ of the model supcon, and this is version 1000; start over"
+    ):
+        simulate(SUPCON, copy, progress=False)
+    assert simulate(SUPCON, copy, resume=False, progress=False).settings == SUPCON
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    CollapseResult({"nc1/pinv": 1.0}, info={"num_classes": 2, "dim": 2, "environment": {"a": 1}}).save(tmp_path)
+    for resume in (True, False):
+        with pytest.raises(InputError, match=r"holds result\.json, which no simulation leaves"):
+            simulate(SUPCON, tmp_path, resume=resume, progress=False)
+    assert CollapseResult.load(tmp_path)["nc1/pinv"] == 1
+
+
+def test_a_result_names_the_digest_of_its_arrays(done):
+    digest = json.loads((done / "simulation.json").read_text())["arrays"]["sha256"]
+    load_tensors(done / "arrays.safetensors", schema=ARRAYS_SCHEMA, digest=digest)
+
+
+def test_a_misspelt_option_is_named(tmp_path):
+    with pytest.raises(OptionError, match="did you mean 'resume'"):
+        simulate(SUPCON, tmp_path, resum=False)

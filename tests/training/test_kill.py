@@ -3,12 +3,9 @@
 ``NEUCOLLAPSE_KILLS=100`` makes the loop longer.
 """
 
-import multiprocessing
 import os
 import random
-import shutil
 import signal
-import time
 
 import pyarrow.parquet
 import pytest
@@ -19,32 +16,28 @@ from neucollapse.training import TrainConfig, load_checkpoint
 from neucollapse.training._stop import StopOnSignal
 from neucollapse.training.run import train
 
+from .. import fault
+
 KILLS = int(os.environ.get("NEUCOLLAPSE_KILLS", "6"))
-CONFIG = TrainConfig(width=32, depth=2, dim=8, epochs=8, measure_every=3, checkpoint_seconds=0, threads=1)
-LAST = "checkpoints/epoch-000008.safetensors"
+CONFIG = TrainConfig(width=32, depth=2, dim=8, epochs=6, measure_every=3, checkpoint_seconds=0, threads=1)
+LAST = "checkpoints/epoch-000006.safetensors"
+MOMENTS = 60  # files are opened, renamed and deleted a few more times than this in the whole run
+
+
+def train_quietly(run):
+    train(CONFIG, run, progress=False)
+
+
+def trained(run, at=0, **options):
+    """The exit code of a process that trains in a folder and gets a signal at some moment."""
+    return fault.run(train_quietly, run, folder=run, at=at, **options)
 
 
 @pytest.fixture(scope="module")
-def processes():
-    """Starts ``train`` in processes of their own, forked from one that has the imports behind it."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["neucollapse.training.run", "neucollapse._measure", "sklearn.datasets"])
-
-    def start(run, config=CONFIG):
-        process = context.Process(target=train, args=(config, run), kwargs={"progress": False})
-        process.start()
-        return process
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, processes):
+def whole(tmp_path_factory):
     """The run that nobody disturbs."""
     run = tmp_path_factory.mktemp("whole")
-    process = processes(run)
-    process.join()
-    assert process.exitcode == 0
+    assert trained(run) == 0
     return run
 
 
@@ -62,49 +55,29 @@ def assert_same_bits(run, whole):
     assert CollapseResult.load(run).to_dict() == CollapseResult.load(whole).to_dict()
 
 
-def wait_for_checkpoints(run, count, process):
-    while process.is_alive() and len(os.listdir(run / "checkpoints") if (run / "checkpoints").exists() else ()) < count:
-        time.sleep(0.001)
-
-
-def test_killed_at_random_moments(tmp_path, processes, whole):
-    moments = random.Random(0)
-    killed, finished = 0, 0
+def test_killed_at_random_moments(tmp_path, whole):
+    """Killed again and again, each time at another moment of what is left; and all of that until so many kills are done."""
+    moments, killed, finished = random.Random(0), 0, 0
     while killed < KILLS or not finished:
-        process = processes(tmp_path)
-        if killed < KILLS:
-            # Half of the moments count from the start, half from a checkpoint being written.
-            if moments.random() < 0.5:
-                wait_for_checkpoints(tmp_path, moments.choice([1, 2, 3]), process)
-                time.sleep(moments.uniform(0, 0.03))
-            else:
-                time.sleep(moments.uniform(0, 1.5))
-            process.kill()
-        process.join()
-        killed += process.exitcode == -signal.SIGKILL
-        if process.exitcode == 0:
-            finished += 1
-            assert_same_bits(tmp_path, whole)
-            if killed < KILLS:  # too fast: once more from the beginning
-                shutil.rmtree(tmp_path)
+        run = tmp_path / str(finished)
+        code = trained(run, at=moments.randint(1, MOMENTS) if killed < KILLS else 0)
+        killed += code != 0
+        finished += code == 0
+        if code == 0:
+            assert_same_bits(run, whole)
         else:
-            assert process.exitcode == -signal.SIGKILL
+            assert code == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_the_epoch_and_exits(tmp_path, processes, whole, signum, code):
-    process = processes(tmp_path)
-    wait_for_checkpoints(tmp_path, 1, process)
-    os.kill(process.pid, signum)
-    process.join()
-    assert process.exitcode == code
-    epoch = max(row["epoch"] for row in history(tmp_path))
-    assert 1 <= epoch < 8
-    assert (tmp_path / "checkpoints" / f"epoch-{epoch:06d}.safetensors").exists()
+def test_a_signal_saves_the_epoch_and_exits(tmp_path, whole, signum, code):
+    # The first checkpoint is renamed into place when the first epoch has ended: the second one is then finished, and no more.
+    options = {"signum": signum, "events": ("os.rename",), "of": "checkpoints"}
+    assert trained(tmp_path, at=1, **options) == code
+    assert max(row["epoch"] for row in history(tmp_path)) == 2
+    assert (tmp_path / "checkpoints" / "epoch-000002.safetensors").exists()
     assert not (tmp_path / "result.json").exists()
-    process = processes(tmp_path)
-    process.join()
-    assert process.exitcode == 0
+    assert trained(tmp_path) == 0
     assert_same_bits(tmp_path, whole)
 
 

@@ -4,16 +4,18 @@ import dataclasses
 import importlib
 import json
 import random
+import shutil
 import sys
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
-from filelock import FileLock
 
 from neucollapse import InputError, MissingExtraError
-from neucollapse._errors import ResumeWarning
+from neucollapse._errors import FileFormatError, FileWriteError, OptionError, ResumeWarning
+from neucollapse._files import load_tensors, save_tensors
+from neucollapse._lock import locked
 from neucollapse.metrics import CollapseResult
 from neucollapse.training import TrainConfig, load_checkpoint, train
 
@@ -88,14 +90,12 @@ def test_another_config_is_refused(run):
 
 
 def test_two_at_once_are_refused(run):
-    with FileLock(run / ".lock"), pytest.raises(InputError, match="another process"):
+    with locked(run), pytest.raises(InputError, match="another process is training in"):
         train(CONFIG, run)
 
 
 def test_what_is_lost_after_the_last_checkpoint_is_made_again(run, tmp_path):
     """Killed between the last checkpoint and the result; then with a damaged checkpoint too."""
-    import shutil
-
     complete = history(run), CollapseResult.load(run).to_dict()
     for damaged in (False, True):
         copy = tmp_path / str(damaged)
@@ -112,6 +112,106 @@ def test_what_is_lost_after_the_last_checkpoint_is_made_again(run, tmp_path):
             result = train(CONFIG, copy, progress=False)
         assert (history(copy), result.to_dict()) == complete
         assert len(list((copy / "checkpoints").iterdir())) == 2
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """The complete run in a folder of its own."""
+    shutil.copytree(run, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_without_its_config_a_complete_run_is_still_its_own(copy):
+    """config.json is lost: the result says of which run it is, and so do the checkpoints where it is lost too."""
+    complete = CollapseResult.load(copy).to_dict()
+    other = dataclasses.replace(CONFIG, lr=0.2)
+    for lost in ("config.json", "result.json"):
+        (copy / "config.json").unlink(missing_ok=True)
+        (copy / lost).unlink(missing_ok=True)
+        with pytest.raises(InputError, match=r"lr=0\.1 \(now 0\.2\), says (result.json|epoch-000005)"):
+            train(other, copy, progress=False)
+        assert not (copy / "config.json").exists()
+        assert train(CONFIG, copy, progress=False).to_dict() == complete
+
+
+def test_the_result_of_something_else_is_not_returned(copy, tmp_path):
+    CollapseResult({"nc1/pinv": 1.0}, info={"num_classes": 2, "dim": 2, "environment": {"a": 1}}).save(
+        tmp_path / "measured"
+    )
+    with pytest.raises(InputError, match=r"result\.json does not say of which training run it is"):
+        train(CONFIG, tmp_path / "measured", progress=False)
+    shutil.copy(tmp_path / "measured" / "result.json", copy)
+    with pytest.raises(InputError, match="does not say of which training run"):
+        train(CONFIG, copy, progress=False)
+
+
+def test_a_checkpoint_of_another_run_is_not_taken_up(copy, tmp_path):
+    (copy / "result.json").unlink()
+    train(dataclasses.replace(CONFIG, lr=0.2), tmp_path / "other", progress=False)
+    shutil.copy(tmp_path / "other" / "checkpoints" / "epoch-000005.safetensors", copy / "checkpoints")
+    with pytest.raises(InputError, match=r"lr=0\.2 \(now 0\.1\), says epoch-000005"):
+        train(CONFIG, copy, progress=False)
+
+
+def test_an_altered_learning_rate_in_a_checkpoint_is_refused(copy):
+    (copy / "result.json").unlink()
+    for path in (copy / "checkpoints").iterdir():
+        content = path.read_bytes()
+        assert b'\\"lr\\", 0.' in content
+        path.write_bytes(content.replace(b'\\"lr\\", 0.', b'\\"lr\\", 9.'))
+    with pytest.warns(ResumeWarning), pytest.raises(FileFormatError, match="none of the 2 checkpoints"):
+        train(CONFIG, copy, progress=False)
+
+
+def test_a_checkpoint_that_names_no_run_goes_on_under_its_config(copy):
+    """As version 0.1 wrote them."""
+    complete = CollapseResult.load(copy).to_dict()
+    (copy / "result.json").unlink()
+    for path in (copy / "checkpoints").iterdir():
+        tensors, metadata = load_tensors(path, schema="neucollapse/checkpoint/1")
+        text = json.dumps(metadata)
+        assert '"identity"' in text
+        save_tensors(
+            path, tensors, schema="neucollapse/checkpoint/1", metadata=json.loads(text.replace('"identity"', '"none"'))
+        )
+    assert train(CONFIG, copy, progress=False).to_dict() == complete
+
+
+def test_other_contents_of_a_data_set_are_another_run(tmp_path):
+    def write(shift):
+        x = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)) + shift
+        np.savez(tmp_path / "data.npz", x=x.numpy(), y=np.arange(40) % 2)
+
+    config = TrainConfig(dataset=str(tmp_path / "data.npz"), width=8, depth=1, dim=4, epochs=1)
+    write(0)
+    first = train(config, tmp_path / "run", progress=False)
+    assert train(config, tmp_path / "run", progress=False).to_dict() == first.to_dict()
+    write(1)
+    with pytest.raises(InputError, match=r"other contents of .*data\.npz"):
+        train(config, tmp_path / "run", progress=False)
+
+
+def test_the_folder_of_a_simulation_is_refused(tmp_path):
+    from neucollapse.theory import settings, simulate
+
+    simulate(settings.SupCon(classes=2, dim=2, samples=2, steps=1, starts=1), tmp_path / "s", progress=False)
+    for resume in (True, False):
+        with pytest.raises(InputError, match="which no training run leaves"):
+            train(CONFIG, tmp_path / "s", resume=resume, progress=False)
+    assert (tmp_path / "s" / "config.json").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileWriteError, match=r"cannot write .*file"):
+        train(CONFIG, tmp_path / "file", progress=False)
+
+
+def test_misspelt_options_and_configs_are_named(tmp_path):
+    with pytest.raises(OptionError, match="did you mean 'resume'"):
+        train(CONFIG, tmp_path, resum=False)
+    with pytest.raises(InputError, match="expected a TrainConfig"):
+        train("digits-simplex", tmp_path)
 
 
 def test_starting_over(tmp_path):

@@ -104,9 +104,13 @@ class Findings:
 
 
 class Model(ABC, Generic[S]):
-    """A model: its settings, its work in pieces, and its findings. ``pieces`` may depend on the settings alone."""
+    """A model: its settings, its work in pieces, and its findings. ``pieces`` may depend on the settings alone.
+
+    ``version`` counts up when states or rows become others, so that a folder of an earlier version is not taken up.
+    """
 
     settings_type: ClassVar[type[Settings]]
+    version: ClassVar[int] = 1
 
     def __init__(self, settings: S) -> None:
         self.settings = settings

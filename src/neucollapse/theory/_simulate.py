@@ -1,27 +1,31 @@
 """``simulate``: run a model piece by piece, save on the way, go on where it was killed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from .._errors import FileFormatError, InputError
-from .._files import load_tensors, read_json, save_tensors, write_json
+from .._files import fitting_contents, load_tensors, read_json, save_tensors
+from .._names import names_options, unknown_name
 from .._progress import track
+from .._run_folder import CONFIG, Kind, RunFolder
 from ._model import Model, Row, State
 from ._models import model_of
-from ._simulation import Simulation
-from .settings import Settings
+from ._simulation import SCHEMA, Simulation
+from .settings import SETTINGS, Settings
 
-SETTINGS_SCHEMA = "neucollapse/simulation-settings/1"
 STATE_SCHEMA = "neucollapse/simulation-state/1"
-_STATE = "state.safetensors"
-_OUTPUTS = ("simulation.json", "trajectory.parquet", "arrays.safetensors", "report.html", _STATE, "config.json")
+Stored = tuple[State, dict[str, Any]]
+"""Tensors and metadata of a state file."""
+
+_RESULT, _STATE = "simulation.json", "state.safetensors"
 
 
+@names_options
 def simulate(
     settings: Settings,
     folder: str | Path | None = None,
@@ -44,8 +48,9 @@ def simulate(
         The ``Simulation``. A resumed one has the same numbers, bit for bit on one CPU, as one that was never stopped.
 
     Raises:
-        InputError: if the folder holds a simulation with other settings, or another process works there.
+        InputError: if the folder holds anything but a simulation with these settings, or another process works there.
         FileFormatError: if what is in the folder is damaged.
+        FileWriteError: if it cannot be written to.
 
     Example:
         >>> from neucollapse.theory import settings
@@ -53,87 +58,103 @@ def simulate(
         >>> simulation.findings.agrees
         True
     """
+    if not isinstance(settings, Settings):
+        raise InputError(
+            f"expected the settings of a model, such as neucollapse.theory.settings.UFM(), got {settings!r:.60}"
+        )
     model = model_of(settings)
     if folder is None:
         with _threads(settings.threads):
-            return _run(model, None, progress, save_every)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder), _threads(settings.threads):
+            return _run(model, None, None, progress=progress, save_every=save_every)
+    place = RunFolder(Path(folder), _KIND, {"model": settings.name, **settings.to_dict()})
+    with place.held(), _threads(settings.threads):
         if not resume:
-            for name in _OUTPUTS:
-                (folder / name).unlink(missing_ok=True)
-        _settle(settings, folder)
-        simulation = _run(model, folder, progress, save_every)
-        simulation.save(folder)
+            place.clear()
+        state, result = place.path / _STATE, place.path / _RESULT
+        stored = load_tensors(state, schema=STATE_SCHEMA) if state.exists() else None
+        named = {} if stored is None else {state: stored[1].get("identity")}
+        place.settle(named | ({result: _identity_of_result(result)} if result.exists() else {}))
+        simulation = _run(model, place, stored, progress=progress, save_every=save_every)
+        simulation.write(place.path)
         return simulation
 
 
-def _run(model: Model, folder: Path | None, progress: bool, save_every: float) -> Simulation:
-    state, rows, done, before = _resume(model, folder)
+def _run(
+    model: Model, place: RunFolder | None, stored: Stored | None, *, progress: bool, save_every: float
+) -> Simulation:
+    state, rows, done, before = _begun(model, place, stored)
     began = saved = time.monotonic()
     name = f"simulating {model.settings.name}"
     try:
         for piece in track(range(done, model.pieces), model.pieces - done, name, show=progress):
             state, new = model.advance(_placed(state), piece)
             rows, done = rows + new, piece + 1
-            if folder is not None and time.monotonic() - saved >= save_every:
-                _save(folder, state, rows, done, before + time.monotonic() - began)
+            if place is not None and time.monotonic() - saved >= save_every:
+                _save(model, place, state, rows, done, before + time.monotonic() - began)
                 saved = time.monotonic()
     finally:  # also when interrupted; a finished state makes the same call again a quick one
-        if folder is not None:
-            _save(folder, state, rows, done, before + time.monotonic() - began)
+        if place is not None:
+            _save(model, place, state, rows, done, before + time.monotonic() - began)
     return Simulation(model.settings, rows, model.findings(_placed(state), rows), before + time.monotonic() - began)
 
 
-def _save(folder: Path, state: State, rows: list[Row], done: int, seconds: float) -> None:
-    # A file keeps no order of names, and sums over variables are taken in it.
-    metadata = {"done": done, "seconds": seconds, "rows": [list(row) for row in rows], "names": list(state)}
-    save_tensors(folder / _STATE, state, schema=STATE_SCHEMA, metadata=metadata)
+def _save(model: Model, place: RunFolder, state: State, rows: list[Row], done: int, seconds: float) -> None:
+    metadata = {
+        "identity": place.identity,
+        "version": model.version,
+        "done": done,
+        "seconds": seconds,
+        "rows": [list(row) for row in rows],
+        "names": list(state),  # a file keeps no order of names, and sums over variables are taken in it
+    }
+    save_tensors(place.path / _STATE, state, schema=STATE_SCHEMA, metadata=metadata)
 
 
-def _resume(model: Model, folder: Path | None) -> tuple[State, list[Row], int, float]:
-    path = None if folder is None else folder / _STATE
-    if path is None or not path.exists():
+def _begun(model: Model, place: RunFolder | None, stored: Stored | None) -> tuple[State, list[Row], int, float]:
+    """State, rows, pieces done and seconds, as they are stored or at the start."""
+    if place is None or stored is None:
         return model.start(), [], 0, 0.0
-    state, metadata = load_tensors(path, schema=STATE_SCHEMA)
-    try:
+    path, (state, metadata) = place.path / _STATE, stored
+    with fitting_contents(path):
+        if (version := metadata.get("version", 1)) != model.version:
+            raise FileFormatError(
+                path,
+                f"it was begun by version {version} of the model {model.settings.name}, and this is version {model.version}; "
+                "start over with resume=False (--restart), or choose another folder",
+            )
         rows = [Row(*row) for row in metadata["rows"]]
         state = {name: state[name] for name in metadata["names"]}
         return state, rows, int(metadata["done"]), float(metadata["seconds"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(path, f"not the state of a simulation ({error!r})") from None
+
+
+def _identity_of_result(path: Path) -> dict[str, Any]:
+    content = read_json(path, schema=SCHEMA)
+    settings = content.get("settings")
+    return {"settings": {"model": content.get("model"), **settings}} if isinstance(settings, dict) else {}
+
+
+def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of an earlier version, with the defaults of what they lack."""
+    values = dict(settings)
+    name = values.pop("model", None)
+    if not isinstance(name, str) or name not in SETTINGS:
+        raise unknown_name("model", name, SETTINGS)
+    return {"model": name, **SETTINGS[name].from_dict(values).to_dict()}
+
+
+_KIND = Kind(
+    name="simulation",
+    doing="simulating in",
+    schema="neucollapse/simulation-settings/1",
+    outputs=(_RESULT, "trajectory.parquet", "arrays.safetensors", "report.html", _STATE, CONFIG),
+    foreign=("result.json", "history.parquet", "checkpoints"),
+    complete=_complete,
+)
 
 
 def _placed(state: State) -> State:
     """The state in memory of its own: where a tensor begins decides in which order it is summed, and so its last digit."""
     return {name: tensor.detach().contiguous().clone() for name, tensor in state.items()}
-
-
-def _settle(settings: Settings, folder: Path) -> None:
-    """Write the settings, or check that they are those the folder was begun with."""
-    path, now = folder / "config.json", {"model": settings.name, **settings.to_dict()}
-    if not path.exists():
-        write_json(path, now, schema=SETTINGS_SCHEMA)
-        return
-    before = read_json(path, schema=SETTINGS_SCHEMA)
-    changed = [f"{name}={before.get(name)!r} (now {now[name]!r})" for name in now if before.get(name) != now[name]]
-    if changed:
-        raise InputError(
-            f"{folder} holds a simulation with {', '.join(changed)}; expected the same settings to go on with it. "
-            "Choose another folder, or start over with resume=False (--restart)"
-        )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(
-            f"another process is simulating in {folder}; expected one at a time. Wait for it, or choose another folder"
-        ) from None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 
 from .._environment import command_line, environment
 from .._files import atomic_path, save_tensors, write_json
+from .._run_folder import held
 from ..metrics import REGISTRY
 from ._model import Findings, HeatMap, Plot, Row
 from .settings import Settings
@@ -47,12 +48,23 @@ class Simulation:
         }
         return _plain(content)
 
-    def save(self, folder: Path) -> None:
-        """Write ``trajectory.parquet``, ``arrays.safetensors`` and, as the mark of a finished run, ``simulation.json``."""
+    def save(self, folder: str | Path) -> None:
+        """Write ``trajectory.parquet``, ``arrays.safetensors`` and, as the mark of a finished run, ``simulation.json``.
+
+        Raises:
+            InputError: if another process works in the folder.
+            FileWriteError: if a file cannot be written.
+        """
+        with held(folder, wait=0, doing="simulating in") as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """``save`` for a caller that holds the folder already."""
         write_trajectory(folder / "trajectory.parquet", self.rows)
-        save_tensors(folder / "arrays.safetensors", self.findings.tensors, schema=ARRAYS_SCHEMA, metadata={})
+        digest = save_tensors(folder / "arrays.safetensors", self.findings.tensors, schema=ARRAYS_SCHEMA, metadata={})
         about = {"seconds": self.seconds, "command": command_line(), "environment": environment()}
-        write_json(folder / "simulation.json", self.to_dict() | about, schema=SCHEMA)
+        content = self.to_dict() | about | {"arrays": {"sha256": digest}}
+        write_json(folder / "simulation.json", content, schema=SCHEMA)
 
 
 def write_trajectory(path: Path, rows: list[Row]) -> None:

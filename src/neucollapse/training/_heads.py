@@ -76,7 +76,7 @@ def _code(config: TrainConfig, dim: int, num_classes: int) -> Tensor:
     if config.code is None:
         # Without a search, which ends after a time and not after a number of steps: a run would not repeat itself.
         return geometry.best_code(num_classes, dim, budget=0, progress=False).points
-    points = data.load_weight(config.code).weight
+    points = data.load_weight(config.code, transpose=False).weight  # rows of a code are its points
     if points.shape != (num_classes, dim):
         raise FileFormatError(
             config.code,

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from .._errors import FileFormatError, InputError, ResumeWarning
-from .._files import load_tensors, save_tensors
+from .._files import fitting_contents, load_tensors, save_tensors
 from ._lightning import Checkpoint, CheckpointIO, pl
 from ._random import random_state, set_random_state
 
@@ -21,7 +21,7 @@ _PLAIN = (str, int, float, bool, type(None))
 class SafeCheckpointIO(CheckpointIO):
     """Lightning checkpoints as safetensors: ``Trainer(plugins=[SafeCheckpointIO()])``.
 
-    Writes atomically, with a SHA-256 of the tensors, whatever Lightning saves: model, optimisers, schedulers, loops,
+    Writes atomically, with a SHA-256 of all of it, whatever Lightning saves: model, optimisers, schedulers, loops,
     callbacks. Tensors, numbers, strings, None, and dictionaries, lists, tuples of these can be saved; anything else is
     refused by name, because only a pickle could hold it. No pickle is read either.
     """
@@ -54,10 +54,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         FileFormatError: when it is no such file, truncated or damaged.
     """
     tensors, metadata = load_tensors(path, schema=SCHEMA)
-    try:
-        return _decode(metadata["tree"], tensors)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(path, f"its tensors and its structure do not fit together ({error!r})") from None
+    with fitting_contents(path):
+        content = _decode(metadata["tree"], tensors)
+        if not isinstance(content, dict):
+            raise TypeError(f"a checkpoint is a dictionary, and this is a {type(content).__name__}")
+        return content
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
@@ -84,6 +85,17 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
     return None
 
 
+def identity_of(path: str | Path) -> Any:
+    """Of which run a checkpoint is, as the ``RunCheckpoint`` that wrote it was told; None where it was not.
+
+    Raises:
+        FileFormatError: as ``load_checkpoint``.
+    """
+    content = load_checkpoint(path)
+    with fitting_contents(path):
+        return content.get("callbacks", {}).get(RunCheckpoint.__name__, {}).get("identity")
+
+
 class RunCheckpoint(Checkpoint):
     """Saves at the end of an epoch, at most every so many seconds, at the last and when the trainer should stop.
 
@@ -93,22 +105,30 @@ class RunCheckpoint(Checkpoint):
         folder: where to; files are called ``epoch-000012.safetensors``, after 12 epochs.
         seconds: least time between two; 0 saves every epoch.
         keep: how many of the newest stay.
+        identity: of which run they are, saved with each; plain values.
     """
 
-    def __init__(self, folder: Path, seconds: float, keep: int = 2) -> None:
+    def __init__(self, folder: Path, seconds: float, *, keep: int = 2, identity: Any = None) -> None:
         self.folder = folder
         self.seconds = seconds
         self.keep = keep
+        self.identity = identity
         self._saved_at = time.monotonic()
         self._restored: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The random states at this moment."""
-        return {"random": random_state()}
+        """The random states at this moment, and the run."""
+        return {"random": random_state(), "identity": self.identity}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the random states for when training starts: the set-up until then may draw numbers."""
         self._restored = state_dict["random"]
+
+    def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        """Delete what a killed process left half-written."""
+        del trainer, pl_module, stage
+        for leftover in self.folder.glob(f".{_PATTERN}*"):
+            leftover.unlink()
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
         """Put the random states back."""

@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from .. import data
 from .._conditions import Condition
 from .._environment import command_line
 from .._errors import InputError
+from .._files import read_json
+from .._names import names_options
+from .._run_folder import CONFIG, Kind, RunFolder, digests
 from ..data import Dataset
 from ..metrics import CollapseResult, Flag
+from ..metrics._storage import SCHEMA as RESULT_SCHEMA
+from ..metrics._storage import write_result
 from ._batches import evaluation_loader, training_loader
 from ._early import StopWhen
 from ._history import with_terminal_phase, write_history
@@ -24,13 +28,24 @@ from ._random import random_state, seed_all, set_random_state
 from ._stop import StopOnSignal
 from ._training_set import changed_training_set
 from .callback import CollapseCallback
-from .checkpoint import RunCheckpoint, SafeCheckpointIO, latest_checkpoint
+from .checkpoint import RunCheckpoint, SafeCheckpointIO, identity_of, latest_checkpoint
+from .config import SCHEMA as CONFIG_SCHEMA
 from .config import TrainConfig
 from .module import CollapseModule, build_model
 
-_OUTPUTS = ("result.json", "arrays.safetensors", "metrics.parquet", "history.parquet", "report.html", "config.json")
+_RESULT, _CHECKPOINTS = "result.json", "checkpoints"
+_BUILT_IN = ("digits", "fashion-mnist")
+_KIND = Kind(
+    name="training run",
+    doing="training in",
+    schema=CONFIG_SCHEMA,
+    outputs=(_RESULT, "arrays.safetensors", "metrics.parquet", "history.parquet", "report.html", CONFIG),
+    foreign=("simulation.json", "state.safetensors", "trajectory.parquet"),
+    complete=lambda settings: TrainConfig.from_dict(settings).to_dict(),
+)
 
 
+@names_options
 def train(config: TrainConfig, run_dir: str | Path, *, resume: bool = True, progress: bool = True) -> CollapseResult:
     """Train, measure collapse on the way, and leave a run folder.
 
@@ -41,21 +56,23 @@ def train(config: TrainConfig, run_dir: str | Path, *, resume: bool = True, prog
     and the result names condition and epoch under ``info["training"]``.
 
     A run that was killed, at any moment, goes on from its last complete checkpoint and ends with the same bits, on
-    CPU, as one that was not. A run that is complete is not repeated: its result is read. SIGINT and SIGTERM finish the
-    epoch, save and exit with 130 and 143; a second one exits at once. Global random state and thread count are put back.
+    CPU, as one that was not. A run that is complete is not repeated: its result is read. Both only if they are of this very
+    config, and of the same contents of the files that it names: config.json, checkpoints and result each say of which they are.
+    SIGINT and SIGTERM finish the epoch, save and exit with 130 and 143; a second one exits at once. Global random state and
+    thread count are put back.
 
     Args:
         config: the run.
         run_dir: its folder; created if missing.
-        resume: go on with a run of the same config that is there; False deletes what an earlier run left, and starts
-            over.
+        resume: go on with a run of the same config that is there; False deletes what an earlier training run left, and
+            starts over.
         progress: a bar on standard error.
 
     Returns:
         The measurement of the trained model, splits ``train`` and, if the data set has one, ``test``.
 
     Raises:
-        InputError: when another process is training in the folder, or the folder's run has another config.
+        InputError: when another process is training in the folder, or the folder holds anything but a run of this config.
         FileFormatError: when a data set cannot be used, or checkpoints are there and none can be read.
         MissingExtraError: without the ``train`` extra.
 
@@ -63,18 +80,26 @@ def train(config: TrainConfig, run_dir: str | Path, *, resume: bool = True, prog
         >>> result = train(TrainConfig(epochs=1), "runs/first")  # doctest: +SKIP
         >>> result["train/nc1/pinv"]  # doctest: +SKIP
     """
+    if not isinstance(config, TrainConfig):
+        raise InputError(
+            f"expected a TrainConfig, such as PRESETS['digits-simplex'] or TrainConfig.load(file), got {config!r:.60}"
+        )
     run_dir = Path(run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with _alone(run_dir), quiet(), _globals_restored(config.threads):
+    place = RunFolder(run_dir, _KIND, config.to_dict(), digests(_files(config)))
+    with place.held(), quiet(), _globals_restored(config.threads):
         if not resume:
-            _clear(run_dir)
-        _settle_config(config, run_dir)
-        if (run_dir / "result.json").exists():
+            for path in (run_dir / _CHECKPOINTS).glob("*.safetensors"):
+                path.unlink()
+            place.clear()
+        if (run_dir / _RESULT).exists():
+            place.settle({run_dir / _RESULT: _identity_of_result(run_dir / _RESULT)})
             return CollapseResult.load(run_dir)
-        return _run(config, run_dir, progress)
+        checkpoint = latest_checkpoint(run_dir / _CHECKPOINTS)
+        place.settle({} if checkpoint is None else {checkpoint: identity_of(checkpoint)})
+        return _run(config, place, checkpoint, progress)
 
 
-def _run(config: TrainConfig, run_dir: Path, progress: bool) -> CollapseResult:
+def _run(config: TrainConfig, place: RunFolder, checkpoint: Path | None, progress: bool) -> CollapseResult:
     dataset = _load(config)
     loaders = {"train": evaluation_loader(dataset.train)}
     if dataset.test is not None:
@@ -84,10 +109,12 @@ def _run(config: TrainConfig, run_dir: Path, progress: bool) -> CollapseResult:
     collapse, signalled = CollapseCallback(loaders, config.measure_every), StopOnSignal()
     callbacks: list[Callback] = [collapse, signalled, *([EpochProgress()] if progress else [])]
     early = None if config.stop_when is None else StopWhen(Condition.parse(config.stop_when), collapse)
-    epochs = _fit(config, run_dir, module, dataset, [*callbacks, *([] if early is None else [early])])
+    callbacks += [] if early is None else [early]
+    callbacks.append(RunCheckpoint(place.path / _CHECKPOINTS, config.checkpoint_seconds, identity=place.identity))
+    epochs = _fit(config, module, dataset, callbacks, checkpoint)
     stopped = early is not None and early.stopped
     rows = with_terminal_phase(collapse.history, collapse.zero_error_epoch)
-    write_history(run_dir / "history.parquet", rows)
+    write_history(place.path / "history.parquet", rows)
     if signalled.signum is not None and epochs < config.epochs and not stopped:
         raise SystemExit(128 + signalled.signum)
     # A run killed after its last checkpoint comes here without having measured.
@@ -98,33 +125,30 @@ def _run(config: TrainConfig, run_dir: Path, progress: bool) -> CollapseResult:
         "epochs": epochs,
         "stopped_when": config.stop_when if stopped else None,
         "config": config.to_dict(),
+        "files": dict(place.files),
     }
     _describe(result, config, dataset, training)
-    result.save(run_dir)
+    write_result(result, place.path)
     return result
 
 
 def _fit(
-    config: TrainConfig, run_dir: Path, module: CollapseModule, dataset: Dataset, callbacks: list[Callback]
+    config: TrainConfig, module: CollapseModule, dataset: Dataset, callbacks: list[Callback], checkpoint: Path | None
 ) -> int:
     """Train what is left of the run; the epochs it has then had."""
-    folder = run_dir / "checkpoints"
-    for leftover in folder.glob(".epoch-*"):  # half-written when the process was killed
-        leftover.unlink()
     trainer = pl.Trainer(
         accelerator=config.accelerator,
         devices=1,
         max_epochs=config.epochs,
-        callbacks=[*callbacks, RunCheckpoint(folder, config.checkpoint_seconds)],
+        callbacks=callbacks,
         plugins=[SafeCheckpointIO()],
-        default_root_dir=run_dir,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
     loader = training_loader(dataset.train, config.batch_size, config.seed, config.sampling)
-    trainer.fit(module, loader, ckpt_path=latest_checkpoint(folder))
+    trainer.fit(module, loader, ckpt_path=checkpoint)
     return trainer.current_epoch
 
 
@@ -148,39 +172,15 @@ def _describe(result: CollapseResult, config: TrainConfig, dataset: Dataset, tra
         result.flags.append(Flag("changed_training_set", sentence, "train"))
 
 
-def _settle_config(config: TrainConfig, run_dir: Path) -> None:
-    """Write the config, or check that it is the one the folder was begun with."""
-    path = run_dir / "config.json"
-    if not path.exists():
-        config.save(path)
-        return
-    before, now = TrainConfig.load(path).to_dict(), config.to_dict()
-    changed = [f"{name}={before[name]!r} (now {now[name]!r})" for name in now if before[name] != now[name]]
-    if changed:
-        raise InputError(
-            f"{run_dir} holds a run with {', '.join(changed)}; expected the same config to go on with it. "
-            "Choose another folder, or start over with resume=False"
-        )
+def _files(config: TrainConfig) -> dict[str, str | None]:
+    """The files that settings name; a data set that is built in is none, even if a file is called like it."""
+    return {"dataset": None if config.dataset in _BUILT_IN else config.dataset, "code": config.code}
 
 
-def _clear(run_dir: Path) -> None:
-    """Delete what an earlier run left, the config last, so that a kill in between leaves a run that is known."""
-    for path in (run_dir / "checkpoints").glob("*.safetensors"):
-        path.unlink()
-    for name in _OUTPUTS:
-        (run_dir / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(run_dir: Path) -> Iterator[None]:
-    """Hold the folder's lock. The operating system releases it when the process dies."""
-    try:
-        with FileLock(run_dir / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(
-            f"another process is training in {run_dir}; expected one at a time. Wait for it, or choose another folder"
-        ) from None
+def _identity_of_result(path: Path) -> Any:
+    """What a result says of the run it is of; one that was measured and not trained says nothing."""
+    training = read_json(path, schema=RESULT_SCHEMA).get("training")
+    return {"settings": training.get("config"), "files": training.get("files")} if isinstance(training, dict) else {}
 
 
 @contextmanager
