@@ -133,7 +133,9 @@ def read_run(folder: str | Path) -> Run:
         run = _checked(path, info)
     tensors = folder / "arrays.safetensors"
     if tensors.exists():
-        run.arrays.update(_read_arrays(tensors, run))
+        named = checked_field(path, info, "arrays", dict, default={})
+        digest = checked_field(path, named, "sha256", str, "arrays", default=None)
+        run.arrays.update(_read_arrays(tensors, run, digest))
     table = folder / "history.parquet"
     if table.exists():
         run.history.update(read_history(table))
@@ -244,8 +246,8 @@ def _flag(path: Path, row: Any, where: str) -> Flag:
     return Flag(sentence=checked_field(path, row, "sentence", str, where), **words)
 
 
-def _read_arrays(path: Path, run: Run) -> dict[str, np.ndarray]:
-    tensors, _ = load_tensors(path, schema=ARRAYS_SCHEMA)
+def _read_arrays(path: Path, run: Run, digest: str | None) -> dict[str, np.ndarray]:
+    tensors, _ = load_tensors(path, schema=ARRAYS_SCHEMA, digest=digest)
     arrays = {}
     for name in sorted(tensors):
         key, tensor = clean(name), tensors[name]
