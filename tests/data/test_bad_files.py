@@ -361,7 +361,7 @@ try:
         for features, _ in open_features(path, max_bytes=most_bytes):
             rows += len(features)
     elif kind == "weight":
-        load_weight(path, max_bytes=most_bytes)
+        load_weight(path, transpose=False, max_bytes=most_bytes)
     else:
         idx.read_idx(__import__("pathlib").Path(path), axes=3, max_bytes=most_bytes)
 except FileFormatError as error:

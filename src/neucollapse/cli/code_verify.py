@@ -30,6 +30,8 @@ class CodeVerify:
     """What counts: softmax the margin, spherical the largest cosine, grassmannian the largest absolute cosine."""
     weight_key: str | None = None
     """Name of the matrix in the file, where there are several."""
+    transpose: bool | None = None
+    """True if columns of the matrix are classes, False if rows are, where the file does not tell."""
     tolerance: float | None = None
     """Pairs this near to the largest cosine are contacts; by default 1e-10, and 1e-6 for single precision."""
     source: str = ""
@@ -70,7 +72,7 @@ class CodeVerify:
         from ..data import load_weight
         from ..geometry import unit_rows
 
-        found = load_weight(self.file, weight=self.weight_key)
+        found = load_weight(self.file, weight=self.weight_key, transpose=self.transpose)
         lengths = found.weight.double().norm(dim=1)
         try:
             rows = unit_rows(found.weight)

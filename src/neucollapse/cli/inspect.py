@@ -16,12 +16,19 @@ class Inspect:
     A weight file (.safetensors .npz .npy .pt .onnx .gguf) is measured as far as weights alone tell: how far its rows are
     apart against the best known, their lengths, angles and rank. A model gets a dry run: which layer is the classifier,
     K, d, the memory a measurement takes, and what is skipped and why.
+
+    What was found is said with it: which axis of the file's matrix is the classes and how that is known, the bias, and every
+    other matrix that was passed over. Where the file does not tell, --weight-key, --bias-key and --transpose do.
     """
 
     head: Annotated[str, tyro.conf.Positional]
     """Weight file, or module:function that returns a model, or (model, loader)."""
     weight_key: str | None = None
     """Name of the matrix in the file, where there are several."""
+    bias_key: str | None = None
+    """Name of the bias, where it is not called like the matrix."""
+    transpose: bool | None = None
+    """True if columns of the matrix are classes, False if rows are, where the file does not tell."""
     exact_margins: bool = False
     """Exact one-vs-rest margins also beyond 2,000 classes."""
     json: bool = False
@@ -48,13 +55,15 @@ class Inspect:
         from ..metrics import weight_metrics
         from ._output import as_json, print_json, print_table, result_rows
 
-        found = load_weight(self.head, weight=self.weight_key)
+        found = load_weight(self.head, weight=self.weight_key, bias=self.bias_key, transpose=self.transpose)
         result = weight_metrics(found.weight, exact_margins=self.exact_margins or None)
         if self.json:
-            print_json({"name": found.name, **as_json(result)})
+            about = {"name": found.name, "has_bias": found.bias is not None, "notes": list(found.notes)}
+            print_json({**about, **as_json(result)})
             return 0
         K, d = found.weight.shape
-        print_table(f"{found.name} of {self.head}: K = {K}, d = {d}", result_rows(result, result.numbers))
-        for flag in result.flags:
-            sys.stdout.write(f"note: {flag}\n")
+        bias = "with a bias" if found.bias is not None else "without bias"
+        print_table(f"{found.name} of {self.head}: K = {K}, d = {d}, {bias}", result_rows(result, result.numbers))
+        for note in [*found.notes, *result.flags]:
+            sys.stdout.write(f"note: {note}\n")
         return 0

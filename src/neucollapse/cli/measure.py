@@ -32,6 +32,10 @@ class Measure:
     """Classifier weight file: .safetensors .npz .npy .pt .onnx .gguf."""
     weight_key: str | None = None
     """Name of the matrix in it, where there are several."""
+    bias_key: str | None = None
+    """Name of the bias, where it is not called like the matrix."""
+    transpose: bool | None = None
+    """True if columns of the matrix are classes, False if rows are, where the file does not tell."""
     model: str | None = None
     """module:function that returns (model, loader) or (model, {split: loader}). This runs that code."""
     features_key: str = "features"
@@ -133,7 +137,9 @@ class Measure:
             return {}
         from ..data import load_weight
 
-        found = load_weight(self.weight, weight=self.weight_key)
+        found = load_weight(self.weight, weight=self.weight_key, bias=self.bias_key, transpose=self.transpose)
+        for note in found.notes:
+            sys.stderr.write(f"note: {self.weight}: {note}\n")
         return {"weight": found.weight, "bias": found.bias}
 
 

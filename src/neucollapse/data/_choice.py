@@ -64,7 +64,7 @@ def named(path: Path, matrices: Mapping[str, Matrix], name: str, shapes: Mapping
 
 def passed_over(matrices: Mapping[str, Matrix], chosen: Matrix) -> str:
     """The other matrices in words, those first that by their name could be the classifier; empty if there are none."""
-    others = {name: matrix for name, matrix in matrices.items() if name != chosen.name}
+    others = {name: one for name, one in matrices.items() if name != chosen.name and _could_be_weight(one)}
     likely = [name for name in others if _is_likely(name)]
     rest = [name for name in others if name not in likely]
     shown = [*likely, *rest[: max(0, _SHOWN - len(likely))]]
@@ -78,6 +78,11 @@ def listed(matrices: Mapping[str, Matrix]) -> str:
     return ", ".join(str(matrix) for matrix in list(matrices.values())[:_SHOWN]) + (
         f" and {more} more" if more > 0 else ""
     )
+
+
+def _could_be_weight(matrix: Matrix) -> bool:
+    """Not a bias of the shape (1, K) or (K, 1)."""
+    return min(matrix.shape) > 1 or _WEIGHTS.fullmatch(re.split(r"[./]", matrix.name)[-1]) is not None
 
 
 def _is_likely(name: str) -> bool:
@@ -107,7 +112,7 @@ def _last_of_nearest(matrices: Mapping[str, Matrix]) -> str | None:
     for name, matrix in matrices.items():
         modules = _modules(name)
         known = [depth for depth, module in enumerate(modules) if module in _CLASSIFIERS]
-        if known and (min(matrix.shape) > 1 or _WEIGHTS.fullmatch(re.split(r"[./]", name)[-1])):
+        if known and _could_be_weight(matrix):
             groups.setdefault(tuple(modules[: known[-1] + 1]), []).append(name)
     plain = [name for name, matrix in matrices.items() if not matrix.unreadable]
     if not groups and plain and all(re.fullmatch(r"(.*[./])?\d+[./]weight", name) for name in plain):

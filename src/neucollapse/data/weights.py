@@ -133,6 +133,8 @@ def _notes(
             notes.append(
                 f"no bias was found; of {K} entries are {', '.join(vectors[:_SHOWN])}{more} (name it with bias=)"
             )
+    if K == 1:
+        notes.append("it has one row: of a binary classifier with one score; as two classes its rows are -w/2 and w/2")
     if others := passed_over(matrices, matrix):
         notes.append(f"passed over: {others}")
     return notes
