@@ -9,7 +9,7 @@ import torch
 
 from neucollapse import InputError
 from neucollapse.heads import Cosine, Linear
-from neucollapse.losses import ArcFace, NormFace, _stepped_weight, spherical_ce
+from neucollapse.losses import ArcFace, NormFace, _stepped_weight, _tiles, spherical_ce
 
 OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.5),
@@ -46,7 +46,9 @@ def trained(make, stepped, *, steps=4, K=300, dtype=torch.float64, scale=20.0):
 
 @pytest.fixture
 def small_tiles(monkeypatch):
+    """Five blocks of 66 classes, each of two tiles: each block takes a step of its own."""
     monkeypatch.setattr(_stepped_weight, "tile_shape", lambda *_: (7, 33))
+    monkeypatch.setattr(_tiles, "_ROW_ELEMENTS", 8 * 66)
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -69,6 +71,20 @@ def test_a_run_goes_on_from_a_saved_optimizer():
     assert saved["state"][2]["exp_avg"].shape == head.weight.shape
     assert saved["state"][2]["step"] == 2
     assert whole[2].state_dict()["state"][2]["step"] == 4
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_a_step_of_many_blocks_counts_once():
+    stepped, blocks = trained(OPTIMIZERS["adam"], True, steps=0)[1], []
+    weight = stepped.weight
+    optimizer = torch.optim.Adam([weight], lr=0.01)
+    stepped.step_in_backward(optimizer)
+    step = stepped.stepped_weight.step
+    stepped.stepped_weight.step = lambda parts: step(blocks.append(part[:2]) or part for part in parts)
+    for count in (1, 2, 3):
+        NormFace()(torch.randn(9, 8).double(), torch.arange(9), stepped).backward()
+        assert optimizer.state[weight]["step"] == count
+        assert len(blocks) == 5 * count
 
 
 def test_no_grad_evaluation_moves_nothing_and_a_frozen_weight_stays():

@@ -184,6 +184,9 @@ def spherical_cross_entropy(
     reduction: str = "mean",
     *,
     ignore_index: int = -100,
+    sample_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    denominator: float | int | Tensor | None = None,
 ) -> Tensor:
     r"""Cross-entropy of cosine logits (NormFace), exact in the terminal phase.
 
@@ -207,7 +210,10 @@ def spherical_cross_entropy(
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         scale: :math:`s`, the inverse temperature.
         reduction: as in :func:`cross_entropy`.
-        ignore_index: as in :func:`cross_entropy`.
+        ignore_index: as in :func:`cross_entropy`, and so the weights and the denominator.
+        sample_weights: ``(...)``.
+        class_weights: ``(K,)``.
+        denominator: of ``"mean"``.
 
     Returns:
         A scalar, or losses of shape ``(...)`` for ``reduction="none"``.
@@ -222,4 +228,14 @@ def spherical_cross_entropy(
         >>> print(f"{loss.item():.4e}")
         1.6038e-28
     """
-    return spherical_ce(features, weight, labels, scale, reduction=reduction, ignore_index=ignore_index)
+    return spherical_ce(
+        features,
+        weight,
+        labels,
+        scale,
+        reduction=reduction,
+        ignore_index=ignore_index,
+        sample_weights=sample_weights,
+        class_weights=class_weights,
+        denominator=denominator,
+    )

@@ -168,6 +168,15 @@ def test_focal_logit_beats_a_fine_grid(K: int, exponent: float, gamma: float) ->
     assert best <= cost(torch.linspace(0, 60, 6001).double()).min() + 1e-12
 
 
+@pytest.mark.parametrize("K", [2, 10, 1000])
+@pytest.mark.parametrize("decay", [1e-12, 1e-28, 1e-300])
+def test_focal_logit_at_a_vanishing_decay(K: int, decay: float) -> None:
+    assert focal_logit(K, decay, 0.0) == pytest.approx(ce_logit(K, decay), rel=1e-12)
+    # (1 + gamma) e^((1 + gamma) m) = decay (K - 1) at the m = log(K - 1) - c of the optimum
+    m = (math.log(decay) + math.log(K - 1) - math.log(3)) / 3
+    assert focal_logit(K, decay, 2.0) == pytest.approx(math.log(K - 1) - m, rel=1e-4)
+
+
 def test_zero_is_where_the_threshold_says() -> None:
     assert ce_logit(100, 0.0099) > 0
     assert ce_logit(100, 0.0101) == 0

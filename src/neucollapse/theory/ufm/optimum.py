@@ -93,7 +93,10 @@ def focal_logit(K: int, decay: float, gamma: float) -> float:
         wrong, loss = m.sigmoid(), softplus(m)
         return float(decay * (K - 1) - wrong**gamma * (wrong + gamma * (1 - wrong) * loss))
 
-    most = min(60.0, math.log(K) / decay / (K - 1))  # beyond the latter the decay alone costs more than c = 0
+    # Beyond the first the slope of the loss, at most (1 + gamma) e^((1 + gamma) m), is less than that of the decay; beyond the
+    # second the decay alone costs more than c = 0.
+    fades = rising - (math.log(decay) + rising - math.log1p(gamma)) / (1 + gamma)
+    most = max(0.0, min(fades + 1, math.log(K) / decay / (K - 1)))
     grid = torch.linspace(0, most, 400, dtype=torch.float64)
     m = rising - grid
     costs = m.sigmoid() ** gamma * softplus(m) + decay * (K - 1) * grid
