@@ -20,6 +20,7 @@ def numba_available() -> bool:
     return find_spec("numba") is not None
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {}
     for name in _PACKAGES:
@@ -50,7 +51,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
-        "packages": _versions(),
+        "packages": dict(_versions()),
         "git_revision": git_revision(),
     }
 

@@ -11,6 +11,8 @@ from ._labels import renumbered
 from ._names import unknown_name
 from ._sources import ArraySource, ModelSource, Rows, Source, from_all_ranks
 
+_MANY = 1 << 20  # classes; of more, hardly any label is missing by chance
+
 
 @dataclass(frozen=True)
 class Numbering:
@@ -66,7 +68,7 @@ def number_classes(
         ids = _ids(sources, ignore_index)
         K = num_classes or rows or max(1, len(ids))
         return _checked(Numbering(K, names or [str(one) for one in ids.tolist()], ids, ignore_index), least=len(ids))
-    K = num_classes or rows or (len(names) if names else _counted(_ids(sources, ignore_index)))
+    K = num_classes or rows or _counted(_ids(sources, ignore_index), names)
     return _checked(Numbering(K, names, ignore_index=ignore_index))
 
 
@@ -135,15 +137,17 @@ def _different(blocks: Iterable[Tensor]) -> Tensor:
     return ids
 
 
-def _counted(ids: Tensor) -> int:
-    """K as the labels tell, if they look like class numbers."""
+def _counted(ids: Tensor, names: list[str] | None) -> int:
+    """K as names or labels tell, if they look like class numbers."""
     if not len(ids):
-        return 1
+        return len(names or "-")
     low, high = int(ids[0]), int(ids[-1])
-    if high + 1 > 2 * len(ids) and low >= 0:
+    if names is not None and high >= len(names):
+        raise InputError(f"expected a class name for every label, got {len(names)} names and the label {high}")
+    if names is None and high + 1 > 2 * len(ids) and low >= 0:
+        absent = f", num_classes={high + 1} says that the others are classes without samples" * (high < _MANY)
         raise InputError(
             f"the labels are {len(ids)} different numbers from {low} to {high}: renumber=True makes them classes 0 to "
-            f"{len(ids) - 1}, num_classes={high + 1} says that the others are classes without samples, and "
-            f"ignore_index={high} leaves out a label that is no class"
+            f"{len(ids) - 1}{absent}, and ignore_index={high} leaves out a label that is no class"
         )
-    return max(1, high + 1)
+    return max(1, high + 1) if names is None else len(names)

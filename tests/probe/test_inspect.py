@@ -52,7 +52,7 @@ def test_from_a_loader(loader):
 def test_from_an_example_and_a_name():
     seen = inspect(Net().eval(), example=torch.zeros(1, 3, 8, 8), classifier="fc", layers=["stem"])
     assert (seen.classifier, seen.num_classes, seen.layers[0].dim) == ("fc", 10, 4)
-    with pytest.raises(InputError, match="'aux' .* did not run .* it decides nothing"):
+    with pytest.raises(InputError, match=r"'aux' .* did not run .* it decides nothing"):
         inspect(Net().eval(), example=torch.zeros(1, 3, 8, 8), classifier="aux")
 
 
