@@ -44,12 +44,21 @@ def _thresholds() -> str:
         ("Within classes", "`nc1/trace_ratio`", "at most", v._WITHIN),
         ("Between classes, K ≤ d+1", "`nc2/etf_distance`", "at most", v._SIMPLEX),
         ("Between classes, K > d+1", "`gnc2/margin_ratio`", "at least", v._MARGIN),
+        (
+            "Between classes, K > 2d",
+            "mean angle to the best code, over that between its closest two",
+            "at most",
+            v._CODE[:1],
+        ),
+        ("Between classes, K > 2d", "largest such angle, over that between its closest two", "at most", v._CODE[1:]),
         ("Classifier and means", "`nc3/cosine` (K ≤ d+1) or `gnc3/cosine`", "at most", v._DUALITY),
         ("Decisions", "`nc4/mismatch`", "at most", v._DECISIONS),
         ("Test samples", "`test_collapse/strong`", "at most", v._WITHIN),
     ]
     lines = ["| sentence | number | good: | fair: |", "| --- | --- | --- | --- |"]
-    lines += [f"| {what} | {key} | {word} {good:g} | {word} {fair:g} |" for what, key, word, (good, fair) in rows]
+    for what, key, word, limits in rows:
+        good, fair = (*(f"{word} {limit:g}" for limit in limits), "larger")[:2]
+        lines.append(f"| {what} | {key} | {good} | {fair} |")
     return "\n".join(lines)
 
 

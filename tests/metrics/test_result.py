@@ -260,7 +260,7 @@ def noisy(measured, code, spread, classifier=None):
     ("code", "spread", "headline"),
     [
         (simplex(4), 1e-3, "The features have collapsed, and lie close to their optimum (K = 4 classes in d = 3"),
-        (polygon(8), 1e-3, "The features have collapsed, and lie close to their optimum (K = 8 classes in d = 2"),
+        (polygon(8), 1e-3, "The features have collapsed, to 100.0% of the largest margin possible (K = 8"),
         (simplex(4), 0.15, "The features are collapsing, and are not there yet"),
         (simplex(4), 2.0, "The features have not collapsed"),
     ],
