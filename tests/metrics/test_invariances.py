@@ -235,3 +235,20 @@ def test_what_is_not_declared_changes(change, measured):
     before, after = measured(**data), measured(**transform(data))
     for key in REGISTRY.keys() - names:
         assert after[key] != pytest.approx(before[key], rel=1e-3), key
+
+
+@pytest.mark.parametrize(
+    ("features", "weight"), [(1e77, 1), (1e-80, 1), (1e150, 1), (1e155, 1), (1, 1e150), (1, 1e-150), (1e-60, 1e200)]
+)
+def test_no_size_is_too_large_or_too_small_to_square(features, weight, measured):
+    data = make("K=2d", 0.3, 0)
+    plain = measured(**data)
+    big = {**data, **{name: data[name] * features for name in ("features", "ood")}, "weight": data["weight"] * weight}
+    result = measured(**big)
+    for key in SCALE_INVARIANT & result.keys():
+        if weight == 1 or not key.startswith(("mse/", "nc0/row_sum@")):
+            assert result[key] == pytest.approx(plain[key], **COARSE.get(key, CLOSE)), key
+    if max(features, weight) < 1e155:
+        lost = SCALE_INVARIANT - result.keys()
+        assert not lost, {key: result.absent[key] for key in lost}
+    assert all(reason for reason in result.absent.values())

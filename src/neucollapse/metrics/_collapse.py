@@ -157,7 +157,7 @@ def _compute(terms: Terms, name: str, result: CollapseResult) -> None:
     except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
         result.absent[name] = f"{name} rests on a decomposition of a matrix that did not converge"
         return
-    reason = metric.range.why_not(value, terms)
+    reason = metric.range.why_not(value, terms.K, terms.d)
     if reason is not None:
         result.absent[name] = f"{name} {reason}"
         return

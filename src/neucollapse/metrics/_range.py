@@ -3,10 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ._terms import Terms
 
 # How far beyond an end rounding alone can carry a number: means over up to 1e8 pairs of classes or samples, of terms
 # that are right to 2.2e-16. What is published is the number as it was computed; nothing is moved back to the end.
@@ -15,10 +11,10 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Bound:
-    """An end of a range that depends on K, d or what else was measured: how it is printed, and what it is."""
+    """An end of a range that depends on K and d: how it is printed, and what it is."""
 
     text: str
-    of: Callable[["Terms"], float]
+    of: Callable[[int, int], float]
 
 
 @dataclass(frozen=True)
@@ -42,16 +38,16 @@ class Range:
         right = ")" if self.open_upper or self.upper == math.inf else "]"
         return f"{left}{_printed(self.lower)}, {_printed(self.upper)}{right}"
 
-    def ends(self, terms: "Terms") -> tuple[float, float]:
+    def ends(self, K: int, d: int) -> tuple[float, float]:
         """Both ends, as numbers."""
-        lower, upper = (float(end.of(terms) if isinstance(end, Bound) else end) for end in (self.lower, self.upper))
+        lower, upper = (float(end.of(K, d) if isinstance(end, Bound) else end) for end in (self.lower, self.upper))
         return lower, upper
 
-    def why_not(self, value: float, terms: "Terms") -> str | None:
+    def why_not(self, value: float, K: int, d: int) -> str | None:
         """Why ``value`` is no number of this range, as the end of a sentence; None where it is one, up to rounding."""
         if not math.isfinite(value):
             return f"is {value}: it overflowed, or has no value here (its range is {self})"
-        lower, upper = self.ends(terms)
+        lower, upper = self.ends(K, d)
         beyond = max(lower - value, value - upper)
         if beyond <= 0 and not (self.open_lower and value == lower) and not (self.open_upper and value == upper):
             return None

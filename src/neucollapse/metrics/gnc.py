@@ -83,7 +83,7 @@ def _balanced_simplex(terms: Terms) -> float | None:
     return for_a_simplex(terms) if terms.is_balanced else None
 
 
-_MOST = Bound("K/(K-1)", lambda terms: terms.K / (terms.K - 1))
+_MOST = Bound("K/(K-1)", lambda K, _: K / (K - 1))
 
 
 def _gnc2(side: str, suffix: str, of: str) -> tuple[Metric, ...]:
@@ -118,7 +118,7 @@ def _gnc2(side: str, suffix: str, of: str) -> tuple[Metric, ...]:
             "largest cosine between classes",
             "max_{i≠j} cos(u_i, u_j)",
             f"Signed cosine of the two closest class directions; {of}. 1 - max cosine is a lower bound of the margin.",
-            Range(Bound("-1/(K-1)", lambda terms: -1 / (terms.K - 1)), 1),
+            Range(Bound("-1/(K-1)", lambda K, _: -1 / (K - 1)), 1),
             "the least possible",
             lambda terms: _max_cosine(terms, side),
             "gao2023study",

@@ -183,7 +183,7 @@ def _frame_floor(terms: Terms) -> float:
     return orthogonal_frame_floor(terms.K, terms.d)
 
 
-_FROM_FLOOR = Range(Bound("floor", floor), 2)
+FROM_FLOOR = Range(Bound("floor", etf_floor), 2)
 _FROM_1 = Range(1, math.inf)
 
 _MEASURED = (
@@ -209,18 +209,18 @@ _MEASURED = (
         "nc2/etf_distance", "distance to a simplex", "‖MMᵀ/‖MMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
         "Frobenius distance of the Gram matrix of centred rows to that of a simplex, both at unit norm. "
         "Where K > d+1 it cannot fall below nc2/etf_floor.",
-        "kothapalli2023", range=_FROM_FLOOR, at_collapse="nc2/etf_floor", optimum=floor,
+        "kothapalli2023", range=FROM_FLOOR, at_collapse="nc2/etf_floor", optimum=floor,
     ),
     _metric(
         "nc2/etf_distance_uncentred", "distance to a simplex, uncentred", "‖WWᵀ/‖WWᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
         "nc2/etf_distance without centring: a common offset of all rows, which softmax ignores, counts against it.",
-        "zhu2021", range=_FROM_FLOOR, at_collapse="0 if rows are centred", optimum=floor,
+        "zhu2021", range=FROM_FLOOR, at_collapse="0 if rows are centred", optimum=floor,
     ),
     _metric(
         "nc2/orthogonal_frame_distance", "distance to an orthogonal frame", "‖MMᵀ/‖MMᵀ‖ - I/√K‖",
         "Frobenius distance of the Gram matrix of uncentred rows to a multiple of the identity, both at unit norm: what "
         "squared loss without bias converges to. A simplex is not one.",
-        "tirer2022", range=Range(Bound("floor", _frame_floor), 2), at_collapse="0 for an orthogonal frame",
+        "tirer2022", range=Range(Bound("floor", orthogonal_frame_floor), 2), at_collapse="0 for an orthogonal frame",
         optimum=_frame_floor,
     ),
     _metric(
@@ -242,7 +242,7 @@ _FLOOR = Metric(
     "least possible distance to a simplex",
     "√(2 - 2√(d/(K-1))) for K > d+1, else 0",
     "The smallest nc2/etf_distance that K rows in d dimensions can have.",
-    Range(0, Bound("√2", lambda _: math.sqrt(2)), open_upper=True),
+    Range(0, Bound("√2", lambda _, __: math.sqrt(2)), open_upper=True),
     "itself",
     _on("means", lambda _, rows: etf_floor(*rows.raw.shape)),
 )

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from .._types import Float
 from ._metric import Absent, Metric
-from ._range import SHARE, UP_TO_2, Bound, Range
+from ._range import SHARE, UP_TO_2, Range
 from ._rows import directions
 from ._terms import Terms
-from .nc2 import floor, terms_distance
+from .nc2 import FROM_FLOOR, floor, terms_distance
 
 
 def frobenius(weight: Float[Tensor, "K d"], means: Float[Tensor, "K d"]) -> float:
@@ -99,7 +99,7 @@ def _metric(
         title,
         symbol,
         definition,
-        Range(Bound("floor", floor), 2) if product else range_,
+        FROM_FLOOR if product else range_,
         "nc2/etf_floor" if product else "0",
         compute,
         citation,

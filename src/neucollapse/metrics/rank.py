@@ -76,13 +76,14 @@ _KINDS = (
     ("numerical", "numerical rank", "(‖A‖_* / ‖A‖_F)²", "Squared ratio of nuclear to Frobenius norm", numerical_rank, ""),
 )  # fmt: skip
 
-METRICS = tuple(
+_D = Range(1, Bound("d", lambda _, d: d))
+_UNCENTRED = tuple(
     Metric(
         f"rank/{name}{suffix}",
         title,
         symbol,
         f"{words}; A holds the features as they are, all N of them (uncentred).",
-        Range(1, Bound("d", lambda terms: terms.d)),
+        _D,
         "K-1 for a simplex of centred features, d for a tight frame",
         lambda terms, function=function, read=read: function(read(terms)),
         citation,
@@ -90,14 +91,17 @@ METRICS = tuple(
     )
     for name, title, symbol, words, function, citation in _KINDS
     for suffix, read in (("", _features), ("@weight", _weight))
-) + (
+)
+
+METRICS = (
+    *_UNCENTRED,
     Metric(
         "rank/effective_centred",
         "effective rank, centred",
         "exp H(s / Σs) of A - μ_G",
         "Exponential of the entropy of singular values; A holds the features less the mean of all samples. An offset common "
         "to all features, which is one direction more, does not count.",
-        Range(1, Bound("d", lambda terms: terms.d)),
+        _D,
         "K-1 for a simplex",
         lambda terms: effective_rank(_centred_features(terms)),
         "roy2007",

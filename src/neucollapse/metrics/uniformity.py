@@ -74,14 +74,14 @@ def energy_optimum(s: float) -> Callable[[Terms], float | None]:
 def energy_range(s: float) -> Range:
     """From the energy at the distances of a simplex, which no K points can beat: the energy is convex in squares."""
     if s == 0:
-        return Range(Bound("-½ log(2K/(K-1))", lambda terms: -math.log(2 * terms.K / (terms.K - 1)) / 2), math.inf)
+        return Range(Bound("-½ log(2K/(K-1))", lambda K, _: -math.log(2 * K / (K - 1)) / 2), math.inf)
     least = {1.0: "√((K-1)/(2K))", 2.0: "(K-1)/(2K)"}[s]
-    return Range(Bound(least, lambda terms: ((terms.K - 1) / (2 * terms.K)) ** (s / 2)), math.inf)
+    return Range(Bound(least, lambda K, _: ((K - 1) / (2 * K)) ** (s / 2)), math.inf)
 
 
 def _excess_range(s: float) -> Range:
-    def least(terms: Terms) -> float:
-        return 0.0 if best_known_energy(terms.K, terms.d, s).status == "proved" else -math.inf
+    def least(K: int, d: int) -> float:
+        return 0.0 if best_known_energy(K, d, s).status == "proved" else -math.inf
 
     return Range(Bound("0 where the least energy is proved", least), math.inf)
 
@@ -151,7 +151,7 @@ def _determinants(suffix: str, read: Callable[[Terms], Rows]) -> tuple[Metric, M
             "log-determinant of the Gram matrix",
             "mean log λ_i(UUᵀ), i ≤ min(K-1, d)",
             "Mean logarithm of the min(K-1, d) largest eigenvalues of the Gram matrix of centred directions.",
-            Range(-math.inf, Bound("log(K/min(K-1, d))", _most)),
+            Range(-math.inf, Bound("log(K/min(K-1, d))", lambda K, d: math.log(K / min(K - 1, d)))),
             "log(K/min(K-1, d))",
             _determinant(read, deficit=False),
             "liu2023",
