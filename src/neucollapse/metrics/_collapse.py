@@ -196,7 +196,8 @@ def _arrays(terms: Terms) -> dict[str, Tensor]:
         for side, distances in own.margins.items()
     }
     if terms.cdnv is not None:
-        by_class["cdnv_worst"] = terms.present, terms.cdnv.worst
+        worst = terms.cdnv.worst
+        by_class["cdnv_worst"] = terms.present, worst.where(worst < torch.inf, torch.nan)
     for name, (present, values) in by_class.items():
         arrays[name] = torch.full((terms.stats.num_classes,), torch.nan, dtype=torch.float64)
         arrays[name][present] = values
