@@ -53,6 +53,8 @@ def number_classes(
     """
     if num_classes is not None and num_classes < 1:
         raise InputError(f"expected num_classes of at least 1, got {num_classes}")
+    if rows is not None and num_classes not in (None, rows):
+        raise InputError(f"expected num_classes={rows}, one for each row of the classifier, got {num_classes}")
     names = _given_names(sources, class_names)
     if isinstance(next(iter(sources.values())), ModelSource):
         if renumber:

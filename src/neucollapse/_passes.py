@@ -11,6 +11,7 @@ from . import geometry
 from ._collect import Collected
 from ._environment import command_line, environment
 from ._errors import InputError
+from ._memory import check_memory
 from ._numbering import Numbering
 from ._progress import track
 from ._sources import Rows, Source
@@ -55,12 +56,15 @@ def two_passes(
         raise InputError(f"expected splits of one feature dimension, got {dims}")
     dim = next(iter(dims.values()))
     W, b = classifier
+    K = numbering.num_classes
+    each = 2 * 8 * K * (2 * dim + 4)  # as they are and at unit norm; what is allocated one by one may fit, and all not
+    check_memory(len(sources) * each, f"statistics of {K} classes in {dim} dimensions")
 
     def rows(name: str, words: str) -> Iterator[Rows]:
         source = sources[name]
         return track(numbering.rows(source), source.batches(), f"{words} {name}", show=chosen.progress)
 
-    collected = {name: Collected(numbering.num_classes, dim, chosen.scatter, chosen.statistics) for name in sources}
+    collected = {name: Collected(K, dim, chosen.scatter, chosen.statistics) for name in sources}
     for name, own in collected.items():
         own.read(rows(name, "statistics"))
     reference = collected["train" if "train" in collected else next(iter(collected))]

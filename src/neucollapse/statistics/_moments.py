@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from .._memory import check_memory
 from ._sums import Sums
 
 _PATIENCE = 8  # samples of a class before its centre is first checked
@@ -33,7 +34,13 @@ class Moments:
 
     @classmethod
     def empty(cls, K: int, d: int, *, full: bool, class_counts: Tensor | None, device: torch.device) -> "Moments":
-        """Moments of no samples."""
+        """Moments of no samples.
+
+        Raises:
+            InputError: if they need more memory than there is.
+        """
+        if device.type == "cpu":
+            check_memory(8 * (K * (2 * d + 4) + full * d * d), f"statistics of {K} classes in {d} dimensions")
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
             return torch.zeros(*shape, dtype=dtype, device=device)
