@@ -120,7 +120,7 @@ def test_without_numba_the_same_code(monkeypatch):
     compiled = anneal(random_code(8, 3), SIGNED, 8.0, 1e4, 3.0, 200, 1e-10)
     monkeypatch.setattr(_descent, "evaluate", evaluate.py_func)
     monkeypatch.setattr(_descent, "descend", descend.py_func)
-    plain = anneal.py_func(random_code(8, 3), SIGNED, 8.0, 1e4, 3.0, 200, 1e-10)
+    plain = anneal(random_code(8, 3), SIGNED, 8.0, 1e4, 3.0, 200, 1e-10)
 
     def top(U):
         C = U @ U.T

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -90,24 +92,67 @@ def test_a_checkpoint_goes_on_where_it_was(tmp_path):
         solve(SphericalCode(14, 4), checkpoint=tmp_path / "search.safetensors")
 
 
-def test_an_interrupt_returns_the_best_so_far(monkeypatch):
-    batches = []
+_INTERRUPTED = """
+import os, signal, sys
+from neucollapse.geometry import SphericalCode, _search, max_cosine, solve
 
-    def interrupted(self, candidate):
-        keep(self, candidate)
-        batches.append(self.done)
-        if self.done:
-            raise KeyboardInterrupt
+descend, calls = _search.anneal, []
 
-    keep = _search.Search._keep
-    monkeypatch.setattr(_search.Search, "_keep", interrupted)
-    solution = solve(SphericalCode(9, 3), starts=64)
-    assert solution.result is Outcome.INTERRUPTED
-    assert max_cosine(solution.points) == solution.value
-    assert solution.stats["starts"] == 16
+def interrupted(*arguments, **options):
+    calls.append(None)
+    if len(calls) == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGINT)
+    return descend(*arguments, **options)
+
+_search.anneal = interrupted
+solution = solve(SphericalCode(9, 3), starts=64, workers=1)
+assert abs(max_cosine(solution.points) - solution.value) < 1e-15
+print(solution.result.name, solution.stats["starts"], solution.value)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize(("call", "starts", "worst"), [(1, 0, 0.9), (4, 3, 0.4), (30, 16, 1 / 3 + 1e-12)])
+def test_an_interrupt_returns_the_best_of_every_finished_start(call, starts, worst):
+    ended = subprocess.run([sys.executable, "-c", _INTERRUPTED, str(call)], capture_output=True, text=True, check=True)
+    name, done, value = ended.stdout.split()
+    assert (name, int(done) >= starts, float(value) <= worst) == ("INTERRUPTED", True, True), ended.stdout
+
+
+def _kill_one(after: str) -> None:
+    """Kill a worker as soon as there is one, or as soon as a batch is in that file."""
+    here = psutil.Process()
+    while after and not os.path.exists(after):
+        time.sleep(0.01)
+    workers = []
+    while not workers:
+        time.sleep(0.01)
+        workers = [child for child in here.children() if "popen_loky" in " ".join(child.cmdline())]
+    workers[-1].kill()
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_killed_worker_costs_nothing_but_its_own_start(tmp_path, batches):
+    file = tmp_path / "search.safetensors"
+    killer = threading.Thread(target=_kill_one, args=(str(file) if batches else "",))
+    killer.start()
+    solution = solve(SphericalCode(20, 5), starts=10**6, workers=2, checkpoint=file, progress=False)
+    killer.join()
+    assert solution.result is Outcome.WORKER_LOST
+    assert max_cosine(solution.points) == pytest.approx(solution.value, abs=1e-15)
+    if batches:
+        assert solution.stats["starts"] >= 16
+        assert solution.value <= 0.32
+
+
+def test_what_was_cut_short_is_raised_with_the_code(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_search, "hop", interrupted)
     with pytest.raises(SolverError, match="interrupted") as error:
-        solve(SphericalCode(9, 3), starts=64, throw=True)
-    assert error.value.solution.value == solution.value
+        solve(SphericalCode(9, 3), starts=64, throw=True, workers=1)
+    assert error.value.solution.value == pytest.approx(1 / 3, abs=1e-12)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

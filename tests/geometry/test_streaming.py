@@ -1,7 +1,6 @@
 """Descent in tiles: its slope against autograd, and large codes that get better and never worse."""
 
 import math
-import time
 
 import pytest
 import torch
@@ -43,15 +42,15 @@ def test_listed_pairs_give_the_same_pass():
 
 
 def test_lists_follow_moving_points():
-    points = torch.nn.functional.normalize(torch.randn(5000, 3, generator=torch.Generator().manual_seed(0)), dim=1)
-    *_, (s, W) = spread(points, deadline=time.monotonic() + 4)
+    points = torch.nn.functional.normalize(torch.randn(2500, 3, generator=torch.Generator().manual_seed(0)), dim=1)
+    *_, (s, W) = spread(points, steps=120)
     assert s == pytest.approx(max_cosine(W), abs=1e-15)  # over all pairs
-    assert 1 - s > 0.5 * (8 * math.pi / 3**0.5 / 5000) / 2  # half the gap of a hexagonal packing
+    assert 1 - s > 0.5 * (8 * math.pi / 3**0.5 / 2500) / 2  # half the gap of a hexagonal packing
 
 
 def test_random_points_spread_and_the_best_is_kept():
     points = torch.nn.functional.normalize(torch.randn(150, 6, generator=torch.Generator().manual_seed(0)), dim=1)
-    found = list(spread(points, deadline=time.monotonic() + 3))
+    found = list(spread(points, steps=400))
     values = [value for value, _ in found]
     assert values == sorted(values, reverse=True)
     assert values[0] == pytest.approx(max_cosine(points), abs=1e-6)

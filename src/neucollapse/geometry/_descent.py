@@ -11,6 +11,7 @@ from typing import Any, no_type_check  # annotations checked at run time would w
 import numpy as np
 
 from .._environment import numba_available
+from ._clock import late
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,6 +23,7 @@ compiled: Callable[..., Any] = _plain if not numba_available() else import_modul
 
 SIGNED, ABSOLUTE, RIESZ, LOGARITHMIC = 0, 1, 2, 3
 _MEMORY = 12
+_PIECE = 1e8  # K^2 d times iterations between two looks at the clock: about a tenth of a second
 
 
 @compiled
@@ -151,15 +153,36 @@ def descend(U: np.ndarray, kind: int, p: float, iterations: int, tolerance: floa
     return U, value
 
 
-@compiled
-@no_type_check
 def anneal(
-    U: np.ndarray, kind: int, first: float, last: float, factor: float, iterations: int, tolerance: float
+    U: np.ndarray,
+    kind: int,
+    first: float,
+    last: float,
+    factor: float,
+    iterations: int,
+    tolerance: float,
+    *,
+    deadline: float | None = None,
 ) -> np.ndarray:
-    """``descend`` on smooth maxima of sharpness first, first * factor, ..., last."""
+    """``descend`` on smooth maxima of sharpness first, first * factor, ..., last; to the deadline at most."""
     p = first
     while True:
-        U, _ = descend(U, kind, p, iterations, tolerance)
-        if p >= last:
+        U = lower(U, kind, p, iterations, tolerance, deadline=deadline)
+        if p >= last or late(deadline):
             return U
         p = min(p * factor, last)
+
+
+def lower(
+    U: np.ndarray, kind: int, p: float, iterations: int, tolerance: float, *, deadline: float | None = None
+) -> np.ndarray:
+    """The rows that ``descend`` ends with, to the deadline at most: piece by piece, as compiled code looks at no clock."""
+    if deadline is None:
+        return descend(U, kind, p, iterations, tolerance)[0]
+    piece = max(1, int(_PIECE / len(U) ** 2 / U.shape[1]))
+    for begin in range(0, iterations, piece):
+        moved, _ = descend(U, kind, p, min(piece, iterations - begin), tolerance)
+        if late(deadline) or np.array_equal(moved, U):
+            return moved
+        U = moved
+    return U

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._clock import late
 from ._condensed import Condensed, Step
 from ._contacts import Contacts, contacts_above, cosines, longest
 
@@ -44,14 +45,16 @@ class _Interior(NamedTuple):
         )
 
 
-def approach(U: np.ndarray, kind: int, sharpness: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def approach(
+    U: np.ndarray, kind: int, sharpness: float, deadline: float | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """From a code annealed to a sharpness to ten digits: the code, the pairs (i, j) that touch, and their multipliers."""
     top = cosines(U, kind).max()
     i, j = contacts_above(U, top - _NEAR, kind)
     now, mu = _begin(Contacts.of(U, i, j, kind), sharpness)
     ridge = 0.0
     for _ in range(_STEPS):
-        if mu <= _LAST and now.error(mu) < 1:
+        if late(deadline) or (mu <= _LAST and now.error(mu) < 1):
             break
         while mu > _LAST and now.error(mu) < 1:
             mu *= _FALL

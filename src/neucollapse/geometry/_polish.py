@@ -13,6 +13,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array, hstack
 
+from ._clock import late
 from ._condensed import Condensed
 from ._contacts import Contacts, contacts_above, cosines, imbalance, longest
 from ._interior import approach
@@ -35,14 +36,16 @@ class Polished(NamedTuple):
     residual: float
 
 
-def polish(U: np.ndarray, kind: int, sharpness: float = FIRST) -> Polished:
-    """The best code near U, one annealed to that sharpness."""
-    V, i, j, multipliers = approach(U, kind, sharpness)
+def polish(U: np.ndarray, kind: int, sharpness: float = FIRST, *, deadline: float | None = None) -> Polished:
+    """The best code near U, one annealed to that sharpness. Cut short by the deadline, it may be a worse one."""
+    V, i, j, multipliers = approach(U, kind, sharpness, deadline)
     start = Polished(V, i, j, multipliers, imbalance(V, i, j, multipliers, kind))
-    return tighten(equalise(start, kind), kind)
+    if late(deadline):
+        return start
+    return tighten(equalise(start, kind, deadline), kind, deadline)
 
 
-def equalise(code: Polished, kind: int) -> Polished:
+def equalise(code: Polished, kind: int, deadline: float | None = None) -> Polished:
     """The optimality conditions of the pairs that carry a multiplier, by the method of multipliers.
 
     Contacts are stiff springs whose multipliers take over what they are compressed by, one factor for all rounds.
@@ -51,6 +54,8 @@ def equalise(code: Polished, kind: int) -> Polished:
     U, i, j, lam, _ = code
     equations, level = None, 0.0
     for _ in range(_ROUNDS):
+        if late(deadline):
+            break
         at = Contacts.of(U, i, j, kind)
         if equations is None:
             equations, _ = Condensed.of(at, lam, np.full(len(i), _STIFFNESS))
@@ -71,13 +76,15 @@ def equalise(code: Polished, kind: int) -> Polished:
     return best
 
 
-def tighten(code: Polished, kind: int) -> Polished:
+def tighten(code: Polished, kind: int, deadline: float | None = None) -> Polished:
     """Least-norm Gauss-Newton steps on all contacts, as long as the maximum falls, and multipliers that balance there.
 
     Where contacts are more than a code needs (the sharp codes) the equations above leave a few of the last digits.
     """
     U, top = code.points, cosines(code.points, kind).max()
     for _ in range(4):
+        if late(deadline):
+            return code._replace(points=U)
         at = Contacts.of(U, *contacts_above(U, top - _TIGHT, kind), kind)
         J = csr_array(hstack([at.jacobian(), np.full((len(at.i), 1), -1.0)]))  # the last unknown is the common level
         step = _least_squares(J, at.cosine.mean() - at.cosine)[:-1]

@@ -24,11 +24,14 @@ class Outcome(Enum):
     FOUND = "The best code found; its optimality conditions do not hold to rounding."
     OUT_OF_TIME = "The budget ended before the asked number of starts: the best code until then."
     INTERRUPTED = "The search was interrupted: the best code until then."
+    WORKER_LOST = (
+        "A worker process ended before its time, killed by someone or for want of memory: the best code until then."
+    )
 
     @property
     def finished(self) -> bool:
         """Whether everything asked for was done."""
-        return self not in (Outcome.OUT_OF_TIME, Outcome.INTERRUPTED)
+        return self not in (Outcome.OUT_OF_TIME, Outcome.INTERRUPTED, Outcome.WORKER_LOST)
 
 
 @dataclass(frozen=True)

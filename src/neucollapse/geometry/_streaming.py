@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from time import monotonic
+from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from .._types import Float
+from ._clock import late
 
 _TILE = 1 << 22  # entries of a block of cosines: 16 MB
 _SHARPNESS = 8.0  # of the smooth maximum, in units of 1 / (gap between the largest cosine and a typical one)
@@ -37,8 +38,12 @@ class _Pass(NamedTuple):
     slope: Tensor  # (K, d), along the sphere
 
 
-def spread(points: Float[Tensor, "K d"], *, deadline: float) -> Iterator[tuple[float, Float[Tensor, "K d"]]]:
-    r"""Lower the smooth maximum of the cosines by gradient steps until the deadline; yields (max cosine, points), the best.
+def spread(
+    points: Float[Tensor, "K d"], *, deadline: float | None = None, steps: int | None = None
+) -> Iterator[tuple[float, Float[Tensor, "K d"]]]:
+    r"""Lower the smooth maximum of the cosines by so many gradient steps, or until the deadline; yields (max cosine, points).
+
+    What is yielded is the best so far, at the start and whenever it is better than before.
 
     The gradient of :math:`\frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}` takes two products of K x K x d, in
     float32, one block of rows at a time; the hard maximum falls out of the same pass. In low dimensions few pairs come near
@@ -54,12 +59,12 @@ def spread(points: Float[Tensor, "K d"], *, deadline: float) -> Iterator[tuple[f
     speed, length = torch.zeros_like(W), min(0.02, 2 / p)
     previous, since, mark = torch.inf, 0, torch.inf
     neighbours = None
-    while True:
+    for _ in count() if steps is None else range(steps):
         (top, value, slope), neighbours = _pass(W, p, neighbours)
         if top < best:
             best, kept = top, W
             yield best, kept
-        if monotonic() > deadline:
+        if late(deadline):
             return
         if value > previous:
             speed, length = torch.zeros_like(W), length / 2

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..._errors import InputError
 from ..._types import Bool, Float, Int
+from .._clock import left
 from .._cosines import coherence, max_cosine, unit_rows
 from .._hull import OneVsRest, one_vs_rest
 from .._rows import as_rows
@@ -157,6 +158,17 @@ def certify(
         >>> certificate.kkt_residual < 1e-14, certificate.margin_identity < 1e-12
         (True, True)
     """
+    return _certified(points, kind, tolerance, bound, margin, None)
+
+
+def certify_until(points: Any, kind: str, *, deadline: float | None) -> Certificate:
+    """``certify`` to a deadline: parts for which no time is left are named in ``skipped``."""
+    return _certified(points, kind, 1e-10, True, None, deadline)
+
+
+def _certified(
+    points: Any, kind: str, tolerance: float | int, bound: bool, margin: bool | None, deadline: float | None
+) -> Certificate:
     check_kind(kind)
     if not 0 < tolerance < 1:
         raise InputError(f"expected a tolerance between 0 and 1, got {tolerance!r}")
@@ -164,8 +176,8 @@ def certify(
     lines, skipped = kind == "grassmannian", []
     s = coherence(rows) if lines else max_cosine(rows)
     contacts = find_contacts(rows, s, tolerance, absolute=lines)
-    stress = _stressed(rows, contacts, s, skipped)
     hull = _hull(rows, margin, lines, skipped)
+    stress = _stressed(rows, contacts, s, skipped, deadline)
     K, d = rows.shape
     best = best_bound(K, d, kind) if bound else None
     rho = None if hull is None else hull.margin
@@ -203,7 +215,7 @@ class _Stress(NamedTuple):
     rigid: bool | None = None
 
 
-def _stressed(rows: Tensor, contacts: Contacts, s: float, skipped: list[str]) -> _Stress:
+def _stressed(rows: Tensor, contacts: Contacts, s: float, skipped: list[str], deadline: float | None) -> _Stress:
     d = rows.shape[1]
     if contacts.count > MOST:
         skipped.append(
@@ -214,8 +226,11 @@ def _stressed(rows: Tensor, contacts: Contacts, s: float, skipped: list[str]) ->
         limit = f"{_stress.ENTRIES:,} entries of the stress equations"
         skipped.append(f"Multipliers of {contacts.count:,} contacts in {d} dimensions need more than {limit}.")
         return _Stress()
+    if _stress.seconds_of_multipliers(rows.numel(), contacts.count) > left(deadline):
+        skipped.append(f"The budget left no time for the multipliers of {contacts.count:,} contacts.")
+        return _Stress()
     A = _stress.equations(rows, contacts, s)
-    found, residual, decided = _stress.solve_stress(A, d)
+    found, residual, decided = _stress.solve_stress(A, d, left(deadline))
     weights = torch.from_numpy(found)
     if residual > STATIONARY:  # rank and rigidity under a stress that is none would mean nothing
         if not decided:
@@ -224,6 +239,9 @@ def _stressed(rows: Tensor, contacts: Contacts, s: float, skipped: list[str]) ->
     rank = _stress.stress_rank(rows, contacts, weights, s)
     if rank is None:
         skipped.append(f"The rank of the stress matrix is worked out for up to {_stress.RANKED:,} points.")
+    if _stress.seconds_of_rigidity(rows.numel()) > left(deadline):
+        skipped.append("The budget left no time to decide rigidity.")
+        return _Stress(weights, residual, True, rank)
     rigid = _stress.is_rigid(rows, contacts, weights, A)
     if rigid is None:
         skipped.append(f"Rigidity is decided for up to {_stress.RIGID:,} coordinates.")

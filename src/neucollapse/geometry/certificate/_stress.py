@@ -1,13 +1,10 @@
 """The stress of a code: multipliers of its contacts under which every point is in balance."""
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
-from scipy.linalg import cho_factor, cho_solve, lstsq
-from scipy.optimize import nnls
-from scipy.sparse.linalg import lsmr
 from torch import Tensor
 
 from ..._types import Float
@@ -23,11 +20,26 @@ _SMALL = 1e-10  # share of the largest multiplier below which one counts as zero
 _DROPS = 10  # rounds of leaving out contacts that would pull
 RIGID = 2500  # K d up to which rigidity is decided
 _SOFT = 1e-9  # stiffness at which a motion counts as free, where that of one contact is about 1
+_SPEED = 1e10  # operations a second, of one slow core
 RANKED = 1500  # points up to which the rank of the stress matrix is worked out
+
+
+def seconds_of_rigidity(coordinates: int) -> float:
+    """About how long that takes: one factor of so many unknowns."""
+    return coordinates**3 / _SPEED
+
+
+def seconds_of_multipliers(rows: int, m: int) -> float:
+    """About how long they take where the first of the ways there are succeeds."""
+    if (rows + 1) * m <= _DENSE:
+        return 4 * rows * m * min(rows, m) / _SPEED
+    return m**3 / _SPEED if m <= _FACTORED else 1e5 * rows * m**0.5 / _SPEED
 
 
 def equations(rows: Float[Tensor, "K d"], contacts: Contacts, s: float) -> Any:
     """The sparse matrix (K d, m) of the stress equations: column (i, j) holds sign w_j - s w_i at i, and the same at j."""
+    from scipy import sparse
+
     W, d = rows.numpy(), rows.shape[1]
     i, j = contacts.pairs.numpy().T
     sign = contacts.signs.numpy()[:, None]
@@ -37,12 +49,12 @@ def equations(rows: Float[Tensor, "K d"], contacts: Contacts, s: float) -> Any:
     return sparse.csc_array((blocks.ravel(), index.ravel(), starts), shape=(W.size, len(i)))
 
 
-def solve_stress(A: Any, d: int) -> tuple[np.ndarray, float, bool]:
+def solve_stress(A: Any, d: int, seconds: float = math.inf) -> tuple[np.ndarray, float, bool]:
     """Multipliers >= 0 of sum 1 with A lam = 0 as nearly as can be had, the largest residual, and whether that decides.
 
     Tried in turn: equal multipliers, those of symmetric codes; the solution of least norm, which gives stress to as many
     contacts as it can; the same with negative ones left out; and, up to a size, non-negative least squares, which is
-    always right. Where that was too large, a residual that is not small decides nothing.
+    always right. Where that was too large, or would take more than ``seconds``, a residual that is not small decides nothing.
     """
     m = A.shape[1]
     best = np.full(m, 1 / m)
@@ -59,7 +71,7 @@ def solve_stress(A: Any, d: int) -> tuple[np.ndarray, float, bool]:
         if not live.any():
             break
     decided = largest_residual(A, best, d) < _FAIR
-    if not decided and A.shape[0] * m <= _DENSE:
+    if not decided and A.shape[0] * m <= _DENSE and m**3 / _SPEED < seconds:
         best = min((best, _non_negative(A)), key=lambda weights: largest_residual(A, weights, d))
         decided = True
     return best, largest_residual(A, best, d), decided
@@ -115,6 +127,10 @@ def is_rigid(rows: Float[Tensor, "K d"], contacts: Contacts, weights: Float[Tens
 
 def _least_norm(A: Any) -> np.ndarray:
     """The solution of least norm of A lam = 0, sum lam = 1, in the sense of least squares."""
+    from scipy import sparse
+    from scipy.linalg import cho_factor, cho_solve, lstsq
+    from scipy.sparse.linalg import lsmr
+
     rows, m = A.shape
     if (rows + 1) * m <= _DENSE:
         bordered = np.vstack([A.toarray(), np.ones(m)])
@@ -144,6 +160,8 @@ def _normalised(live: np.ndarray, part: np.ndarray) -> np.ndarray:
 
 
 def _non_negative(A: Any) -> np.ndarray:
+    from scipy.optimize import nnls
+
     rows, m = A.shape
     bordered = np.vstack([A.toarray(), np.ones(m)])
     right = np.zeros(rows + 1)
