@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._types import Float
 from ..statistics import Precision
-from ._linear_algebra import EPS, spectrum
+from ._linear_algebra import EPS, count_resolved, inverse, spectrum
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,21 @@ def discriminant(
 ) -> Discriminant:
     """Decompose S_W (d, d) against the rows sqrt(n_c / N) (mu_c - mu_G), (K, d), both averages over samples."""
     K, d = weighted_means.shape
-    # In units of the size of each coordinate rounding is alike in all directions; nothing here depends on units.
-    units = precision.units()
+    # In units of the rounding of each coordinate it is alike in all directions; nothing here depends on units.
+    noise = precision.noise(K)
+    units = inverse(noise)
     W = within_scatter * units[:, None] * units
     rows = weighted_means * units
     s, V = (part[..., : min(K - 1, d)] for part in spectrum(rows))
-    r = int((s > precision.tolerance(K)).sum())
+    r = count_resolved(s, K, d)
     s, V = s[:r], V[:, :r]
     C, across = V.T @ W @ V, None
     dimensions = r
     if r < d:
         outside = torch.linalg.qr(V, mode="complete").Q[:, r:]
         values, vectors = torch.linalg.eigh(outside.T @ W @ outside)
-        noise = max(precision.tolerance(precision.num_samples) ** 2, sum_error(W, precision))
-        kept = values > noise
+        rounding = float((precision.noise(precision.num_samples) * units).max()) ** 2
+        kept = values > max(rounding, sum_error(W, precision))
         dimensions += int(kept.sum())
         outside = outside @ vectors[:, kept]
         across = outside / values[kept] @ (outside.T @ W @ V)  # W22^+ W21

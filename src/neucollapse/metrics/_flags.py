@@ -11,6 +11,7 @@ from ._rows import Rows
 from ._terms import Terms
 
 _FEW = 5
+_NOTEWORTHY = 1e-3  # share of a number that may be rounding, from which it is said
 _SAME = 1e-6  # one less the cosine of two classes that point the same way
 
 
@@ -35,7 +36,11 @@ def _sides(terms: Terms, result: CollapseResult, key: str) -> Iterator[tuple[Ter
 
 
 def _missing(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
-    gone = (~terms.present).nonzero()[:, 0].tolist()
+    if terms.few:
+        some = ", ".join(map(str, terms.few[:_FEW])) + (", ..." if len(terms.few) > _FEW else "")
+        sentence = f"{len(terms.few)} classes have fewer than {terms.min_samples} samples and were left out ({some})."
+        yield Flag("few_samples", sentence, severity="warning")
+    gone = sorted({*(~terms.present).nonzero()[:, 0].tolist()} - {*terms.few})
     if gone:
         some = ", ".join(map(str, gone[:_FEW])) + (", ..." if len(gone) > _FEW else "")
         sentence = (
@@ -71,15 +76,27 @@ def _regime(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
 
 
 def _rank(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
-    if "nc1/pinv" not in result.numbers:
-        return
-    full, rank = min(terms.K - 1, terms.d), len(terms.mean_spectrum()[0])
-    if rank < full:
+    full = min(terms.K - 1, terms.d)
+    for where, about, normalized in (("nc1/pinv", "class", False), ("gnc1/pinv", "sample", True)):
+        if where not in result.numbers:
+            continue
+        rank = len(terms.mean_spectrum(about, normalized=normalized)[0])
+        if rank < full:
+            what = "unit-norm features" if normalized else "features"
+            sentence = (
+                f"{terms.precision.name} {what} tell class means apart along {rank} of min(K-1, d) = {full} directions; the "
+                "others are rounding, and were left out with the scatter within classes along them."
+            )
+            yield Flag("rank_deficient", sentence, where, "warning")
+
+
+def _doubt(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
+    if terms.doubt > _NOTEWORTHY:
         sentence = (
-            f"{terms.precision.name} features tell class means apart along {rank} of min(K-1, d) = {full} directions; the "
-            "others are rounding, and were left out with the scatter within classes along them."
+            f"Up to {terms.doubt:.1%} of a number that inverts a scatter may be rounding: {terms.precision.name} features are "
+            "much narrower along some directions than along others."
         )
-        yield Flag("rank_deficient", sentence, "nc1/pinv", "warning")
+        yield Flag("imprecise_sums", sentence, "nc1/pinv", "warning")
 
 
 def _dimensions(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
@@ -88,8 +105,8 @@ def _dimensions(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
     full, found = min(terms.stats.num_samples - 1, terms.d), terms.discriminant.dimensions
     if found < full:
         sentence = (
-            f"Features of {terms.precision.name} lie in {found} of {terms.d} dimensions (a LayerNorm, a bottleneck, constant or "
-            "repeated features). The other directions are rounding; no rank and no inverse uses them."
+            f"Features of {terms.precision.name} lie in {found} of {terms.d} dimensions, as behind a LayerNorm or a bottleneck, "
+            "or with constant or repeated features. The other directions are rounding; no rank and no inverse uses them."
         )
         yield Flag("unresolved_dimensions", sentence, "nc1/vci")
 
@@ -187,6 +204,7 @@ _FINDERS: tuple[Callable[[Terms, CollapseResult], Iterator[Flag]], ...] = (
     _regime,
     _rank,
     _dimensions,
+    _doubt,
     _bound,
     _optimum,
     _precision,

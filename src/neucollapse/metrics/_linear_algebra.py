@@ -48,20 +48,31 @@ def resolved_spectrum(
     The rows are scaled so that their singular values are spreads, as rows / sqrt(K) have them. At most ``rank``
     directions are kept.
     """
+    K, d = rows.shape
+    noise = precision.noise(K)
     s, V = (part[..., :rank] for part in spectrum(rows))
-    tolerance = precision.tolerance(len(rows))
-    if len(s) and float(s[-1]) > tolerance * float(precision.size.max()):
+    if len(s) and float(s[-1]) > max(float(noise.max()), cut_off(s, K, d)):
         return s, V
-    # Rounding is relative to each coordinate: in units of these, it is alike in all directions.
-    scaled, W = spectrum(rows * precision.units())
-    kept = int((scaled[:rank] > tolerance).sum())
+    # Rounding differs between coordinates: in units of it, it is alike in all directions.
+    scaled, W = spectrum(rows * inverse(noise))
+    kept = count_resolved(scaled[:rank], K, d)
     if kept in (0, len(s)):
         return s[:kept], V[:, :kept]
-    basis = torch.linalg.qr(precision.size[:, None] * W[:, :kept]).Q
+    basis = torch.linalg.qr(noise[:, None] * W[:, :kept]).Q
     s, V = spectrum(rows @ basis)
     return s, basis @ V
 
 
+def count_resolved(scaled: Float[Tensor, "r"], K: int, d: int) -> int:
+    """How many spreads, in units of rounding, are above it and above the error of the spectrum."""
+    return int((scaled > max(1.0, cut_off(scaled, K, d))).sum())
+
+
+def inverse(sizes: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
+    """One over each; zero for zero, as a coordinate needs that is zero throughout."""
+    return torch.where(sizes > 0, 1 / sizes, 0.0)
+
+
 def cut_off(s: Tensor, K: int, d: int) -> float:
-    """Singular values at or below max(K, d) * EPS * s_max are rounding, not directions."""
-    return max(K, d) * EPS * float(s.max()) if s.numel() else 0.0
+    """Singular values at or below 4 max(K, d) * EPS * s_max are rounding of ``spectrum``, not directions."""
+    return 4 * max(K, d) * EPS * float(s.max()) if s.numel() else 0.0

@@ -42,6 +42,7 @@ class Terms:
         find_optimum: whether optima are looked up.
         solved: a code found for this measurement, which counts if it is of this size and beats the best known one.
         of_classifier: whether these are the terms of the classifier alone: every row counts, with samples or without.
+        few: the classes that were left out of the statistics, as they had fewer than ``min_samples`` samples.
     """
 
     stats: ClassStatistics
@@ -55,10 +56,13 @@ class Terms:
     find_optimum: bool = True
     solved: Optimum | None = None
     of_classifier: bool = False
+    few: tuple[int, ...] = ()
+    min_samples: int = 1
     # Shared by several metrics, each filled by the first that needs it.
     margins: dict[str, Tensor] = field(default_factory=dict, init=False)
     cdnv: "CDNV | None" = field(default=None, init=False)
     mse: "Decomposition | None" = field(default=None, init=False)
+    doubt: float = field(default=0.0, init=False)  # largest share of a number that may be rounding of the sum S_W
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -85,7 +89,7 @@ class Terms:
     def need_pairs(self) -> None:
         """Raise ``Absent`` with fewer than two classes present."""
         if self.K < 2:
-            having = "" if self.of_classifier else " with samples"
+            having = "" if self.K == self.stats.num_classes else " with samples"
             raise Absent(f"needs at least two classes{having}, and there {'is one' if self.K else 'are none'}")
 
     @property
@@ -113,12 +117,12 @@ class Terms:
     @cached_property
     def precision(self) -> Precision:
         """What the features can tell apart, in units of ``unit``."""
-        precision = self.stats.precision
         if self.unit == 1:
-            return precision
+            return self.stats.precision
         means = self.stats.class_means.cpu()[self.present] / self.unit
-        squares = self.class_weights("sample") @ means.square() + self.within_trace() / self.d
-        return replace(precision, size=squares.sqrt())
+        shares, variance = self.class_weights("sample"), self.within_trace() / self.d
+        dtype = self.stats.feature_dtype or torch.float64
+        return Precision.of(dtype, means, shares, variance, num_samples=self.stats.num_samples)
 
     def within_scatter(self, weighting: str = "sample", *, normalized: bool = False) -> Tensor:
         """S_W (d, d); raises ``Absent`` where it was not kept."""

@@ -15,8 +15,6 @@ from ._metric import Absent, Metric
 from ._range import NONNEGATIVE, SHARE
 from ._terms import Terms
 
-_DOUBTFUL = 0.1  # share of a number that may be rounding before it is left out
-
 
 def pinv(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d"], rank: int | None = None) -> float:
     r"""tr(S_W S_B^+) / K, with the rank of S_B known rather than guessed.
@@ -25,7 +23,7 @@ def pinv(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d
         \qquad S_B = \frac1K M^\top M, \quad M = U \operatorname{diag}(s) V^\top
 
     for M the class means less their global mean. By default r counts the singular values above
-    max(K, d) * 2.2e-16 * s_1, at most min(K - 1, d); no library's default tolerance is used.
+    4 max(K, d) * 2.2e-16 * s_1, at most min(K - 1, d); no library's default tolerance is used.
 
     Args:
         within_scatter: S_W, (d, d).
@@ -91,7 +89,7 @@ def variability_collapse_index(
     """
     if precision is None:
         size = (within_scatter.diagonal() + weighted_means.square().sum(0)).sqrt()
-        precision = Precision(torch.float64, size, len(weighted_means))
+        precision = Precision(torch.float64, size, size, len(weighted_means))
     W, M = finite(within_scatter, "within-class scatter"), finite(weighted_means, "class means")
     return _mean_share(discriminant(W, M, precision).ratios)
 
@@ -112,7 +110,8 @@ def pinv_of(terms: Terms, weighting: str = "sample", about: str = "class", *, no
     s, _ = terms.mean_spectrum(about, normalized=normalized)
     along, error = along_means(terms, weighting, about, normalized=normalized)
     inverse = s**-2 / terms.K
-    return known(float(along @ inverse), error * float(inverse.sum()))
+    precision = terms.normalized_precision if normalized else terms.precision
+    return _known(terms, float(along @ inverse), error * float(inverse.sum()), precision)
 
 
 def _svd(terms: Terms) -> float:
@@ -139,19 +138,25 @@ def along_means(terms: Terms, weighting: str, about: str, *, normalized: bool = 
     return terms.once(("along", weighting, about, normalized), make)
 
 
-def known(value: float, error: float) -> float:
-    """``value``, unless rounding in the sums may have made a tenth of it."""
-    if error > _DOUBTFUL * value:
+def _known(terms: Terms, value: float, error: float, precision: Precision) -> float:
+    """``value``, unless too much of it may be rounding of the sum S_W; the largest such share is kept for the flags."""
+    if error > _doubtful(precision) * value:
         raise Absent(
-            f"the sum over samples is rounded by up to {error:.2g} of this number, which came out as {value:.2g}: class "
-            "means lie too close along some directions. Pass float64 features"
+            f"the sum over samples is rounded by up to {error:.2g} of this number, which came out as {value:.2g}: some "
+            f"directions of {precision.name} features are too narrow beside others"
         )
+    terms.doubt = max(terms.doubt, error / value if value else 0.0)
     return value
+
+
+def _doubtful(precision: Precision) -> float:
+    """Share of a number that may be rounding before it is left out: in double precision a millionth is a degeneracy."""
+    return 0.1 if precision.dtype != torch.float64 else 1e-6
 
 
 def _vci(terms: Terms) -> float:
     split = terms.discriminant
-    return known(_mean_share(split.ratios), split.error)
+    return _known(terms, _mean_share(split.ratios), split.error, terms.precision)
 
 
 _ZERO = "0"
@@ -160,6 +165,7 @@ _PINV = {"range": NONNEGATIVE, "at_collapse": _ZERO, "citation": "papyan2020", "
 
 def _trace_ratio(name: str, within: str, between: str, title: str, symbol: str, definition: str) -> Metric:
     def compute(terms: Terms) -> float:
+        terms.need_distinct_means()
         return _ratio(terms.within_trace(within), terms.between_trace(between))
 
     return Metric(name, title, symbol, definition, NONNEGATIVE, _ZERO, compute, "tirer2022", log=True)

@@ -201,9 +201,9 @@ class ClassStatistics(DerivedStatistics):
     @property
     def precision(self) -> Precision:
         """What these features can tell apart. With ``scatter="trace"`` the spread counts alike in all coordinates."""
-        means = self.class_means.nan_to_num()
-        size = (self.coordinate_variances() + self.weights("sample") @ means.square()).sqrt().cpu()
-        return Precision(self.feature_dtype or torch.float64, size, self.num_samples)
+        dtype, means = self.feature_dtype or torch.float64, self.class_means.nan_to_num().cpu()
+        shares, variances = self.weights("sample").cpu(), self.coordinate_variances().cpu()
+        return Precision.of(dtype, means, shares, variances, num_samples=self.num_samples)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self._settings().items() if value is not None)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from .._types import Float
 
-# Rounding of the arithmetic, along the worst direction, in units of sqrt(d) * eps. Networks in float32 were measured at
-# 0.05-0.14 (LayerNorm, bottlenecks, rotations), and at 8.5 for a LayerNorm whose input has 30 times its spread as offset.
-_ARITHMETIC = 16.0
 # Rounding to a type has a standard deviation of 0.21-0.29 eps; a matrix of it has the singular values of random numbers.
 _STORAGE = 0.5
+# Rounding of the arithmetic along the worst direction, in units of sqrt(d) eps. Networks in float32 were measured at
+# 0.05-0.14 (LayerNorm, bottlenecks, rotations), and at 8.5 for a LayerNorm whose input has 30 times its spread as offset.
+_ARITHMETIC = 16.0
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,31 @@ class Precision:
 
     Attributes:
         dtype: the coarsest type the features arrived in.
-        size: root mean square of each coordinate, (d,) float64: rounding is relative to it.
+        size: root mean square of each coordinate, (d,) float64; rounding to the type is relative to it.
+        spread: standard deviation of each coordinate about the mean of all samples, (d,) float64; rounding of the
+            arithmetic is relative to it, since a common offset is added last.
         num_samples: N.
     """
 
     dtype: torch.dtype
     size: Float[Tensor, "d"]
+    spread: Float[Tensor, "d"]
     num_samples: int
+
+    @classmethod
+    def of(
+        cls,
+        dtype: torch.dtype,
+        class_means: Float[Tensor, "K d"],
+        weights: Float[Tensor, "K"],
+        variances: Float[Tensor, "d"] | float,
+        *,
+        num_samples: int,
+    ) -> "Precision":
+        """From class means, the share of each class, and the variance of each coordinate within classes."""
+        about_mean = class_means - weights @ class_means
+        size, spread = ((variances + weights @ rows.square()).sqrt() for rows in (class_means, about_mean))
+        return cls(dtype, size, spread, num_samples)
 
     @property
     def storage(self) -> float:
@@ -47,19 +65,15 @@ class Precision:
         """The type in words: ``float32``."""
         return str(self.dtype).removeprefix("torch.")
 
-    def tolerance(self, rows: int) -> float:
-        """Spread along a direction that rounding alone can give, in units of ``size``.
+    def noise(self, rows: int) -> Float[Tensor, "d"]:
+        """Spread of each coordinate that rounding alone can give, along the worst direction.
 
         ``rows`` is how many vectors the spread is taken over: N samples, or K class means.
         """
         d = len(self.size)
         storage = _STORAGE * self.storage * (1 + (d / max(rows, 1)) ** 0.5)
-        return max(storage, _ARITHMETIC * d**0.5 * self.arithmetic)
+        return torch.hypot(storage * self.size, _ARITHMETIC * d**0.5 * self.arithmetic * self.spread)
 
     def coincide(self, differences: Float[Tensor, "... d"]) -> Tensor:
         """Whether differences of vectors, (..., d), are nothing but rounding of every coordinate."""
         return (differences.abs() <= self.storage * self.size).all(dim=-1)
-
-    def units(self) -> Float[Tensor, "d"]:
-        """One over ``size``; zero for a coordinate that is always zero."""
-        return torch.where(self.size > 0, 1 / self.size, 0.0)
