@@ -11,8 +11,9 @@ All three agree on the simplex for K <= d+1, the home of neural collapse, and on
 looks up the best values and says whether they are proved, and ``best_code(K, d)`` gives a code: a closed form, one of the
 ``constructions``, one of the atlas, or what a search finds; ``required_dim(K, margin)`` asks the other way round.
 ``solve(SoftmaxCode(K, d))`` searches alone, ``certify`` says how good any code is, against the ``bounds``. ``align`` turns
-and permutes a code onto class means; ``assign_by_similarity`` chooses which class sits where. Signed cosines are meant
-throughout: ``coherence``, the absolute kind, is another problem, and its best frames are not those of neural collapse.
+and permutes a code onto class means, ``angle_to_code`` says how many degrees they are from it; ``assign_by_similarity``
+chooses which class sits where. Signed cosines are meant throughout: ``coherence``, the absolute kind, is another problem,
+and its best frames are not those of neural collapse.
 
 Every function takes any array-like, of any float type, and returns detached CPU float64. ``pair_tiles`` alone works on
 tensors as they are.
@@ -33,6 +34,8 @@ from ._assignment import assign_by_similarity as assign_by_similarity
 from ._blocks import Blocks as Blocks
 from ._blocks import find_blocks as find_blocks
 from ._blocks import orthogonal_blocks as orthogonal_blocks
+from ._code_angle import CodeAngle as CodeAngle
+from ._code_angle import angle_to_code as angle_to_code
 from ._cosines import ClosestPair as ClosestPair
 from ._cosines import closest_pair as closest_pair
 from ._cosines import coherence as coherence

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..._errors import FileFormatError, InputError
-from ..._files import load_tensors, save_tensors
+from ..._files import fitting_contents, load_tensors, save_tensors
 from ..._types import Float
 from .._cosines import coherence, max_cosine, unit_rows
 from .._hull import one_vs_rest
@@ -121,7 +121,7 @@ class Atlas:
         """
         tensors, rest = load_tensors(path, schema=SCHEMA)
         atlas = cls()
-        try:
+        with fitting_contents(path):
             for row in rest["entries"]:
                 points = tensors[f"{row['kind']}/{row['d']}/{row['K']}"]
                 entry = Entry(**row, points=points)
@@ -130,8 +130,6 @@ class Atlas:
                 if verify:
                     _verify(entry)
                 atlas.add(entry)
-        except (InputError, KeyError, TypeError, ValueError) as error:
-            raise FileFormatError(path, f"its contents do not fit together ({error})") from None
         return atlas
 
 
