@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._errors import FileFormatError, InputError
-from .._files import load_tensors, save_tensors
+from .._errors import InputError
+from .._files import fitting_contents, load_tensors, save_tensors
 from ._batch import Batch, check_batch, finite_rows
 from ._derived import DerivedStatistics, check_choice
 from ._moments import Moments
@@ -244,11 +244,13 @@ class ClassStatistics(DerivedStatistics):
     def load(cls, path: str | Path) -> "ClassStatistics":
         """Read a file written by ``save``; raises ``FileFormatError`` if it is damaged or of another kind."""
         tensors, rest = load_tensors(path, schema=SCHEMA)
-        try:
-            stats = cls(**rest["settings"], class_counts=tensors.get("class_counts"))
+        with fitting_contents(path):
+            settings = rest["settings"]
+            # Before anything of the size that the settings claim is allocated.
+            if tensors["residuals"].shape != (settings["num_classes"], settings["dim"]):
+                raise ValueError(f"sums of the shape {tuple(tensors['residuals'].shape)} and the settings {settings}")
+            stats = cls(**settings, class_counts=tensors.get("class_counts"))
             stats.load_state_dict({**tensors, **rest})
-        except (InputError, KeyError, TypeError) as error:
-            raise FileFormatError(path, f"its contents do not fit together ({error})") from None
         return stats
 
     def _counters(self) -> dict[str, Any]:

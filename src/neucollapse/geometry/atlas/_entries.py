@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..._errors import FileFormatError, InputError
+from ..._errors import InputError
 from ..._files import fitting_contents, load_tensors, save_tensors
 from ..._types import Float
 from .._cosines import coherence, max_cosine, unit_rows
