@@ -54,11 +54,18 @@ class Collected:
             for stats in self._stats.setdefault(layer, self._make(d)):
                 stats.all_reduce()
 
-    def decide(self, batches: Iterable[Rows], reference: "Collected", W: Tensor | None, b: Tensor | None) -> bool:
+    def decide(
+        self,
+        batches: Iterable[Rows],
+        reference: "Collected",
+        W: Tensor | None,
+        b: Tensor | None,
+        min_samples: int = 1,
+    ) -> bool:
         """The second pass: decisions against the class means of ``reference``. Whether any rows came."""
         for layer in self._stats:
             classifier = (W, b) if layer == "" else (None, None)
-            self.decisions[layer] = Decisions(reference.statistics(layer)[0], *classifier)
+            self.decisions[layer] = Decisions(reference.statistics(layer)[0], *classifier, min_samples=min_samples)
         count = 0
         for rows in batches:
             count += len(rows.labels)

@@ -39,6 +39,7 @@ def measure(
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     preset: str | None = None,
+    min_samples: int = 1,
     exact_margins: bool | None = None,
     optimum: str | None = "lookup",
     scatter: str = "auto",
@@ -62,6 +63,7 @@ def measure(
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     preset: str | None = None,
+    min_samples: int = 1,
     exact_margins: bool | None = None,
     optimum: str | None = "lookup",
     scatter: str = "auto",
@@ -92,6 +94,7 @@ def measure(
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     preset: str | None = None,
+    min_samples: int = 1,
     exact_margins: bool | None = None,
     optimum: str | None = "lookup",
     scatter: str = "auto",
@@ -129,6 +132,7 @@ def measure(
         class_names: names of the classes, in order. Labels may be these names; those of features may be any strings,
             which are numbered in alphabetical order where ``class_names`` is not given.
         preset: only what one paper reports.
+        min_samples: leave out classes of which the training split has fewer samples; a flag lists them.
         exact_margins: exact one-vs-rest margins beyond K = 2,000 too (``True``), or never (``False``).
         optimum: ``"lookup"`` the best known code, ``"solve"`` for one where none is proved and K d <= 5,000, or None.
         scatter: ``"full"``, ``"trace"``, or ``"auto"``: full up to d = 8,192.
@@ -160,7 +164,9 @@ def measure(
         if value is not None and isinstance(model, nn.Module):
             raise OptionError(f"{name}= needs features: a model is measured at its own classifier; see classifier=")
     options = ModelOptions(classifier, layers, pool, mode, forward, strict, device)
-    chosen = Chosen(preset, exact_margins, optimum, scatter, second_pass, ignore_index, nan, seed, progress)
+    chosen = Chosen(
+        preset, exact_margins, optimum, scatter, second_pass, ignore_index, nan, seed, progress, min_samples
+    )
     sources = open_sources(model, loader, options, class_names or ())
     first = next(iter(sources.values()))
     if isinstance(first, ModelSource):

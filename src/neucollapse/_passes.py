@@ -36,6 +36,7 @@ class Chosen:
     nan: str
     seed: int
     progress: bool
+    min_samples: int = 1
 
     @property
     def statistics(self) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def two_passes(
         own.read(rows(name, "statistics"))
     reference = collected["train" if "train" in collected else next(iter(collected))]
     decided = {
-        name: sources[name].repeatable and own.decide(rows(name, "decisions"), reference, W, b)
+        name: sources[name].repeatable and own.decide(rows(name, "decisions"), reference, W, b, chosen.min_samples)
         for name, own in collected.items()
         if chosen.second_pass
     }
@@ -80,6 +81,7 @@ def two_passes(
         "solved": solved,
         "optimum": chosen.optimum is not None,
         "exact_margins": chosen.exact_margins,
+        "min_samples": chosen.min_samples,
     }
     parts: dict[str, CollapseResult] = {}
     for name, own in collected.items():

@@ -10,6 +10,7 @@ from .._errors import InputError
 from .._names import names_options, unknown_name
 from ..geometry import Optimum
 from ..statistics import ClassStatistics
+from ..statistics._subset import without_classes
 from ._flags import find_flags
 from ._linear_algebra import finite
 from ._metric import Absent
@@ -31,6 +32,7 @@ def collapse_metrics(
     ood: ClassStatistics | None = None,
     preset: str | None = None,
     keys: Iterable[str] | None = None,
+    min_samples: int = 1,
     exact_margins: bool | None = None,
     optimum: bool = True,
     solved: Optimum | None = None,
@@ -50,6 +52,9 @@ def collapse_metrics(
         ood: statistics of out-of-distribution features (one class), for NC5.
         preset: only what one paper reports, by its key (``"papyan2020"``, ``"jiang2023"``, ...).
         keys: only these keys.
+        min_samples: leave out classes with fewer samples in ``reference`` (or else in ``stats``); a flag lists them. Give
+            the same to ``Decisions``. Their scatter cannot be taken out of the (d, d) sum of all classes, unless they have
+            one sample each: what needs it is then absent.
         exact_margins: whether ``gnc2/margin`` is exact; by default up to K = 2,000 classes, beyond which its lower
             bound 1 - max cosine is reported and flagged.
         optimum: look up the best possible values for this K and d.
@@ -80,6 +85,10 @@ def collapse_metrics(
             raise InputError(f"expected {name} statistics with K={K}, d={d}, got K={other.num_classes}, d={other.dim}")
     if normalized is not None and not normalized.normalize:
         raise InputError("expected normalized= to be statistics with normalize=True, got ones of the raw features")
+    few = _few(stats, reference or stats, min_samples)
+    left_out = tuple((few & stats.present.cpu()).nonzero()[:, 0].tolist())
+    stats = without_classes(stats, few)
+    normalized, reference = (side and without_classes(side, few) for side in (normalized, reference))
     terms = Terms(
         stats,
         normalized,
@@ -91,6 +100,8 @@ def collapse_metrics(
         exact_margins=exact_margins,
         find_optimum=optimum,
         solved=solved,
+        few=left_out,
+        min_samples=min_samples,
     )
     result = CollapseResult(info={"num_classes": K, "dim": d})
     for name in _chosen(preset, keys):
@@ -134,6 +145,16 @@ def weight_metrics(weight: Any, *, exact_margins: bool | None = None, optimum: b
     result.flags = [flag for flag in result.flags if flag.code != "single_samples"]
     result.arrays = {"weight": rows}
     return result
+
+
+def _few(stats: ClassStatistics, reference: ClassStatistics, min_samples: int) -> Tensor:
+    """Which classes (K,) have too few samples in the reference; raises where no others are left."""
+    if min_samples < 1:
+        raise InputError(f"expected min_samples of at least 1, got {min_samples}")
+    few = (reference.counts < min_samples).cpu() & (min_samples > 1)
+    if not bool((stats.present.cpu() & ~few).any()):
+        raise InputError(f"expected a class of at least min_samples={min_samples} samples, got none")
+    return few
 
 
 def _chosen(preset: str | None, keys: Iterable[str] | None) -> list[str]:

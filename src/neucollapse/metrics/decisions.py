@@ -9,6 +9,7 @@ from .._errors import InputError
 from .._labels import flat_labels
 from .._types import Float, Int
 from ..statistics import ClassStatistics
+from ..statistics._subset import without_classes
 from ._rows import directions, power_of_two
 
 _BINS = 400  # of the cosine margin over [-2, 2]; the least margin is kept exactly
@@ -32,16 +33,26 @@ class Decisions:
         reference: statistics whose class means decide; classes without samples there are never nearest.
         weight: classifier rows (K, d), or None.
         bias: (K,), or None.
+        min_samples: classes with fewer samples in ``reference`` are left out: never nearest, and their samples not counted.
 
     Reference:
         Papyan, Han, Donoho 2020 (NC4); Gao et al. 2023 (arXiv 2310.08358) for margins.
     """
 
-    def __init__(self, reference: ClassStatistics, weight: Tensor | None = None, bias: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        reference: ClassStatistics,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        *,
+        min_samples: int = 1,
+    ) -> None:
         K, d = reference.num_classes, reference.dim
         if weight is not None and tuple(weight.shape) != (K, d):
             raise InputError(f"expected weight of shape ({K}, {d}), got {tuple(weight.shape)}")
         self.ignore_index, self.nan = reference.ignore_index, reference.nan
+        self.min_samples, self._few = min_samples, (reference.counts < min_samples) & (min_samples > 1)
+        reference = without_classes(reference, self._few)
         self._origin = reference.global_mean()
         means = reference.centred_means()
         spread = float(reference.class_variances.nan_to_num(posinf=0.0).max())
@@ -71,6 +82,7 @@ class Decisions:
         y = flat_labels(labels, features.shape[:-1]).to(H.device)
         Z = None if logits is None else logits.detach().reshape(len(H), -1)
         kept = y != self.ignore_index
+        kept = kept & ~self._few[y.where(kept, 0).to(self._few.device)].to(kept.device)
         if self.nan == "drop":
             kept &= torch.isfinite(H).all(dim=1)
         device = self._means.device

@@ -24,6 +24,11 @@ def _share(name: str, *, classifier: bool = True) -> Callable[[Terms], float]:
 def _decided(terms: Terms) -> Decisions:
     if terms.decisions is None or not terms.decisions.counts["samples"]:
         raise Absent("needs a second pass over the features: use measure, or pass decisions=")
+    if terms.decisions.min_samples != terms.min_samples:
+        raise Absent(
+            f"decisions were counted with min_samples={terms.decisions.min_samples}, and metrics are asked for with "
+            f"min_samples={terms.min_samples}"
+        )
     return terms.decisions
 
 

@@ -12,6 +12,7 @@ class DerivedStatistics:
     """The reading half of ``ClassStatistics``. Everything is float64, on the device of the sums."""
 
     _moments: Moments
+    lost_scatter: str | None = None  # why the scatter, though kept, says nothing any more
 
     @property
     def device(self) -> torch.device:
@@ -116,6 +117,8 @@ class DerivedStatistics:
     def why_no_scatter(self, weighting: str = "sample") -> str | None:
         """The reason why ``within_scatter`` has no answer, or None if it has one."""
         self.weights(weighting)
+        if self.lost_scatter is not None:
+            return self.lost_scatter
         if self._moments.scatter is None:
             return "the (d, d) within-class scatter was not kept: scatter='trace'; use scatter='full'"
         if weighting == "sample":
