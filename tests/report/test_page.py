@@ -63,7 +63,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(sphere_run, tmp_path):
     with pytest.raises(FileFormatError):
         write_report(run)
     assert page.read_bytes() == old
-    assert not [path for path in run.iterdir() if path.name.startswith(".")]
+    assert {path.name for path in run.iterdir() if path.name.startswith(".")} <= {".lock"}
 
 
 def test_nothing_is_loaded_from_anywhere(page):
@@ -150,7 +150,7 @@ def test_every_metric_stands_in_the_table_with_its_reason(make, tmp_path):
 
 def test_the_verdict_stands_first_and_in_words(page, sphere_run):
     text = " ".join(" ".join(page.words).split())
-    headline = text.index("The features have collapsed")
+    headline = text.index("have collapsed")
     order = [
         "Accuracy of the classifier",
         "Each plot follows",

@@ -46,14 +46,25 @@ def test_no_folder(tmp_path):
 
 
 def test_no_result(tmp_path):
-    assert "there is no such file" in refused(tmp_path)
+    assert "expected a folder with result.json, found an empty folder" in refused(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "value"), [("NaN", "nan"), ("Infinity", "inf"), ("1e999", "inf")])
-def test_numbers_that_are_not_finite(folder, text, value):
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999"])
+def test_numbers_that_are_not_finite(folder, text):
     path = folder / "result.json"
     path.write_text(path.read_text().replace("0.1", text))
-    assert f"expected finite numbers, found {value} at metrics[0]['value']" in refused(folder)
+    assert f"not valid JSON ({text} is " in refused(folder)
+
+
+@pytest.mark.parametrize("depth", [300, 900, 100_000])
+def test_an_object_that_nests_too_deep(folder, depth):
+    path = folder / "result.json"
+    text = path.read_text()
+    path.write_text(text.replace('"metrics"', f'"environment": {"[" * depth}{"]" * depth}, "metrics"', 1))
+    if depth > 300:
+        refused(folder)
+    else:
+        assert "an object at environment" in refused(folder)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +73,8 @@ def test_numbers_that_are_not_finite(folder, text, value):
         ({"schema": "neucollapse/result/9"}, "expected schema"),
         ({"num_classes": "4"}, "expected an integer at num_classes, found '4'"),
         ({"num_classes": True}, "expected an integer at num_classes"),
-        ({"num_classes": 0}, "at least 1"),
+        ({"num_classes": 0}, "expected num_classes of 1 to 10,000,000"),
+        ({"num_classes": 10**12}, "expected num_classes of 1 to 10,000,000"),
         ({"dim": None}, "expected an integer at dim"),
         ({"class_names": ["a"]}, "expected 4 class names, found 1"),
         ({"metrics": {}}, "expected a list at metrics"),

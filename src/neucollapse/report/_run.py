@@ -17,6 +17,7 @@ from ._text import clean
 
 RESULT_SCHEMA = "neucollapse/result/1"
 ARRAYS_SCHEMA = "neucollapse/arrays/1"
+_MOST_CLASSES = 10_000_000  # each gets a name
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,9 @@ _OPTIONAL = {
 def _checked(path: Path, info: dict[str, Any]) -> Run:
     K, d = checked_field(path, info, "num_classes", int), checked_field(path, info, "dim", int)
     if not (1 <= K <= _MAX_CLASSES and d >= 1):  # a name is made for each class
-        raise FileFormatError(path, f"expected num_classes from 1 to {_MAX_CLASSES} and dim of at least 1, found {K} and {d}")
+        raise FileFormatError(
+            path, f"expected num_classes from 1 to {_MAX_CLASSES} and dim of at least 1, found {K} and {d}"
+        )
     names = checked_field(path, info, "class_names", list, default=None)
     if names is not None and len(names) != K:
         raise FileFormatError(path, f"expected {K} class names, found {len(names)}")

@@ -9,7 +9,7 @@ import numpy as np
 from .._errors import FileFormatError
 from .._files import fitting_contents, read_json
 from ._place import SIMULATION, require_result
-from ._run import checked_field, checked_rows, require_finite
+from ._run import checked_field, checked_rows
 from ._text import clean
 
 SCHEMA = "neucollapse/simulation/1"
@@ -96,7 +96,6 @@ def read_simulation(folder: str | Path) -> SimulationRun:
 
 
 def _checked(path: Path, info: dict[str, Any]) -> SimulationRun:
-    require_finite(path, info)
     return SimulationRun(
         model=checked_field(path, info, "model", str),
         title=checked_field(path, info, "title", str),

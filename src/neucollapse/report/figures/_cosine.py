@@ -18,7 +18,7 @@ def unit_rows(rows: np.ndarray, centre: bool) -> np.ndarray:
 
 
 def codes(run: Run) -> dict[str, np.ndarray]:
-    """Unit rows by label: class means of each split, classifier weights, and the optimal code where it is known."""
+    """Unit rows by label: class means of each split, classifier weights, and the best code where it is known."""
     centre = has_simplex(run)  # a simplex is one about its mean, a code with K > d + 1 about the origin
     found = {}
     for split in run.splits:
@@ -30,7 +30,7 @@ def codes(run: Run) -> dict[str, np.ndarray]:
     if (weight := run.array("weight")) is not None:
         found["Classifier weights"] = unit_rows(weight, centre)
     if (target := run.array("target")) is not None:
-        found["Optimal code"] = unit_rows(target, False)
+        found["Best code"] = unit_rows(target, False)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Directions of features, means, weights and the optimal code, as the sphere and the plane draw them."""
+"""Directions of features, means, weights and the best code, as the sphere and the plane draw them."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ def points(run: Run) -> list[Points]:
         means = run.array("class_means", split) if means is None else means
         if means is not None:
             found.append(_present("means", _named("class means", split), means))
-    for kind, name, key in (("weights", "classifier weights", "weight"), ("target", "optimal code", "target")):
+    for kind, name, key in (("weights", "classifier weights", "weight"), ("target", "best code", "target")):
         if (rows := run.array(key)) is not None:
             found.append(_present(kind, name, rows))
     return [item for item in found if len(item.labels)]
@@ -62,7 +62,7 @@ def class_of(run: Run, label: int) -> str:
 def explained(run: Run, mean: str) -> str:
     """The caption: what each kind of mark is (``mean``: how class means look), and what collapse looks like."""
     known = run.array("target") is not None
-    code = ", rings the optimal code, turned to fit the means" if known else ""
+    code = ", rings the best code, turned to fit the means" if known else ""
     ring = " and the ring" if known else ""
     return (
         f"Every vector scaled to unit length: small dots are samples, {mean} the means of the classes, diamonds the "

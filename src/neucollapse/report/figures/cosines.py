@@ -23,7 +23,7 @@ def build(run: Run) -> Figure | str:
     cosines = {title: values for title, values in cosines.items() if len(values)}
     if not cosines:
         return "Angles between classes: the run holds neither class means nor a classifier."
-    target = cosines.pop("Optimal code", None)
+    target = cosines.pop("Best code", None)
     about = "about their common mean" if has_simplex(run) else "about the origin"
     sample = f" Of the {run.num_classes:,} classes, every {step}th is taken." if step > 1 else ""
     return Figure(
@@ -46,7 +46,7 @@ def _panel(cosines: dict[str, np.ndarray], target: np.ndarray | None) -> Panel:
     if target is not None and len(target):
         best = float(target.max())
         anchor = "right" if best > (low + high) / 2 else "left"
-        line, label = vertical(best, f"closest pair of the optimal code, {number(best)}", anchor=anchor)
+        line, label = vertical(best, f"closest pair of the best code, {number(best)}", anchor=anchor)
         low, high = min(low, best), max(high, best)
         shapes, annotations = [line], [label]
     pad = 0.03 * (high - low)

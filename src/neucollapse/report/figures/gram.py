@@ -1,4 +1,4 @@
-"""Gram matrices of class means and weights beside that of the optimal code, on one colour scale."""
+"""Gram matrices of class means and weights beside that of the best code, on one colour scale."""
 
 import numpy as np
 
@@ -33,12 +33,15 @@ def build(run: Run) -> Figure | str:
 
 
 def _pattern(run: Run) -> str:
-    target = (
-        ", that of the optimal code"
-        if run.array("target") is not None
-        else " (the run holds no optimal code to compare)"
-    )
-    return target + (": every two classes at one angle" if has_simplex(run) else "")
+    if run.array("target") is None:
+        return " (the run holds no best code to compare)" + (
+            ": every two classes at one angle" if has_simplex(run) else ""
+        )
+    if has_simplex(run):
+        return ", that of the best code: every two classes at one angle"
+    if run.num_classes <= 2 * run.dim:
+        return "; for this K and d the best codes are a family, of which one is drawn"
+    return "; the best code on record is drawn beside them, and there may be others as good"
 
 
 def panel(run: Run, title: str, units: np.ndarray) -> Panel:

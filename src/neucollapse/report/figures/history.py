@@ -28,8 +28,8 @@ def build(run: Run) -> Figure | str:
         id="history",
         heading="Collapse over epochs",
         short="Epochs",
-        caption=f"Each plot follows one quantity through training. {zone}Dashed lines are the optimum, the best value that "
-        "this number of classes and dimension allow; the distance to it is what is left to collapse. "
+        caption=f"Each plot follows one quantity through training. {zone}Dashed lines are the optimum, the best value "
+        "known for this number of classes and dimension; the distance to it is what is left to collapse. "
         "An optimum of 0 lies below every logarithmic axis.",
         panels=panels[:_SHOWN],
         more=panels[_SHOWN:],

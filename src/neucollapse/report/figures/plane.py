@@ -1,4 +1,4 @@
-"""The unit circle at d = 2: features, class means, weights and the optimal code."""
+"""The unit circle at d = 2: features, class means, weights and the best code."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The unit sphere at d = 3: features, class means, weights and the optimal code, to be turned by hand."""
+"""The unit sphere at d = 3: features, class means, weights and the best code, to be turned by hand."""
 
 import numpy as np
 
