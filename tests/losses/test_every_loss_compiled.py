@@ -34,9 +34,9 @@ def compile_all():
     sys.exit("\n".join(failed) or 0)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_every_loss_compiles():
-    run = subprocess.run([sys.executable, __file__], stderr=subprocess.PIPE, text=True, timeout=590)
+    run = subprocess.run([sys.executable, __file__], stderr=subprocess.PIPE, text=True)
     assert run.returncode == 0, run.stderr
 
 

@@ -18,7 +18,9 @@ Example:
     (torch.Size([4, 10]), torch.Size([10, 3]))
 """
 
+from ..losses.margins import AdaMargin as AdaMargin
 from ..losses.margins import ArcMargin as ArcMargin
+from ..losses.margins import CombinedMargin as CombinedMargin
 from ..losses.margins import CosMargin as CosMargin
 from ..losses.margins import SphereMargin as SphereMargin
 from ._head import Head as Head
@@ -35,8 +37,10 @@ from .structured import StructuredHead as StructuredHead
 from .sub_centre import SubCentre as SubCentre
 
 __all__ = [
+    "AdaMargin",
     "ArcMargin",
     "ClassMeanFeatures",
+    "CombinedMargin",
     "CosMargin",
     "Cosine",
     "Fixed",

@@ -27,7 +27,7 @@ def negatives_logsumexp(logits: Float[Tensor, "n K"], labels: Int[Tensor, " n"])
     wrong = logits.scatter(1, place, -torch.inf)
     empty = wrong.detach().amax(dim=1, keepdim=True) == -torch.inf
     # A zero in the label's own place, which has no gradient: that of nothing but -inf would be NaN.
-    wrong = wrong.scatter(1, place, torch.where(empty, 0.0, -torch.inf).to(logits.dtype))
+    wrong.scatter_(1, place, torch.where(empty, 0.0, -torch.inf).to(logits.dtype))
     return wrong.logsumexp(dim=1).where(~empty.squeeze(1), -torch.inf)
 
 

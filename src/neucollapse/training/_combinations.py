@@ -11,18 +11,18 @@ HeadName = Literal[
     "linear", "cosine", "fixed", "class-means", "sub-centre", "fixed-simplex", "fixed-hadamard", "fixed-kerdock"
 ]
 LossName = Literal[
-    "cross-entropy", "norm-face", "cos-face", "arc-face", "sphere-face", "focal", "label-smoothing", "log", "mse", "hug",
-    "sup-con", "centre", "dot-regression", "nonl", "ntce", "hard-max",
+    "cross-entropy", "norm-face", "cos-face", "arc-face", "sphere-face", "ada-face", "combined-face", "focal",
+    "label-smoothing", "log", "mse", "hug", "sup-con", "centre", "dot-regression", "nonl", "ntce", "hard-max",
 ]  # fmt: skip
 
 FIXED = ("fixed", "fixed-simplex", "fixed-hadamard", "fixed-kerdock")
-MARGIN_LOSSES = ("cos-face", "arc-face", "sphere-face")
+MARGIN_LOSSES = ("cos-face", "arc-face", "sphere-face", "ada-face")
 _ON_SPHERE = ("cosine", "class-means", "sub-centre", *FIXED)
 
 # Losses that do not take every head: those they take, and why.
 _HEADS_OF_LOSS: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(
-        ("norm-face", *MARGIN_LOSSES, "nonl", "ntce", "hard-max"),
+        ("norm-face", *MARGIN_LOSSES, "combined-face", "nonl", "ntce", "hard-max"),
         (
             _ON_SPHERE,
             "it trains directions alone, and would leave the lengths and the bias of a linear head as they are",
@@ -40,7 +40,7 @@ _ONLY_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
     "mean_momentum": ("head", ("class-means",)),
     "centres": ("head", ("sub-centre",)),
     "margin": ("loss", MARGIN_LOSSES),
-    "margin_warmup": ("loss", MARGIN_LOSSES),
+    "margin_warmup": ("loss", (*MARGIN_LOSSES, "combined-face")),
     "smoothing": ("loss", ("label-smoothing",)),
     "gamma": ("loss", ("focal",)),
     "alpha": ("loss", ("hug",)),

@@ -65,6 +65,8 @@ _BUILDERS: dict[str, Callable[[TrainConfig, int, int], nn.Module]] = {
     "cos-face": _plain(losses.CosFace, "margin"),
     "arc-face": _plain(losses.ArcFace, "margin"),
     "sphere-face": _plain(losses.SphereFace, "margin"),
+    "ada-face": _plain(losses.AdaFace, "margin"),
+    "combined-face": _plain(losses.CombinedFace),
     "focal": _plain(losses.FocalLoss, "gamma"),
     "label-smoothing": _plain(losses.LabelSmoothing, "smoothing"),
     "log": _plain(losses.LogCrossEntropy),

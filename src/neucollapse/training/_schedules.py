@@ -3,8 +3,7 @@
 import math
 from dataclasses import replace
 
-from ..losses import CosMargin, SphereMargin
-from ..losses.margins import ArcMargin, Margin
+from ..losses.margins import AdaMargin, ArcMargin, CombinedMargin, CosMargin, Margin, SphereMargin
 
 
 def schedule_factor(schedule: str, step: int, steps: int) -> float:
@@ -54,6 +53,8 @@ def warmed(margin: Margin, progress: float) -> Margin:
     """
     if isinstance(margin, SphereMargin):
         return replace(margin, m=1 + progress * (margin.m - 1))
-    if isinstance(margin, (ArcMargin, CosMargin)):
+    if isinstance(margin, CombinedMargin):
+        return replace(margin, m1=1 + progress * (margin.m1 - 1), m2=progress * margin.m2, m3=progress * margin.m3)
+    if isinstance(margin, (ArcMargin, CosMargin, AdaMargin)):
         return replace(margin, m=progress * margin.m)
     return margin

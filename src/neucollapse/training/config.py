@@ -41,7 +41,7 @@ class TrainConfig:
         mean_momentum: of the means of a class-means head; None for its own.
         centres: directions a class of a sub-centre head; None for its own.
         loss: what is minimised, see ``neucollapse.losses``. centre is cross-entropy plus ``beta`` times the centre loss.
-        margin: of cos-face, arc-face and sphere-face; None, here and below, for the loss's own value.
+        margin: of cos-face, arc-face, sphere-face and ada-face; None, here and below, for the loss's own value.
         margin_warmup: share of all steps over which the margin grows, in a line, from none.
         smoothing: of label-smoothing.
         gamma: exponent of focal.
