@@ -12,6 +12,7 @@ from neucollapse._citations import bibtex
 from neucollapse.metrics import PRESETS, REGISTRY, Metric
 
 _HEADINGS = {
+    "nc0": "NC0: the sum of classifier rows",
     "nc1": "NC1: within classes",
     "cdnv": "NC1: pairs of classes (CDNV)",
     "nc2": "NC2: towards a simplex",

@@ -24,6 +24,7 @@ PROPERTIES = {
     "nc0/row_sum_relative": "SRLD",
     "nc0/row_sum@weight": "SRTLD",
     "nc0/row_sum_relative@weight": "SRTLD",
+    "nc1/rescaled": "SRLD",
     "nc1/cdnv_unbiased": "SRTL",  # n_c - 1 of twice as many samples is another share of them
     "nc1/cdnv_exponent2": "RTLD",
     "nc2/condition": "SRTLD",

@@ -249,6 +249,7 @@ TWINS = {
     "nc1/vci": vci,
     "nc1/cdnv": lambda p: np.mean(p.cdnv()),
     "nc1/cdnv_max": lambda p: np.max(p.cdnv()),
+    "nc1/rescaled": lambda p: np.trace(p.within()) / np.max(np.sum(p.H**2, axis=1)),
     "nc1/cdnv_unbiased": lambda p: np.mean(p.cdnv(unbiased=True)),
     "nc1/cdnv_exponent2": lambda p: np.mean(p.cdnv(exponent=2)),
     "nc1/cdnv_median": lambda p: quantile(p.cdnv(), 0.5),

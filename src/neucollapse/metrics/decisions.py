@@ -25,7 +25,8 @@ class Decisions:
     - how often the classifier is right, the nearest reference mean is right, and the two differ (with and without bias);
     - margins: of logits z_y - max_{j != y} z_j, and of cosines cos(w_y, h) - max_{j != y} cos(w_j, h);
     - squared distances to the reference mean of the true class and to the nearest reference mean (test collapse), and how
-      many samples are strangers: of a class that the reference has no mean of.
+      many samples are strangers: of a class that the reference has no mean of;
+    - the largest squared length of a feature.
 
     Sums of squares are in units of ``unit`` squared: a power of two, 1 for features of ordinary sizes.
 
@@ -69,6 +70,7 @@ class Decisions:
             ("to_own_mean", "to_nearest_mean", "squared_norm", "cosine_margin"), 0.0
         )
         self.least = {"margin": torch.inf, "cosine_margin": torch.inf}
+        self.largest = {"squared_norm": 0.0}
         self.histogram = torch.zeros(_BINS, dtype=torch.float64, device=device)
 
     @property
@@ -101,7 +103,9 @@ class Decisions:
         self.counts["strangers"] += int((self._mean_squares[y] == torch.inf).sum())
         self.sums["to_own_mean"] += float(own.square().sum())
         self.sums["to_nearest_mean"] += float(closest.square().sum())
-        self.sums["squared_norm"] += float((H / self.unit).square().sum())
+        squares = (H / self.unit).square().sum(dim=1)
+        self.sums["squared_norm"] += float(squares.sum())
+        self.largest["squared_norm"] = max(self.largest["squared_norm"], float(squares.max()))
         if self._weight is not None:
             self._add_classifier(H, y, nearest, Z)
 
@@ -148,6 +152,7 @@ class Decisions:
         self.counts = {name: round(count) for name, count in reduced(self.counts, dist.ReduceOp.SUM).items()}
         self.sums = reduced(self.sums, dist.ReduceOp.SUM)
         self.least = reduced(self.least, dist.ReduceOp.MIN)
+        self.largest = reduced(self.largest, dist.ReduceOp.MAX)
         dist.all_reduce(self.histogram, group=group)
 
 

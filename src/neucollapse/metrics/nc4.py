@@ -86,6 +86,14 @@ def _test_collapse(name: str) -> Callable[[Terms], float]:
     return compute
 
 
+def _rescaled(terms: Terms) -> float:
+    decisions = _decided(terms)
+    largest = decisions.largest["squared_norm"]
+    if not largest:
+        raise Absent("all features are zero")
+    return terms.within_trace() * (terms.unit / decisions.unit) ** 2 / largest
+
+
 METRICS = (
     Metric(
         "nc4/mismatch",
@@ -147,6 +155,18 @@ METRICS = (
         "0",
         _test_collapse("to_nearest_mean"),
         "hui2022",
+        log=True,
+    ),
+    Metric(
+        "nc1/rescaled",
+        "scatter within classes over the largest feature",
+        "tr S_W / max_i ‖h_i‖²",
+        "Mean squared distance of a sample to the mean of its class, over the largest squared length of a feature (RNC1). It "
+        "does not see how far class means are apart.",
+        SHARE,
+        "0",
+        _rescaled,
+        "sakamoto2025",
         log=True,
     ),
     Metric(
