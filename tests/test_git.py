@@ -1,11 +1,14 @@
 """The revision of a result: read from git's files, whatever they hold, and no program of the folder is run."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import neucollapse
 from neucollapse._git import git_revision
 
 COMMIT, OTHER = "0123456789abcdef0123456789abcdef01234567", "f" * 40
@@ -83,3 +86,32 @@ def test_measuring_runs_no_program_of_the_current_folder(tmp_path):
     )
     assert done.stdout.strip() == COMMIT[:12]
     assert not (tmp_path / "ran").exists()
+
+
+def test_workers_of_a_search_import_nothing_of_the_current_folder(tmp_path):
+    for name in ("random", "json", "numpy", "joblib"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')\n")
+    script = tmp_path / "elsewhere" / "search.py"
+    script.parent.mkdir()
+    script.write_text(
+        "import os\n"
+        "from neucollapse.geometry import SoftmaxCode, solve\n"
+        "if __name__ == '__main__':\n"
+        "    print(solve(SoftmaxCode(7, 3), starts=2, workers=2, progress=False).problem.K, os.environ.get('PYTHONSAFEPATH'))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["7", "None"]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_nothing_here_starts_another_program():
+    names = {"subprocess", "os.system", "os.popen", "os.startfile", "webbrowser", "pty", "os.exec"}
+    for path in Path(neucollapse.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            used = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            used += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            used += [ast.unparse(node)] if isinstance(node, ast.Attribute) else []
+            assert not any(word.startswith(tuple(names)) for word in used), path

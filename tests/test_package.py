@@ -3,7 +3,10 @@
 import ast
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 import neucollapse
 
@@ -12,7 +15,8 @@ SOURCE = Path(neucollapse.__file__).parent
 
 def test_importing_the_package_imports_nothing_heavy():
     code = (
-        "import sys, neucollapse; print(sorted({'torch', 'numpy', 'scipy', 'plotly', 'lightning'} & set(sys.modules)))"
+        "import sys, neucollapse, neucollapse._names, neucollapse._git, neucollapse._memory, neucollapse._conditions;"
+        "print(sorted({'torch', 'numpy', 'scipy', 'plotly', 'lightning'} & set(sys.modules)))"
     )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
@@ -30,6 +34,13 @@ def test_public_names():
     for name in neucollapse.__all__:
         assert getattr(neucollapse, name) is not None
     assert dir(neucollapse) == neucollapse.__all__
+    assert neucollapse.__version__ == version("neucollapse")
+    with pytest.raises(AttributeError, match="has no attribute 'mesure'; did you mean 'measure'"):
+        _ = neucollapse.mesure
+    assert not hasattr(neucollapse, "_nothing")
+    from neucollapse import cli  # a part that is no public name is imported as any module is
+
+    assert cli.__name__ == "neucollapse.cli"
 
 
 def calls(tree):

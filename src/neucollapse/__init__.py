@@ -52,7 +52,7 @@ __all__ = [
     "write_report",
 ]
 
-__getattr__, __dir__, _ = lazy_loader.attach(
+_load, __dir__, _ = lazy_loader.attach(
     __name__,
     submodules=("data", "geometry", "heads", "losses", "metrics", "probe", "statistics", "theory", "training"),
     submod_attrs={
@@ -72,3 +72,13 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "statistics": ["ClassStatistics"],
     },
 )
+
+if not TYPE_CHECKING:  # with it, a type checker would take every name for one of this package
+
+    def __getattr__(name):
+        """Load a public name when it is first used."""
+        if name in __all__ or name.startswith("_"):
+            return _load(name)
+        from ._names import did_you_mean
+
+        raise AttributeError(f"module 'neucollapse' has no attribute {name!r}; {did_you_mean(name, __all__)}")

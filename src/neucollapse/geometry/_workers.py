@@ -1,5 +1,6 @@
 """Many calls over processes: each result as soon as it is there, and those of before kept when a process is killed."""
 
+import os
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, as_completed
@@ -28,6 +29,11 @@ def mapping(workers: int) -> Iterator[Map]:
     if workers == 1:
         yield _in_turn
         return
+    with _no_code_of_the_folder():
+        yield _over(workers)
+
+
+def _over(workers: int) -> Map:
     from joblib.externals.loky import get_reusable_executor
 
     # Kept for the next search, as starting processes takes seconds; replaced by itself once it is broken or shut down.
@@ -42,7 +48,24 @@ def mapping(workers: int) -> Iterator[Map]:
             if not all(future.done() for future in futures):
                 executor.shutdown(wait=False, kill_workers=True)
 
-    yield over
+    return over
+
+
+@contextmanager
+def _no_code_of_the_folder() -> Iterator[None]:
+    """Processes that are started do not look for modules in the current folder first, as Python's ``-m`` and ``-c`` do.
+
+    What this process can import they still can: they are told where it looks.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _completed(futures: dict[Any, int], timeout: float | None) -> Iterator[tuple[int, Any]]:
