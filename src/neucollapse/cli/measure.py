@@ -46,14 +46,38 @@ class Measure:
     """Read this split only."""
     classes: int | None = None
     """Number of classes, where neither labels nor classifier tell."""
+    class_names: str = ""
+    """Names of the classes in order, with commas between them; labels may be these names."""
+    renumber: bool = False
+    """Make labels that are sparse ids classes 0 to K - 1, in rising order."""
+    min_samples: int = 1
+    """Leave out classes with fewer samples, and say which."""
+    ood: str | None = None
+    """File of features outside all classes, for NC5."""
     layers: tuple[str, ...] = ()
-    """Inner layers of the model to measure too."""
+    """Inner layers of the model to measure too, or auto."""
+    classifier: str | None = None
+    """Name of the model's classifier, where it is ambiguous."""
+    pool: Literal["mean", "flatten"] = "mean"
+    """How the outputs of inner layers become one vector a sample."""
+    mode: Literal["eval", "keep"] = "eval"
+    """Put the model into eval mode while it is measured, or keep its own."""
+    strict: bool = False
+    """Refuse what would be a warning about the model."""
+    device: str | None = None
+    """Where inputs of the model are moved, such as cuda:0."""
     preset: str | None = None
     """Only what one paper reports: papyan2020, zhu2021, jiang2023, ..."""
-    optimum: Literal["lookup", "solve"] = "lookup"
-    """Look up the best known code, or solve for one."""
+    optimum: Literal["lookup", "solve", "none"] = "lookup"
+    """Look up the best known code, solve for one, or do without."""
     exact_margins: bool = False
     """Exact one-vs-rest margins also beyond 2,000 classes."""
+    scatter: Literal["auto", "full", "trace"] = "auto"
+    """Scatter in full, (d, d), or its trace alone; auto is full up to d = 8,192."""
+    one_pass: bool = False
+    """Read the data once, without decisions and margins."""
+    seed: int = 0
+    """Seed of the solver."""
     ignore_index: int = -100
     """Label of samples to leave out."""
     drop_nan: bool = False
@@ -93,40 +117,74 @@ class Measure:
         return write_report(result.save(folder))
 
     def _measure(self, gate: "Gate") -> "CollapseResult":
-        from .._measure import measure
+        if self.model is not None:
+            return self._of_model(self.model, gate)
+        if not self.features:
+            raise InputError("expected a file of features, or --model module:function; see neucollapse measure --help")
+        for option, given in self._model_options().items():
+            raise InputError(f"--{option} needs a --model, and a file has features only (got {given!r})")
+        return self._of_files(gate)
 
-        options: dict[str, Any] = {
+    def _of_model(self, name: str, gate: "Gate") -> "CollapseResult":
+        from .._measure import measure
+        from ._models import model_and_loader
+
+        if self.features:
+            raise InputError("expected features or --model, got both")
+        for option, given in (("weight", self.weight), ("ood", self.ood), ("renumber", self.renumber)):
+            if given:
+                raise InputError(f"--{option} needs a file of features, got --model {name}")
+        model, loader = model_and_loader(name, loader_needed=True)
+        gate.check_places(list(loader) if isinstance(loader, Mapping) else [], self.layers)
+        return measure(model, loader, **self._model_options(), **self._options())
+
+    def _of_files(self, gate: "Gate") -> "CollapseResult":
+        from .._measure import measure
+        from ..data import open_features
+
+        features = self._open()
+        gate.check_places(list(features) if isinstance(features, Mapping) else [], ())
+        options: dict[str, Any] = {**self._options(), **self._classifier(), "renumber": self.renumber}
+        if self.ood is not None:
+            options["ood"] = open_features(self.ood, features=self.features_key, labels=self.labels_key)
+        try:
+            return measure(features, **options)
+        except NonFiniteError as error:  # here the file is at fault
+            raise FileFormatError(self.features, str(error).replace("nan='drop'", "--drop-nan")) from None
+
+    def _options(self) -> dict[str, Any]:
+        """What ``measure`` takes for a model and for features."""
+        return {
             "num_classes": self.classes,
+            "class_names": self.class_names.split(",") if self.class_names else None,
+            "min_samples": self.min_samples,
             "preset": self.preset,
-            "optimum": self.optimum,
+            "optimum": None if self.optimum == "none" else self.optimum,
             "exact_margins": self.exact_margins or None,
+            "scatter": self.scatter,
+            "second_pass": not self.one_pass,
+            "seed": self.seed,
             "ignore_index": self.ignore_index,
             "nan": "drop" if self.drop_nan else "raise",
         }
-        if self.model is not None:
-            from ._models import model_and_loader
 
-            if self.features:
-                raise InputError("expected features or --model, got both")
-            model, loader = model_and_loader(self.model, loader_needed=True)
-            gate.check_places(list(loader) if isinstance(loader, Mapping) else [], self.layers)
-            layers = "auto" if self.layers == ("auto",) else self.layers
-            return measure(model, loader, layers=layers, **options)
-        if not self.features:
-            raise InputError("expected a file of features, or --model module:function; see neucollapse measure --help")
-        if self.layers:
-            raise InputError(f"--layers needs a --model; a file has features only (got {' '.join(self.layers)})")
-        features = self._open()
-        gate.check_places(list(features) if isinstance(features, Mapping) else [], ())
-        try:
-            return measure(features, **self._classifier(), **options)
-        except NonFiniteError as error:  # here the file is at fault
-            raise FileFormatError(self.features, str(error).replace("nan='drop'", "--drop-nan")) from None
+    def _model_options(self) -> dict[str, Any]:
+        """What ``measure`` takes for a model alone, where it is not the default."""
+        given = {
+            "layers": "auto" if self.layers == ("auto",) else self.layers,
+            "classifier": self.classifier,
+            "pool": None if self.pool == "mean" else self.pool,
+            "mode": None if self.mode == "eval" else self.mode,
+            "strict": self.strict,
+            "device": self.device,
+        }
+        return {name: value for name, value in given.items() if value}
 
     def _open(self) -> Any:
         from ..data import feature_splits, open_features
 
         keys: dict[str, Any] = {"features": self.features_key, "labels": self.labels_key}
+        keys["ignore_index"] = self.ignore_index
         splits = [self.split] if self.split else feature_splits(self.features, features=self.features_key)
         if not splits:
             return open_features(self.features, **keys)

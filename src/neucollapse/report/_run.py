@@ -17,7 +17,6 @@ from ._text import clean
 
 RESULT_SCHEMA = "neucollapse/result/1"
 ARRAYS_SCHEMA = "neucollapse/arrays/1"
-_MOST_CLASSES = 10_000_000  # each gets a name
 
 
 @dataclass(frozen=True)
