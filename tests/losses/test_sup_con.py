@@ -136,7 +136,7 @@ def test_float32_gradient_near_collapse(noise, n, tau):
     assert error < 1e-4
 
 
-@pytest.mark.parametrize("tau", [0.0034, 0.025])
+@pytest.mark.parametrize("tau", [1 / 600, 0.0034, 0.025])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_nothing_overflows_at_the_smallest_temperatures(tau, sign):
     """Cosines of 1 and -1 in both roles, where no maximum is taken out of e^(300) in float64 and e^40 in float32."""
@@ -149,6 +149,33 @@ def test_nothing_overflows_at_the_smallest_temperatures(tau, sign):
     for value in (loss, expected):
         value.backward()
     assert (x32.grad.double() - x64.grad).norm() < 1e-4 * x64.grad.norm()
+
+
+@pytest.mark.parametrize("tau", [1 / 600, 0.0035, 0.0045, 0.01])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_two_derivatives_are_exact_at_small_temperatures(tau, dtype):
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.02], [0.6, 0.8], [1.0, 0.01]], dtype=dtype, requires_grad=True)
+    y = torch.tensor([0, 0, 1, 1])
+    wide = x.detach().double().requires_grad_()
+    values = sup_con(x, y, tau), sum(naive(wide, y.tolist(), tau).values()) / 4
+    firsts = [torch.autograd.grad(v, leaf, create_graph=True)[0] for v, leaf in zip(values, (x, wide), strict=True)]
+    seconds = [torch.autograd.grad(g[:, 0].sum(), leaf)[0] for g, leaf in zip(firsts, (x, wide), strict=True)]
+    for mine, exact in (values, firsts, seconds):
+        torch.testing.assert_close(mine.double(), exact, rtol=1e-5, atol=1e-5 * exact.abs().max().item())
+
+
+def test_the_temperature_may_be_trained():
+    x = torch.randn(9, 3, dtype=torch.float64, requires_grad=True)
+    tau, y = torch.tensor(0.3, dtype=torch.float64, requires_grad=True), torch.arange(9) % 4
+    assert gradcheck(lambda x, tau: sup_con(x, y, tau), (x, tau))
+    assert gradgradcheck(lambda x, tau: sup_con(x, y, tau), (x, tau))
+    torch.testing.assert_close(sup_con(x, y, tau), sup_con(x, y, 0.3))
+
+
+@pytest.mark.parametrize("tau", [0.0, -0.1, 1 / 601, math.nan, math.inf, torch.tensor(-0.1), torch.tensor(1e-3)])
+def test_temperatures_are_refused_where_they_cannot_be_computed(tau):
+    with pytest.raises(InputError, match=r"at least 1/600 = 0.00167"):
+        sup_con(torch.eye(2), torch.tensor([0, 0]), tau)
 
 
 @pytest.mark.parametrize("tau", [0.025, 0.1])

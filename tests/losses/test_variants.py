@@ -95,8 +95,12 @@ def ada_target(x, mean, std, m=0.4, h=0.333):
 
 def test_ada_face_is_its_formula():
     x, W, y = samples()
-    size = x.norm(dim=1)
-    torch.testing.assert_close(ada_face(x, W, y, S), with_target(x, W, y, ada_target(x, size.mean(), size.std()), S))
+    size, leaves = x.norm(dim=1), (x.requires_grad_(), W.requires_grad_())
+    ours = ada_face(x, W, y, S)
+    theirs = with_target(x, W, y, ada_target(x, size.mean(), size.std()), S)
+    torch.testing.assert_close(ours, theirs)
+    for mine, other in zip(*(torch.autograd.grad(value, leaves) for value in (ours, theirs)), strict=True):
+        torch.testing.assert_close(mine, other)
     given = ada_face(x, W, y, S, norm_mean=2.0, norm_std=torch.tensor(0.7))
     torch.testing.assert_close(given, with_target(x, W, y, ada_target(x, 2.0, 0.7), S))
 
