@@ -179,9 +179,9 @@ def check_no_denominator(reduction: str, denominator: float | int | Tensor | Non
 
 def _denominator(value: float | int | Tensor, used: Tensor) -> Tensor:
     size = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64, device=used.device)
-    known = torch.compiler.is_compiling() or size.numel() != 1 or 0 < float(size) < math.inf
+    known = torch.compiler.is_compiling() or size.numel() != 1 or 0 < float(size.detach()) < math.inf
     if size.numel() != 1 or not known:
-        got = f"{float(size)}" if size.numel() == 1 else f"shape {tuple(size.shape)}"
+        got = f"{float(size.detach())}" if size.numel() == 1 else f"shape {tuple(size.shape)}"
         raise InputError(
             f"expected a denominator above 0, one finite number that the sum of losses is divided by, got {got}"
         )

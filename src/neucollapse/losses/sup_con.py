@@ -106,10 +106,9 @@ def sup_con(
 def _check_temperature(temperature: float | int | Tensor) -> None:
     if isinstance(temperature, Tensor) and temperature.numel() != 1:
         raise InputError(f"expected a temperature that is one number, got shape {tuple(temperature.shape)}")
-    if not LEAST_TEMPERATURE <= float(temperature) < torch.inf:
-        raise InputError(
-            f"expected a temperature of at least 1/600 = {LEAST_TEMPERATURE:.5f}, got {float(temperature)}"
-        )
+    value = float(temperature.detach() if isinstance(temperature, Tensor) else temperature)
+    if not LEAST_TEMPERATURE <= value < torch.inf:
+        raise InputError(f"expected a temperature of at least 1/600 = {LEAST_TEMPERATURE:.5f}, got {value}")
 
 
 def _losses(
@@ -214,7 +213,7 @@ class SupCon(Loss):
     A head given is not read: the loss shapes the features alone, and a head is fitted to them afterwards.
 
     Args:
-        temperature: :math:`\tau`.
+        temperature: :math:`\tau`; a ``torch.nn.Parameter`` is trained.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         ignore_index: label of samples that do not count.
         class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
@@ -231,7 +230,7 @@ class SupCon(Loss):
 
     def __init__(
         self,
-        temperature: float | int = 0.1,
+        temperature: float | int | Tensor = 0.1,
         reduction: str = "mean",
         ignore_index: int = -100,
         *,
