@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError, NonFiniteError
+from .._labels import Labels, counted_labels, flat_labels
+
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # of features, from fine to coarse
 
 
 class Batch(NamedTuple):
@@ -21,17 +24,19 @@ class Batch(NamedTuple):
         return Batch(self.features[mask], self.labels[mask], rows)
 
 
-def check_batch(features: Tensor, labels: Tensor, *, num_classes: int, dim: int, ignore_index: int) -> Batch:
-    """Flatten a batch, leave ignored labels out, and raise a sentence where it cannot be used."""
-    _check_shapes(features, labels, dim)
+def check_batch(
+    features: Tensor, labels: Labels, *, num_classes: int, dim: int, ignore_index: int
+) -> tuple[Batch, int]:
+    """Flatten a batch, leave ignored labels out and count them; raise a sentence where it cannot be used."""
+    features = own_rows(features, "features")
+    _check_features(features, dim)
+    labels = flat_labels(own_rows(labels, "labels") if isinstance(labels, Tensor) else labels, features.shape[:-1])
     features = features.detach().reshape(-1, dim)
-    labels = labels.detach().reshape(-1).to(features.device, torch.int64)
+    labels = labels.detach().to(features.device)
     batch = Batch(features if features.dtype == torch.float64 else features.float(), labels, None)
-    kept = labels != ignore_index
-    if not bool(kept.all()):
-        batch = batch.keep(kept)
-    _check_range(batch.labels, num_classes, ignore_index)
-    return batch
+    kept = counted_labels(labels, num_classes, ignore_index)
+    ignored = int((~kept).sum())
+    return (batch.keep(kept) if ignored else batch), ignored
 
 
 def finite_rows(batch: Batch, policy: str) -> Batch:
@@ -48,30 +53,33 @@ def finite_rows(batch: Batch, policy: str) -> Batch:
     return batch.keep(finite)
 
 
-def _check_shapes(features: Tensor, labels: Tensor, dim: int) -> None:
-    if not isinstance(features, Tensor) or not isinstance(labels, Tensor):
-        kinds = f"{type(features).__name__} and {type(labels).__name__}"
-        raise InputError(f"expected features and labels as torch tensors, got {kinds}: wrap arrays in torch.as_tensor")
+def own_rows(tensor: Tensor, name: str) -> Tensor:
+    """The rows that this rank holds of a DTensor that is split by rows; any other tensor as it is.
+
+    Raises:
+        InputError: a DTensor that is split otherwise, or not at all: then ranks would count the same samples.
+    """
+    placements, to_local = getattr(tensor, "placements", None), getattr(tensor, "to_local", None)
+    if placements is None or to_local is None:
+        return tensor
+    if not all(placement.is_shard(0) for placement in placements):
+        raise InputError(
+            f"expected {name} as a tensor, or a DTensor split by rows, got a DTensor with placements {placements}: pass "
+            f"{name}.full_tensor(), on one rank alone if all_reduce follows"
+        )
+    return to_local()
+
+
+def _check_features(features: Tensor, dim: int) -> None:
+    if not isinstance(features, Tensor):
+        kind = type(features).__name__
+        raise InputError(f"expected features as a torch tensor, got {kind}: wrap arrays in torch.as_tensor")
     if not features.is_floating_point():
         raise InputError(f"expected floating-point features, got {features.dtype}: convert them with .float()")
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+    if features.dtype not in DTYPES:
+        names = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
         raise InputError(
-            f"expected integer labels, got {labels.dtype}: class numbers 0..K-1, not scores or one-hot rows"
+            f"expected features of {names}, got {features.dtype}: convert them with .bfloat16() or .float()"
         )
     if features.ndim == 0 or features.shape[-1] != dim:
         raise InputError(f"expected features of shape (..., {dim}), got {tuple(features.shape)}")
-    if features.shape[:-1] != labels.shape:
-        hint = " (one-hot labels? pass labels.argmax(-1))" if labels.ndim == features.ndim else ""
-        shapes = f"features {tuple(features.shape)} and labels {tuple(labels.shape)}"
-        raise InputError(f"expected one label for each feature row, got {shapes}{hint}")
-
-
-def _check_range(labels: Tensor, num_classes: int, ignore_index: int) -> None:
-    if not labels.numel():
-        return
-    low, high = (int(bound) for bound in torch.aminmax(labels))
-    if low < 0 or high >= num_classes:
-        raise InputError(
-            f"expected labels in [0, {num_classes}) or ignore_index={ignore_index}, got {low if low < 0 else high}: "
-            "check num_classes, or name the label to leave out with ignore_index="
-        )

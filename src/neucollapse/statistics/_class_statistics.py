@@ -1,24 +1,26 @@
 """``ClassStatistics``: all that collapse metrics need to know of N features, in one pass and O(K d + d^2) memory."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .._errors import InputError
 from .._files import fitting_contents, load_tensors, save_tensors
-from ._batch import Batch, check_batch, finite_rows
+from .._labels import Labels, label_tensor
+from ._batch import DTYPES, Batch, check_batch, finite_rows
 from ._derived import DerivedStatistics, check_choice
+from ._identity import check_same_on_all_ranks, check_same_settings
 from ._moments import Moments
 from ._precision import Precision
-from ._sums import Sums, residual_sums
+from ._sums import Sums, residual_sums, working_dtype
 
-SCHEMA = "neucollapse/statistics/1"
-_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # from fine to coarse
-_SEEDS = 4  # samples whose mean is a new class's provisional centre
+SCHEMA = "neucollapse/statistics/2"
+_SMALLEST = 1e-140  # size of an entry below which squares lose digits in float64 too
 
 
 class _Part(NamedTuple):
@@ -31,10 +33,10 @@ class _Part(NamedTuple):
 
 
 class ClassStatistics(DerivedStatistics):
-    r"""Counts, means, variances and mean norms of each class, and the pooled within-class scatter, from a stream.
+    r"""Counts, means, variances and norms of each class, and the pooled within-class scatter, from a stream.
 
     One pass, any number of batches, in any order, on any number of ranks. Sums are taken about a provisional centre
-    of each class (the mean of its first few samples), so that nothing cancels near collapse or under a common offset.
+    of each class (near the mean of its first samples), so that nothing cancels near collapse or under a common offset.
     Over the K' classes present,
 
     .. math::
@@ -44,9 +46,11 @@ class ClassStatistics(DerivedStatistics):
 
     Averages can weigh each ``"class"`` alike or each ``"sample"`` alike, always by name; with equal counts they agree.
 
-    Sums are kept in float64. float64 features are added in float64 throughout. float32 residuals about the centre are
-    exact or nearly so; their products are added in blocks of float32 (relative error below 1e-6 of the scatter).
-    float16 and bfloat16 are widened to float32 first. Memory is O(K d) with ``scatter="trace"`` and O(K d + d^2) with
+    Sums are kept in float64. float64 features are added in float64 throughout (error below 1e-9 of the scatter), and so
+    are others up to 64 dimensions. In more, float32 residuals are added in short blocks, about a centre that the rows of
+    the block vouch for, and blocks in float64 (error below 1e-6 of the scatter, whatever the order and the outliers).
+    float16 and bfloat16 are widened to float32 first. Where squares leave the range of float64 they are infinite, and
+    the class means still right. Memory is O(K d) with ``scatter="trace"`` and O(K d + d^2) with
     ``"full"``, never O(N). On CUDA the sums over a class are run-to-run exact only under
     ``torch.use_deterministic_algorithms(True)``.
 
@@ -62,7 +66,8 @@ class ClassStatistics(DerivedStatistics):
         device: where the sums live; by default where the first batch is (but MPS has no float64: then the CPU).
 
     Raises:
-        InputError: wrong shapes, float labels, labels out of range, unusable arguments.
+        InputError: wrong shapes, float labels, labels out of range, unusable arguments; more classes and dimensions than
+            fit into memory, with an estimate, before anything is allocated.
         NonFiniteError: NaN or infinity in the features, with ``nan="raise"``. Nothing of that batch is added.
 
     Example:
@@ -79,15 +84,18 @@ class ClassStatistics(DerivedStatistics):
         scatter: str = "full",
         *,
         normalize: bool = False,
-        class_counts: Tensor | Sequence[int] | None = None,
+        class_counts: Labels | None = None,
         ignore_index: int = -100,
         nan: str = "raise",
         device: torch.device | str | None = None,
     ) -> None:
-        _check_size("num_classes", num_classes)
-        _check_size("dim", dim)
+        num_classes, dim = _checked_size("num_classes", num_classes), _checked_size("dim", dim)
         check_choice("scatter", scatter, ("full", "trace"))
         check_choice("nan", nan, ("raise", "drop", "propagate"))
+        if not isinstance(ignore_index, int) or isinstance(ignore_index, bool) or not isinstance(normalize, bool):
+            raise InputError(
+                f"expected ignore_index as an integer and normalize as a bool, got {ignore_index!r} and {normalize!r}"
+            )
         if 0 <= ignore_index < num_classes:
             raise InputError(f"expected ignore_index outside [0, {num_classes}), got {ignore_index}, which is a class")
         if class_counts is not None and scatter != "full":
@@ -112,28 +120,40 @@ class ClassStatistics(DerivedStatistics):
         self.left_out = {"ignored": 0, "non_finite": 0, "zero_norm": 0}
         self._coarsest, self._reduced = -1, False
 
-    def update(self, features: Tensor, labels: Tensor) -> None:
-        """Add a batch: ``features`` (..., d) of a float type, ``labels`` (...) of an integer type.
+    def update(self, features: Tensor, labels: Labels) -> None:
+        """Add a batch: ``features`` (..., d) of a float type, ``labels`` (...) or (..., 1) of any integer type.
 
-        Token features (B, T, d) go with labels (B, T). A batch that raises is not added, not even in part.
+        Token features (B, T, d) go with labels (B, T). A DTensor that is split by rows counts with the rows of this rank.
+        A batch that raises is not added, not even in part.
         """
-        batch = check_batch(
+        batch, ignored = check_batch(
             features, labels, num_classes=self.num_classes, dim=self.dim, ignore_index=self.ignore_index
         )
-        ignored = labels.numel() - len(batch.labels)
-        batch = self._to_own_device(batch)
+        batch = given = self._to_own_device(batch)
         part = self._sum(batch)
-        finite = batch
         if self.nan != "propagate" and not part.sums.in_range(batch.features):
-            self._moments.centres[part.classes[part.new]] = 0
+            self._forget_centres(part)
             finite = finite_rows(batch, self.nan)
-            part = self._sum(finite._replace(features=finite.features.double()))
-        self._coarsest = max(self._coarsest, _DTYPES.index(features.dtype))
+            batch = finite._replace(features=finite.features.double())
+            part = self._sum(batch)
+        if not self.normalize and part.sums.typical(batch.features) < _SMALLEST and bool(batch.features.any()):
+            self._forget_centres(part)
+            raise InputError(
+                f"expected features above {_SMALLEST:.0e}, got a largest entry of {float(batch.features.abs().max()):.3g}, "
+                "whose square float64 cannot hold: multiply all features by one power of two"
+            )
+        self._coarsest = max(self._coarsest, DTYPES.index(features.dtype))
         self.left_out["ignored"] += ignored
-        self.left_out["non_finite"] += len(batch.labels) - len(finite.labels)
+        self.left_out["non_finite"] += len(given.labels) - len(batch.labels)
         self.left_out["zero_norm"] += part.sums.zero_rows
         self._moments.add(part.classes, part.counts, part.sums)
-        self._moments.tend_centres(part.classes, narrow=features.dtype != torch.float64 and not self.normalize)
+        self._moments.tend_centres(part.classes, narrow=self._working_dtype(batch) == torch.float32)
+
+    def _forget_centres(self, part: _Part) -> None:
+        self._moments.centres[part.classes[part.new]] = 0
+
+    def _working_dtype(self, batch: Batch) -> torch.dtype:
+        return working_dtype(batch.features, normalize=self.normalize)
 
     def _to_own_device(self, batch: Batch) -> Batch:
         if self._device is None:
@@ -144,30 +164,35 @@ class ClassStatistics(DerivedStatistics):
 
     def _sum(self, batch: Batch) -> _Part:
         classes, members, counts = _distinct(batch.labels, self.num_classes)
-        if batch.features.dtype != torch.float64 and not self.normalize:
+        if self._working_dtype(batch) == torch.float32:
             self._moments.narrow_centres(classes)
         new = self._moments.counts[classes] == 0  # the centre of a class without samples means nothing yet
+        class_counts = self._moments.class_counts
         sums = residual_sums(
             batch.features,
             members,
             classes,
             self._moments.centres,
-            counts.clamp(max=_SEEDS) * new,
+            new,
             scatter=self.scatter == "full",
-            class_counts=self._moments.class_counts,
+            weights=None if class_counts is None else 1 / class_counts[classes].clamp(min=1).double(),
             normalize=self.normalize,
         )
         return _Part(classes, counts, new, sums)
 
     def merge(self, other: "ClassStatistics") -> None:
         """Add what another object has seen, exactly as if this one had seen it. ``other`` is not changed."""
-        if not isinstance(other, ClassStatistics) or self._settings() != other._settings():
-            theirs = other._settings() if isinstance(other, ClassStatistics) else type(other).__name__
-            raise InputError(f"expected statistics with the same settings {self._settings()}, got {theirs}")
+        if not isinstance(other, ClassStatistics):
+            raise InputError(f"expected other statistics to merge, got {type(other).__name__}")
+        self._check_settings(other._settings(), other._moments.class_counts, "statistics to merge")
         self._moments.merge(copy.deepcopy(other._moments).to(self.device))
         self._coarsest = max(self._coarsest, other._coarsest)
+        self._reduced |= other._reduced  # what all ranks hold must not be added over ranks once more
         for reason, count in other.left_out.items():
             self.left_out[reason] += count
+
+    def _check_settings(self, theirs: object, class_counts: object, what: str) -> None:
+        check_same_settings(self._settings(), theirs, self._moments.class_counts, class_counts, what=what)
 
     def all_reduce(self, group: Any = None) -> None:
         """Make every rank hold the statistics of all ranks. Call it once, when each rank has seen its own samples.
@@ -175,17 +200,16 @@ class ClassStatistics(DerivedStatistics):
         Ranks may have seen unequal numbers of samples, or none. Without an initialised process group it does nothing.
 
         Raises:
-            InputError: when called a second time without a ``reset`` (the samples would count twice).
+            InputError: when ranks have other settings; when called a second time without a ``reset`` (the samples would
+                count twice). It is raised on every rank.
         """
         import torch.distributed as dist
 
         if not (dist.is_available() and dist.is_initialized()):
             return
-        if self._reduced:
-            raise InputError(
-                "these statistics were reduced over all ranks already: expected one all_reduce after a reset"
-            )
-        self._moments.all_reduce(lambda tensor: dist.all_reduce(tensor, group=group))
+        check_same_on_all_ranks(self._settings(), self._moments.class_counts, reduced=self._reduced, group=group)
+        operations = {"sum": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX}
+        self._moments.all_reduce(lambda tensor, how: dist.all_reduce(tensor, op=operations[how], group=group))
         left_out = torch.tensor(list(self.left_out.values()), device=self.device)
         dist.all_reduce(left_out, group=group)
         self.left_out = dict(zip(self.left_out, left_out.tolist(), strict=True))
@@ -196,7 +220,7 @@ class ClassStatistics(DerivedStatistics):
     @property
     def feature_dtype(self) -> torch.dtype | None:
         """The coarsest type that features arrived in, which puts a floor under their scatter; None before any."""
-        return None if self._coarsest < 0 else _DTYPES[self._coarsest]
+        return None if self._coarsest < 0 else DTYPES[self._coarsest]
 
     @property
     def precision(self) -> Precision:
@@ -224,8 +248,8 @@ class ClassStatistics(DerivedStatistics):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state; raises ``InputError`` if it belongs to statistics with other settings."""
-        if state.get("settings") != self._settings():
-            raise InputError(f"expected a state with the settings {self._settings()}, got {state.get('settings')}")
+        self._check_settings(state.get("settings"), state.get("class_counts"), "a state")
+        counters = _checked_counters(state, self.left_out)
         for name, own in self._moments.tensors():
             given = state.get(name)
             if not isinstance(given, Tensor) or given.shape != own.shape or given.dtype != own.dtype:
@@ -233,8 +257,8 @@ class ClassStatistics(DerivedStatistics):
                 raise InputError(f"expected {name} as {own.dtype} {tuple(own.shape)} in the state, got {found}")
         for name, own in self._moments.tensors():
             own.copy_(state[name])
-        self.left_out = dict(state["left_out"])
-        self._coarsest, self._reduced = int(state["coarsest"]), bool(state["reduced"])
+        self._moments.narrow = False  # a state does not say which centres are exact in float32
+        self.left_out, self._coarsest, self._reduced = counters
 
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file with a schema name and a SHA-256, atomically."""
@@ -262,24 +286,40 @@ class ClassStatistics(DerivedStatistics):
         return {name: getattr(self, name) for name in names}
 
 
-def _check_size(name: str, size: object) -> None:
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+def _checked_size(name: str, size: object) -> int:
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise InputError(f"expected {name} as a positive integer, got {size!r}")
+    return int(size)
+
+
+def _checked_counters(state: Mapping[str, Any], like: dict[str, int]) -> tuple[dict[str, int], int, bool]:
+    left_out, coarsest, reduced = (state.get(name) for name in ("left_out", "coarsest", "reduced"))
+    if not isinstance(left_out, Mapping) or set(left_out) != set(like) or not all(map(_is_count, left_out.values())):
+        raise InputError(f"expected left_out as counts of {', '.join(like)} in the state, got {left_out!r}")
+    if not isinstance(coarsest, int) or not -1 <= coarsest < len(DTYPES) or not isinstance(reduced, bool):
+        raise InputError(
+            f"expected coarsest as a number of a type and reduced as a bool, got {coarsest!r}, {reduced!r}"
+        )
+    return {name: left_out[name] for name in like}, coarsest, reduced
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _distinct(labels: Tensor, K: int) -> tuple[Tensor, Tensor, Tensor]:
-    # What torch.unique gives, by counting instead of sorting.
-    counts = torch.bincount(labels, minlength=K)
+    """The classes of a batch in order, the place of each label among them, and their counts."""
+    if len(labels) < K:
+        return torch.unique(labels, return_inverse=True, return_counts=True)
+    counts = torch.bincount(labels, minlength=K)  # by counting instead of sorting
     classes = counts.nonzero()[:, 0]
     number = torch.zeros_like(counts)
     number[classes] = torch.arange(len(classes), device=labels.device)
     return classes, number[labels], counts[classes]
 
 
-def _checked_counts(class_counts: Tensor | Sequence[int], num_classes: int) -> Tensor:
-    counts = torch.as_tensor(class_counts)
-    if counts.shape != (num_classes,) or counts.is_floating_point() or bool((counts < 0).any()):
-        raise InputError(
-            f"expected class_counts as {num_classes} integers >= 0, got {counts.dtype} {tuple(counts.shape)}"
-        )
-    return counts.to("cpu", torch.int64)
+def _checked_counts(class_counts: Labels, num_classes: int) -> Tensor:
+    counts = label_tensor(class_counts, name="class_counts")
+    if counts.shape != (num_classes,) or bool((counts < 0).any()):
+        raise InputError(f"expected class_counts as {num_classes} integers >= 0, got {tuple(counts.shape)}")
+    return counts.to("cpu")

@@ -52,6 +52,11 @@ class DerivedStatistics:
         """Mean of ||h|| before any normalisation, class by class; NaN where a class has no samples."""
         return self._moments.norms / self._moments.counts
 
+    @property
+    def largest_norms(self) -> Float[Tensor, "K"]:
+        """Largest ||h|| before any normalisation, class by class; NaN where a class has no samples."""
+        return torch.where(self.present, self._moments.largest, torch.nan)
+
     def weights(self, weighting: str) -> Float[Tensor, "K"]:
         """Weight of each class in an average: 1/K' for ``"class"``, n_c/N for ``"sample"``; zero where absent."""
         check_choice("weighting", weighting, ("class", "sample"))
@@ -104,7 +109,8 @@ class DerivedStatistics:
             about_centres, total = self._moments.weighted_scatter, self.present
         if reason or about_centres is None:
             raise InputError(reason or "the scatter was not kept")
-        return (about_centres - (total[:, None] * offsets).T @ offsets) / total.sum()
+        upper = (about_centres - (total[:, None] * offsets).T @ offsets).triu()
+        return (upper + upper.triu(1).T) / total.sum()
 
     def coordinate_variances(self) -> Float[Tensor, "d"]:
         """Variance within classes of each coordinate, pooled over samples; their mean where only traces were kept."""

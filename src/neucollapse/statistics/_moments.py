@@ -10,7 +10,9 @@ from .._memory import check_memory
 from ._sums import Sums
 
 _PATIENCE = 8  # samples of a class before its centre is first checked
-_MAX_SHARE = 0.5  # a centre moves once its offset makes up more than this share of its class's squares
+# A centre moves once its offset makes up more than this share of its class's squares. One sample as centre makes up about
+# half, and serves; moving it would cost a product in float64.
+_MAX_SHARE = 0.6
 
 
 @dataclass
@@ -27,7 +29,8 @@ class Moments:
     residuals: Tensor  # (K, d), sum of r
     squares: Tensor  # (K,), sum of |r|^2
     norms: Tensor  # (K,), sum of |h|
-    scatter: Tensor | None  # (d, d), sum of r r^T over all classes
+    largest: Tensor  # (K,), the largest |h|
+    scatter: Tensor | None  # (d, d), sum of r r^T over all classes, on and above the diagonal alone
     weighted_scatter: Tensor | None  # (d, d), the same with each class divided by its final count
     class_counts: Tensor | None  # (K,), those final counts
     narrow: bool = True  # whether every centre is exact in float32
@@ -52,6 +55,7 @@ class Moments:
             residuals=zeros(K, d),
             squares=zeros(K),
             norms=zeros(K),
+            largest=zeros(K),
             scatter=zeros(d, d) if full else None,
             weighted_scatter=None if class_counts is None else zeros(d, d),
             class_counts=None if class_counts is None else class_counts.to(device),
@@ -70,6 +74,7 @@ class Moments:
         self.residuals.index_add_(0, classes, sums.residuals)
         self.squares.index_add_(0, classes, sums.squares)
         self.norms.index_add_(0, classes, sums.norms)
+        self.largest[classes] = torch.maximum(self.largest[classes], sums.largest)
         if self.scatter is not None and sums.scatter is not None:
             self.scatter += sums.scatter
         if self.weighted_scatter is not None and sums.weighted_scatter is not None:
@@ -111,12 +116,15 @@ class Moments:
             self.move(classes[far], means.float().double() if narrow else means)
 
     def narrow_centres(self, classes: Tensor) -> None:
-        """Round the centres of ``classes`` to float32, so that residuals of float32 rows are formed without error."""
+        """Round the centres of ``classes`` to float32, so that residuals of float32 rows are formed without error.
+
+        A centre beyond the range of float32 stays: rows of its class are then summed in float64.
+        """
         if self.narrow:
             return
         centres = self.centres[classes]
         rounded = centres.float().double()
-        wide = (rounded != centres).any(dim=1)
+        wide = (rounded != centres).any(dim=1) & rounded.isfinite().all(dim=1)
         if bool(wide.any()):
             self.move(classes[wide], rounded[wide])
         self.narrow = len(classes) == len(self.counts)
@@ -130,19 +138,22 @@ class Moments:
         self.narrow = False
         self.move(every, centres)
         other.move(every, centres)
-        sums = Sums(other.residuals, other.squares, other.norms, other.scatter, other.weighted_scatter)
-        self.add(every, other.counts, sums)
+        sums = (other.residuals, other.squares, other.norms, other.largest, other.scatter, other.weighted_scatter)
+        self.add(every, other.counts, Sums(*sums))
 
-    def all_reduce(self, reduce: Callable[[Tensor], object]) -> None:
-        """Add the moments of all ranks, each first moved to the joint means; ``reduce`` sums a tensor over ranks."""
+    def all_reduce(self, reduce: Callable[[Tensor, str], object]) -> None:
+        """Add the moments of all ranks, each first moved to the joint means.
+
+        ``reduce(tensor, "sum")`` replaces a tensor by its sum over ranks, ``reduce(tensor, "max")`` by the largest.
+        """
         total, means = self.counts.clone(), self.counts[:, None] * (self.centres + self.offsets())
-        reduce(total)
-        reduce(means)
+        reduce(total, "sum")
+        reduce(means, "sum")
         self.narrow = False
         self.move(torch.arange(len(means), device=means.device), means / total.clamp(min=1)[:, None])
         for name, tensor in self.tensors():
             if name not in ("centres", "checked_at", "class_counts"):
-                reduce(tensor)
+                reduce(tensor, "max" if name == "largest" else "sum")
 
     def to(self, device: torch.device) -> "Moments":
         """The same moments on another device."""
