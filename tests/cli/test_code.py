@@ -281,3 +281,34 @@ def test_a_page_is_written_and_unwritable_places_are_a_sentence(tmp_path, capsys
     assert main(["code", "verify", str(tmp_path / "square.npy"), "--plot", str(tmp_path / "square.html")]) == 0
     assert "90° apart" in (tmp_path / "square.html").read_text(encoding="utf-8")
     assert simplex(3).shape == (3, 2)
+
+
+_KEEP = """
+import sys
+import numpy as np
+from pathlib import Path
+from neucollapse.cli import _codes
+from neucollapse.geometry import simplex
+sys.stdin.read(1)
+_codes.keep(Path(sys.argv[1]), simplex(int(sys.argv[2])), "softmax", "here")
+"""
+
+
+def test_codes_added_at_the_same_time_are_all_kept(tmp_path):
+    atlas, sizes = tmp_path / "atlas.safetensors", range(3, 6)
+    started = [
+        subprocess.Popen([sys.executable, "-c", _KEEP, str(atlas), str(K)], stdin=subprocess.PIPE) for K in sizes
+    ]
+    for process in started:
+        process.stdin.close()
+    assert [process.wait() for process in started] == [0, 0, 0]
+    assert {entry.K for entry in Atlas.load(atlas)} == set(sizes)
+
+
+def test_a_code_added_since_the_command_began_is_kept(tmp_path):
+    path = tmp_path / "atlas.safetensors"
+    for K in (4, 5, 6):  # each as if the others had been at work meanwhile
+        _codes.check_atlas(path)
+        assert _codes.keep(path, geometry.simplex(K), "softmax", "here").startswith("Added")
+    assert len(Atlas.load(path)) == 3
+    assert "nothing was added" in _codes.keep(path, geometry.simplex(5), "softmax", "again")

@@ -26,6 +26,7 @@ from neucollapse.geometry import (
 )
 from neucollapse.geometry.atlas._known import shipped
 from neucollapse.geometry.bounds import best_bound
+from neucollapse.geometry.certificate._certify import certify_until
 from neucollapse.geometry.constructions import candidates, pad
 
 
@@ -94,6 +95,33 @@ def test_what_is_proved_is_said_to_be_and_not_searched(K, d, kind, value, monkey
     assert code.result is Outcome.PROVED
     value = best_known_energy(K, d, 1).value if value is None else value
     assert code.value == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("K", "d", "budget"), [(10, 3, None), (10, 3, 3), (24, 3, 5), (100, 10, None), (26, 8, 10), (56, 20, None)]
+)
+def test_what_is_on_record_is_looked_up_and_not_searched(K, d, budget, monkeypatch):
+    monkeypatch.setattr("neucollapse.geometry.atlas._best.solve", None)
+    code = best_code(K, d, budget=budget)
+    assert code.value >= best_known(K, d).margin - 1e-10
+    assert "seconds" not in code.stats
+
+
+def test_a_budget_is_handed_on_and_ends_every_part(monkeypatch):
+    asked = []
+
+    def searched(problem, **options):
+        asked.append(options)
+        return solve(problem, starts=1, seed=options["seed"], workers=1)
+
+    monkeypatch.setattr("neucollapse.geometry.atlas._best.solve", searched)
+    best_code(41, 5, budget=2.0, progress=False)
+    assert 0 < asked[0]["budget"] <= 2
+    assert asked[0]["target"] >= best_known(41, 5).margin
+    late = certify_until(best_known(100, 30).points, "softmax", deadline=0.0)
+    assert late.multipliers is None
+    assert any("budget" in sentence for sentence in late.skipped)
+    assert late.margin is not None
 
 
 def test_large_heads_by_construction():

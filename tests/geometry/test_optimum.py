@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from neucollapse import InputError
-from neucollapse.geometry import best_known, etf_floor, max_cosine, one_vs_rest, orthogonal_frame_floor, unit_rows
+from neucollapse.geometry import (
+    Outcome,
+    best_code,
+    best_known,
+    etf_floor,
+    max_cosine,
+    one_vs_rest,
+    orthogonal_frame_floor,
+    unit_rows,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +80,34 @@ def test_shipped_codes_beat_the_best_published_margins(K, d, record):
     best = best_known(K, d)
     assert one_vs_rest(best.points).margin == pytest.approx(best.margin, abs=1e-12)
     assert best.margin > record
+
+
+@pytest.mark.parametrize(
+    ("K", "d", "cosine"), [(56, 20, 1 / 15), (50, 21, 1 / 21), (77, 21, 1 / 12), (288, 16, 1 / 4), (4224, 64, 1 / 8)]
+)
+def test_codes_proved_best_by_semidefinite_bounds(K, d, cosine):
+    best = best_known(K, d)
+    assert best.max_cosine_status == "proved"
+    assert best.max_cosine == pytest.approx(cosine, abs=1e-15)
+    assert "2403.16874" in best.source
+    if K < 1000:
+        assert max_cosine(best.points) == pytest.approx(cosine, abs=1e-14)
+        assert torch.linalg.matrix_rank(best.points) == d
+        assert best_code(K, d, "spherical").result is Outcome.PROVED
+
+
+@pytest.mark.parametrize(
+    ("K", "d", "status"), [(144, 9, "found"), (63, 7, "found"), (35, 8, "found"), (40, 5, "record")]
+)
+def test_what_nobody_else_calls_best_is_not_a_record(K, d, status):
+    assert best_known(K, d).status == status
+
+
+def test_records_without_coordinates_are_shown_as_such():
+    best = best_known(322, 8)
+    assert (best.status, best.points, best.max_cosine) == ("record", None, 0.5970174439435411)
+    part = best_known(69, 13)  # of the 72 points on record, which lie further apart than the 69 that were
+    assert (part.status, part.points, part.max_cosine) == ("found", None, 0.205810552628)
 
 
 def test_elsewhere_only_a_bound():

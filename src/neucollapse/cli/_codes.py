@@ -11,13 +11,13 @@ from ._output import print_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..geometry import Atlas
     from ..geometry.certificate import Certificate
 
 Kind = Literal["softmax", "spherical", "grassmannian", "energy", "determinant"]
 Certified = Literal["softmax", "spherical", "grassmannian"]
 SCHEMA = "neucollapse/code/1"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST = 1000 * 3600.0  # seconds of a budget
 _MARGINS_UP_TO = 2000  # points
 _ROUNDING = 1e-12
 _NAMES = {
@@ -36,8 +36,12 @@ def seconds(text: str) -> float:
         InputError: if it is none, or negative.
     """
     number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
-    if not (number.isascii() and number.replace(".", "", 1).isdigit()):
-        raise InputError(f"expected --budget as a time such as 60, 60s, 2m or 1h, or 0 for no search, got {text!r}")
+    plain = number.isascii() and number.replace(".", "", 1).isdigit()
+    if not plain or not float(number) * _UNITS[unit] <= _LONGEST:
+        raise InputError(
+            "expected --budget as a time such as 60, 60s, 2m or 1h, at most 1000h, or 0 for no search, "
+            f"got {text if len(text) < 40 else text[:40] + '...'!r}"
+        )
     return float(number) * _UNITS[unit]
 
 
@@ -280,25 +284,26 @@ class writing:  # noqa: N801 - a context manager that reads like a word
             raise InputError(f"cannot write {self.path}: {error.strerror or error}") from None
 
 
-def open_atlas(path: Path | None) -> "Atlas | None":
-    """The atlas to add to: of the file if it exists, else a new one."""
-    if path is None:
-        return None
-    from ..geometry import Atlas
+def check_atlas(path: Path | None) -> None:
+    """Refuse, before any long search, a file to add to that is there and is no atlas."""
+    if path is not None and path.exists():
+        from ..geometry import Atlas
 
-    return Atlas.load(path) if path.exists() else Atlas()
+        Atlas.load(path)
 
 
-def keep(atlas: "Atlas", path: Path, points: "Tensor", kind: str, source: str) -> str:
-    """Add a code to the atlas file if it beats what is there; a sentence that says what happened."""
-    from ..geometry import Entry
+def keep(path: Path, points: "Tensor", kind: str, source: str) -> str:
+    """Add a code to the atlas file if it beats what is there by now; a sentence that says what happened."""
+    from .._lock import locked
+    from ..geometry import Atlas, Entry
 
     K, d = points.shape
     entry = Entry.of(points, source, kind="lines" if kind == "grassmannian" else "code")
-    held = atlas.get(K, d, entry.kind)
-    if not atlas.add(entry):
-        return f"{path} holds a code of this size that is at least as good: nothing was added."
-    with writing(path):
+    with writing(path), locked(path):
+        atlas = Atlas.load(path) if path.exists() else Atlas()
+        held = atlas.get(K, d, entry.kind)
+        if not atlas.add(entry):
+            return f"{path} holds a code of this size that is at least as good: nothing was added."
         atlas.save(path)
     return f"Added to {path}{'' if held is None else ', in place of a worse code'}."
 

@@ -42,12 +42,13 @@ class Code:
     """What to make best: softmax the margin, spherical the largest cosine, grassmannian the largest absolute cosine."""
     exponent: float = 1.0
     """Exponent s of the energy; 0 is the logarithmic one."""
-    budget: str = "60s"
-    """Time for the search, such as 60, 60s, 2m or 1h; 0 only looks up. A proved optimum is printed at once."""
+    budget: str | None = None
+    """Time to do better than what is known, such as 60, 60s, 2m or 1h; 0 only looks up. By default 60s where no code of this
+    size is known, else 0. What is proved best or as good as the record is printed at once."""
     seed: int = 0
     """Seed of the search."""
     workers: int | None = None
-    """Processes of the search; by default one for small codes, else one a core."""
+    """Processes of the search, at most 16 are of use; by default one for small codes, else one a core."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Write the code to this .safetensors file, as a classifier weight (K, d)."""
     plot: Path | None = None
@@ -61,13 +62,13 @@ class Code:
 
     def run(self) -> int:
         """Solve, write, print."""
-        budget = _codes.seconds(self.budget)
+        budget = None if self.budget is None else _codes.seconds(self.budget)
         _codes.check_target(self.out, "--out", ".safetensors")
         _codes.check_target(self.plot, "--plot", ".html")
         if self.save_to_atlas is not None:
             _codes.refuse_for_atlas(self.kind)
             _codes.check_target(self.save_to_atlas, "--save-to-atlas", ".safetensors")
-        kept = _codes.open_atlas(self.save_to_atlas)
+        _codes.check_atlas(self.save_to_atlas)
         solution, interrupted = self._solve(budget)
         if solution is None:
             sys.stderr.write("neucollapse: interrupted before the search had a first code\n")
@@ -75,11 +76,11 @@ class Code:
         code = _codes.facts(solution.points, self.kind, solution.value, solution.certificate, s=self.exponent)
         told = {"source": solution.source, "result": solution.result.name, "ended": solution.result.value}
         self._print(solution, code, told)
-        for sentence in self._write(solution, code, told, kept):
+        for sentence in self._write(solution, code, told):
             _codes.say(sentence, quiet=self.json)
         return INTERRUPTED if interrupted else 0
 
-    def _solve(self, budget: float) -> "tuple[Solution | None, bool]":
+    def _solve(self, budget: float | None) -> "tuple[Solution | None, bool]":
         """The code, and whether Ctrl-C ended the search. A second Ctrl-C ends the command."""
         from ..geometry import Outcome, best_code
 
@@ -88,7 +89,7 @@ class Code:
             try:
                 solution = best_code(self.classes, self.dim, self.kind, budget=budget, **options)
             except KeyboardInterrupt:
-                if len(noted) > 1 or not budget:
+                if len(noted) > 1 or budget == 0:
                     raise
                 try:  # no batch was done: what is known without a search
                     solution = best_code(self.classes, self.dim, self.kind, budget=0, **options)
@@ -105,7 +106,7 @@ class Code:
         more = [("source", solution.source), ("how it ended", solution.result.value)]
         _codes.show(code, _codes.title_of(self.kind, self.classes, self.dim), more)
 
-    def _write(self, solution: "Solution", code: _codes.Facts, told: dict[str, str], kept: Any) -> Iterator[str]:
+    def _write(self, solution: "Solution", code: _codes.Facts, told: dict[str, str]) -> Iterator[str]:
         if self.out is not None:
             _codes.save_code(self.out, solution.points, code, **told, stats=_plain(solution.stats))
             yield f"Code: {self.out}"
@@ -116,7 +117,7 @@ class Code:
             write_page(self.plot, solution.points, code, facts)
             yield f"Page: {self.plot}"
         if self.save_to_atlas is not None:
-            yield _codes.keep(kept, self.save_to_atlas, solution.points, self.kind, solution.source.removesuffix("."))
+            yield _codes.keep(self.save_to_atlas, solution.points, self.kind, solution.source.removesuffix("."))
 
 
 def _plain(stats: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def _plain(stats: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(command: Code) -> dict[str, str]:
-    settings = {"Problem": command.kind, "Budget": command.budget, "Seed": str(command.seed)}
+    settings = {"Problem": command.kind, "Budget": command.budget or "as needed", "Seed": str(command.seed)}
     return settings | ({"Exponent": f"{command.exponent:g}"} if command.kind == "energy" else {})
 
 

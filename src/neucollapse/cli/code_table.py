@@ -23,8 +23,8 @@ _NAMES = ("d", "K", "margin", "max_cosine", "status", "max_cosine_status", "sour
 class CodeTable:
     """List the best margin and largest cosine known for each (d, K), looked up and never solved for.
 
-    Sizes of which no code is known are left out. The status is of the margin: proved; record, the best known; found, a part of
-    a larger code, which a search may well beat.
+    Sizes of which no code is known are left out. The status is of the margin: proved; record, the best on public record; found,
+    the end of a search here, a construction or a part of a larger code, which others may know better.
     """
 
     dim: str = "3-8"
@@ -90,7 +90,8 @@ def _print(found: "list[Optimum]") -> None:
     room = max(12, console.width - _NUMBERS)
     for best in found:
         numbers = (str(best.d), str(best.K), f"{best.margin:.12f}", f"{best.max_cosine:.12f}")
-        table.add_row(*numbers, best.status, escape(_shorten(best.source.removeprefix("Best known code: "), room)))
+        source = best.source.removeprefix("Best known code: ").removeprefix("Best code found here: ")
+        table.add_row(*numbers, best.status, escape(_shorten(source, room)))
     console.print(table)
 
 

@@ -31,7 +31,7 @@ class CodeVerify:
     weight_key: str | None = None
     """Name of the matrix in the file, where there are several."""
     transpose: bool | None = None
-    """True if columns of the matrix are classes, False if rows are, where the file does not tell."""
+    """True if columns of the matrix are classes, False if rows are, where the file does not tell; rows are in a .npy."""
     tolerance: float | None = None
     """Pairs this near to the largest cosine are contacts; by default 1e-10, and 1e-6 for single precision."""
     source: str = ""
@@ -47,7 +47,7 @@ class CodeVerify:
         """Read, certify, compare, print."""
         _codes.check_target(self.plot, "--plot", ".html")
         _codes.check_target(self.save_to_atlas, "--save-to-atlas", ".safetensors")
-        kept = _codes.open_atlas(self.save_to_atlas)
+        _codes.check_atlas(self.save_to_atlas)
         points, name, tolerance, remark = self._read()
         from ..geometry.certificate import certify
 
@@ -63,7 +63,7 @@ class CodeVerify:
         else:
             more = [("beside the best known", comparison), *([("note", remark)] if remark else [])]
             _codes.show(code, f"{name} of {self.file}: K = {code.K:,}, d = {code.d:,}", more)
-        for sentence in self._write(points, code, comparison, kept):
+        for sentence in self._write(points, code, comparison):
             _codes.say(sentence, quiet=self.json)
         return 0
 
@@ -72,7 +72,9 @@ class CodeVerify:
         from ..data import load_weight
         from ..geometry import unit_rows
 
-        found = load_weight(self.file, weight=self.weight_key, transpose=self.transpose)
+        # A bare array is a code as this package has it, rows first: no layer stored it another way.
+        bare = self.transpose is None and self.file.suffix.lower() == ".npy"
+        found = load_weight(self.file, weight=self.weight_key, transpose=False if bare else self.transpose)
         lengths = found.weight.double().norm(dim=1)
         try:
             rows = unit_rows(found.weight)
@@ -84,9 +86,10 @@ class CodeVerify:
         if float((lengths - 1).abs().max()) > 1e-5:
             low, high = float(lengths.min()), float(lengths.max())
             remark = f"Its rows had lengths from {low:.4g} to {high:.4g}; they were scaled to 1."
-        return rows, found.name, self.tolerance or _TOLERANCES.get(str(found.weight.dtype), 1e-3), remark
+        usual = _TOLERANCES.get(str(found.weight.dtype), 1e-3)
+        return rows, found.name, usual if self.tolerance is None else self.tolerance, remark
 
-    def _write(self, points: "Tensor", code: _codes.Facts, comparison: str, kept: Any) -> Iterator[str]:
+    def _write(self, points: "Tensor", code: _codes.Facts, comparison: str) -> Iterator[str]:
         if self.plot is not None:
             from ._code_page import write_page
 
@@ -94,7 +97,7 @@ class CodeVerify:
             yield f"Page: {self.plot}"
         if self.save_to_atlas is not None:
             source = self.source or f"Coordinates from {self.file.name}"
-            yield _codes.keep(kept, self.save_to_atlas, points, self.kind, source)
+            yield _codes.keep(self.save_to_atlas, points, self.kind, source)
 
 
 def _best_known(code: _codes.Facts) -> dict[str, Any] | None:

@@ -21,8 +21,9 @@ class Optimum:
         d: dimension.
         margin: the largest margin rho, the smallest one-vs-rest distance of a code (the softmax code of arXiv 2310.05351).
         max_cosine: the smallest maximal cosine s (the spherical code or Tammes problem); rho >= 1 - s for every code.
-        status: of the margin. ``"proved"``: no code does better. ``"record"``: the best known, which another code might
-            beat. ``"found"``: where a search ended (``solve``). ``"bound"``: no code does better, and none this good is known.
+        status: of the margin. ``"proved"``: no code does better. ``"record"``: the best on public record,
+            which another code might beat. ``"found"``: where a search of ours ended, or what a larger code or a construction
+            gives: others may know better. ``"bound"``: no code does better, and none this good is known.
         max_cosine_status: the same of the maximal cosine.
         source: where the numbers come from, a sentence.
         family: whether codes of different shape reach the optimum, so that distance to ``points`` says nothing.

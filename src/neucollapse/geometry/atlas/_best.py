@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..._errors import InputError
+from ..._names import unknown_name
+from .._clock import deadline, left
 from .._cosines import coherence, max_cosine
 from .._energy import best_known_energy, mean_energy
 from .._frames import simplex
@@ -19,7 +21,7 @@ from .._tight import orthonormal
 from ..bounds import best_bound, margin_gamma
 from ..constructions import CATALOGUE, candidates, pad
 from ..problems import PROBLEMS, MaximumGramDeterminant, MinimumEnergy, Problem
-from ._entries import Atlas
+from ._entries import Atlas, Entry
 from ._known import best_known, closed_form, shipped
 from ._table import records
 
@@ -28,6 +30,8 @@ _CERTIFIED_UP_TO = 1000  # points
 _MEASURED_UP_TO = 3_000  # points; a larger construction is taken at its proved maximal cosine
 _MARGINS_UP_TO = 2000
 _SAME = 1e-12
+_MET = 1e-10  # values on record are printed to ten digits or more
+_UNASKED = 60.0  # seconds of a search for a size of which nothing is known
 
 
 class _Found(NamedTuple):
@@ -44,7 +48,7 @@ def best_code(
     kind: str = "softmax",
     *,
     s: float | int = 1.0,
-    budget: float | int = 60.0,
+    budget: float | int | None = None,
     seed: int = 0,
     atlas: str | Path | Atlas | None = None,
     workers: int | None = None,
@@ -52,8 +56,10 @@ def best_code(
 ) -> Solution:
     """The best code to be had: of closed forms, constructions and parts of them, the atlas, and a search.
 
-    Where an optimum is proved it is returned at once. Else every way is tried and the best kept, so the result is never
-    worse than any one of them; ``source`` says which it was. The search runs for K d <= 5,000 only.
+    What is known is looked up first. Where it is proved best, as good as the value on record, or without a budget simply of
+    that very size in an atlas, it is returned at once. Else a search is tried too, until it meets the value on record or
+    the best bound, to 1e-10, and the best is kept: the result is never worse than any one way; ``source`` says which it
+    was. The search runs for K d <= 5,000 only; ``solve`` searches on beyond a record.
 
     Args:
         K: number of points (classes); d: dimension.
@@ -61,7 +67,8 @@ def best_code(
             ``"grassmannian"`` (smallest coherence), ``"energy"`` (least mean Riesz energy of exponent ``s``) or
             ``"determinant"``.
         s: exponent of the energy.
-        budget: seconds for the search; 0 for none.
+        budget: seconds for the call, certificate included (see ``solve``), to do better than what is known; 0 only looks up.
+            By default 60 where no code of that size is known, else 0.
         seed: of the search.
         atlas: a file of your own codes, beside the shipped ones.
         workers: processes of the search, by default one a core.
@@ -80,18 +87,23 @@ def best_code(
     """
     check_size(K, d)
     if kind not in PROBLEMS:
-        raise InputError(f"expected a kind of code among {', '.join(PROBLEMS)}, got {kind!r}")
-    if not (isinstance(budget, int | float) and 0 <= budget < math.inf):
+        raise unknown_name("kind of code", kind, PROBLEMS)
+    if budget is not None and not (_is_number(budget) and 0 <= budget < math.inf):
         raise InputError(f"expected budget as seconds, 0 or more, got {budget!r}")
+    until = deadline(budget or None)
     problem = MinimumEnergy(K, d, s) if kind == "energy" else PROBLEMS[kind](K, d)
     if isinstance(problem, MaximumGramDeterminant):
         return solve(problem)
-    ready = list(_ready_made(problem, _opened(atlas)))
+    atlases = _opened(atlas)
+    ready = list(_ready_made(problem, atlases))
     best, stats = _best(problem, ready), {}
     if best is not None and _is_proved(problem, best):
-        return _solution(problem, best._replace(result=Outcome.PROVED))
-    if budget and K * d <= _SOLVED_UP_TO:
-        found = solve(problem, budget=budget, seed=seed, workers=workers, progress=progress)
+        return _solution(problem, best._replace(result=Outcome.PROVED), until=until)
+    seconds = _seconds(problem, best, atlases, budget)
+    if seconds and K * d <= _SOLVED_UP_TO and left(until) > 0:
+        until = until or deadline(seconds)
+        options: dict[str, Any] = {"seed": seed, "workers": workers, "progress": progress}
+        found = solve(problem, budget=left(until), target=_goal(problem), **options)
         searched = _Found(found.points, found.source, found.value, max_cosine(found.points), found.result)
         best, stats = _best(problem, [*ready, searched]), found.stats
         if best is searched:
@@ -103,7 +115,36 @@ def best_code(
             f"no code of {K} points in {d} dimensions is known, and a search is for K d <= {_SOLVED_UP_TO:,} and a "
             f"budget above 0 only, got K d = {K * d:,} and budget = {budget}. Try a larger d, or solve() with patience"
         )
-    return _solution(problem, best, stats)
+    return _solution(problem, best, stats, until)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _seconds(problem: Problem, best: _Found | None, atlases: list[Atlas], budget: float | int | None) -> float:
+    """How long to search: not at all where the goal is met, or where nobody asked and a code of that size is at hand."""
+    goal = _goal(problem)
+    if best is not None and goal is not None:
+        value = 1 - best.max_cosine if problem.kind == "softmax" else best.value
+        if abs(value - goal) <= _MET or problem.better(value, goal):
+            return 0.0
+    if budget is not None:
+        return float(budget)
+    kind = "lines" if problem.kind == "grassmannian" else "code"
+    known = problem.kind != "energy" and any(atlas.get(problem.K, problem.d, kind) is not None for atlas in atlases)
+    return 0.0 if known else _UNASKED
+
+
+def _goal(problem: Problem) -> float | None:
+    """The value at which to stop: that on record, or else one that no code exceeds."""
+    K, d = problem.K, problem.d
+    if problem.kind == "energy":
+        return best_known_energy(K, d, problem.s).value  # type: ignore[attr-defined]
+    record = records().get((K, d)) if problem.kind != "grassmannian" else None
+    if record is None:
+        return best_bound(K, d, problem.kind).value
+    return 1 - record.max_cosine if problem.kind == "softmax" else record.max_cosine
 
 
 def _opened(atlas: str | Path | Atlas | None) -> list[Atlas]:
@@ -124,23 +165,35 @@ def _ready_made(problem: Problem, atlases: list[Atlas]) -> Iterator[_Found]:
         return
     if lines and d == K - 1:
         yield _found(problem, simplex(K, d), "Simplex: it meets Welch's bound.")
-    for c in candidates(K, d, "lines" if lines else "code")[:2]:
+    kind = "lines" if lines else "code"
+    own = [entry for atlas in atlases if (entry := atlas.get(K, d, kind)) is not None]
+    for entry in own:
+        yield _found(problem, entry.points, f"Best known code: {entry.source}.", entry=entry)
+    most = min((entry.max_cosine for entry in own), default=math.inf)
+    for c in candidates(K, d, kind)[:2]:
+        if c.max_cosine > most:  # some codes are worth measuring, parts of worse ones are not
+            continue
         exact = (c.K, c.d) == (K, d)
         source = (
             f"{'Construction' if exact else 'Part of a construction'}: {c.name} ({c.K} points in {c.d} dimensions)."
         )
         yield _found(problem, pad(c.build(K), d), source, c.max_cosine)
-    for atlas in atlases:
-        holding = sorted(atlas.containing(K, d, "lines" if lines else "code"), key=lambda entry: entry.max_cosine)
-        exact = [entry for entry in holding if (entry.K, entry.d) == (K, d)]
-        for entry in [*exact, *holding[:1]]:
-            whole = (entry.K, entry.d) == (K, d)
-            words = "Best known code" if whole else f"Part of the code of {entry.K} points in {entry.d} dimensions"
-            yield _found(problem, pad(entry.points[:K], d), f"{words}: {entry.source}.")
+    holding = [entry for atlas in atlases for entry in atlas.containing(K, d, kind) if entry.max_cosine < most]
+    for entry in sorted(holding, key=lambda entry: entry.max_cosine)[:1]:
+        words = f"Part of the code of {entry.K} points in {entry.d} dimensions"
+        yield _found(problem, pad(entry.points[:K], d), f"{words}: {entry.source}.")
 
 
-def _found(problem: Problem, points: Tensor, source: str, at_most: float | None = None) -> _Found:
-    """A code with its value; ``at_most`` is its proved maximal cosine, taken where measuring would be long."""
+def _found(
+    problem: Problem, points: Tensor, source: str, at_most: float | None = None, *, entry: Entry | None = None
+) -> _Found:
+    """A code with its value; ``at_most`` is its proved maximal cosine, taken where measuring would be long.
+
+    The numbers of an entry, whole, were worked out when its atlas was made or read.
+    """
+    if entry is not None and problem.kind != "energy":
+        value = entry.margin if problem.kind == "softmax" else entry.max_cosine
+        return _Found(points, source, value, entry.max_cosine, Outcome.FOUND)
     lines = problem.kind == "grassmannian"
     if at_most is not None and problem.K > _MEASURED_UP_TO:
         s = at_most
@@ -180,12 +233,14 @@ def _is_proved(problem: Problem, best: _Found) -> bool:
     return best.value <= best_bound(K, d, problem.kind).value + 1e-13
 
 
-def _solution(problem: Problem, best: _Found, stats: dict[str, Any] | None = None) -> Solution:
-    from ..certificate import certify
+def _solution(
+    problem: Problem, best: _Found, stats: dict[str, Any] | None = None, until: float | None = None
+) -> Solution:
+    from ..certificate._certify import certify_until
 
     certificate = None
     if problem.kind != "energy" and problem.K <= _CERTIFIED_UP_TO:
-        certificate = certify(best.points, kind=problem.kind)
+        certificate = certify_until(best.points, problem.kind, deadline=until)
         residual = certificate.kkt_residual
         if best.result is Outcome.FOUND and residual is not None and residual <= _SAME:
             best = best._replace(result=Outcome.POLISHED)

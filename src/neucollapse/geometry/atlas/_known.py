@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..._types import Float
 from .._frames import orthoplex, polygon, simplex
-from .._optimum import Optimum
+from .._optimum import Optimum, Status
 from .._rows import check_size
 from ..constructions import candidates, pad
 from ._entries import Atlas, Entry
-from ._table import records
+from ._table import Record, records
 
 _SAME = 1e-9  # values on record are printed to ten digits or more
 
@@ -27,7 +27,8 @@ def best_known(K: int, d: int) -> Optimum:
     K <= d+1                  K/(K-1)             -1/(K-1)               proved (Rankin): the simplex
     d = 2                     1 - cos(2 pi / K)   cos(2 pi / K)          proved: the polygon
     d+2 <= K <= 2d            1                   0                      proved (Rankin, Radon): a family of codes
-    a code of that size       its own             its own                record; the maximal cosine often proved
+    a value on record         its own             its own                record; the maximal cosine often proved
+    a code of our search      its own             its own                found
     part of a larger code     at least its        at most its            found
     neither                   1                   0                      bound, not reached: ``best_code`` finds a code
     ========================  ==================  =====================  ==============================================
@@ -96,36 +97,52 @@ def shipped() -> Atlas:
 
 
 def _of_that_size(K: int, d: int) -> Iterator[Optimum]:
+    """The value on record, with coordinates where a construction or the atlas meets it, and the code of the atlas."""
     record = records().get((K, d))
     if record is not None:
         status = "proved" if record.proved else "record"
-        source = f"Best known code: {record.source}."
         exact = next((c for c in candidates(K, d) if (c.K, c.d) == (K, d)), None)
         build = exact.build if exact is not None and exact.max_cosine <= record.max_cosine + _SAME else None
-        yield Optimum(K, d, record.margin, record.max_cosine, "record", status, source, build=build)
+        yield _known(K, d, record, status, record.source, build)
     entry = shipped().get(K, d)
-    if entry is not None:
-        proved = record is not None and record.proved and entry.max_cosine <= record.max_cosine + _SAME
-        status = "proved" if proved else "record"
-        source = record.source if record is not None and entry.margin < record.margin + _SAME else entry.source
-        source = f"Best known code: {source}."
-        yield Optimum(K, d, entry.margin, entry.max_cosine, "record", status, source, build=entry.points.clone)
+    if entry is None:
+        return
+    if record is not None and entry.max_cosine <= record.max_cosine + _SAME:
+        status, source = ("proved" if record.proved else "record"), record.source
+        yield _known(
+            K, d, entry, status, source if entry.margin < record.margin + _SAME else entry.source, entry.points.clone
+        )
+    else:  # ours alone: nobody else is known to have tried, or someone did better
+        source = f"Best code found here: {entry.source}."
+        yield Optimum(K, d, entry.margin, entry.max_cosine, "found", "found", source, build=entry.points.clone)
+
+
+def _known(
+    K: int, d: int, values: Record | Entry, status: Status, source: str, build: Callable[[], Tensor] | None
+) -> Optimum:
+    """A code on record; of its margin no more is known where its cosine is proved."""
+    source = f"Best known code: {source}."
+    return Optimum(K, d, values.margin, values.max_cosine, "record", status, source, build=build)
 
 
 def _parts(K: int, d: int) -> Iterator[Optimum]:
+    """Codes of that size that nobody calls best, and parts of larger ones, whoever has their coordinates."""
     for c in candidates(K, d)[:1]:
         whole = f"{c.name} ({c.K} points in {c.d} dimensions)"
-        exact = (c.K, c.d) == (K, d)
-        source = f"Construction: {whole}." if exact else f"Part of a construction: {whole}."
-        status = "record" if exact else "found"
+        source = f"Construction: {whole}." if (c.K, c.d) == (K, d) else f"Part of a construction: {whole}."
         build = partial(_part_of_construction, c, K, d)
-        yield Optimum(K, d, 1 - c.max_cosine, c.max_cosine, status, status, source, build=build)
+        yield Optimum(K, d, 1 - c.max_cosine, c.max_cosine, "found", "found", source, build=build)
     entries = [entry for entry in shipped().containing(K, d) if (entry.K, entry.d) != (K, d)]
     if entries:
         best = max(entries, key=lambda entry: entry.margin)
         source = f"Part of the best known code of {best.K} points in {best.d} dimensions: {best.source}."
         build = partial(_part_of_entry, best, K, d)
         yield Optimum(K, d, best.margin, best.max_cosine, "found", "found", source, build=build)
+    larger = [(size, record) for size, record in records().items() if size[0] >= K and size[1] <= d and size != (K, d)]
+    if larger:
+        (points, dims), record = min(larger, key=lambda one: one[1].max_cosine)
+        source = f"Part of the best known code of {points} points in {dims} dimensions: {record.source}."
+        yield Optimum(K, d, record.margin, record.max_cosine, "found", "found", source)
 
 
 def _part_of_construction(construction, K: int, d: int) -> Float[Tensor, "K d"]:

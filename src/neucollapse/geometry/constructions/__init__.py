@@ -24,9 +24,12 @@ from ._binary import delsarte_goethals as delsarte_goethals
 from ._binary import dual_bch as dual_bch
 from ._binary import gold as gold
 from ._binary import kerdock as kerdock
+from ._graphs import gewirtz as gewirtz
 from ._graphs import higman_sims as higman_sims
+from ._graphs import hoffman_singleton as hoffman_singleton
 from ._graphs import isotropic as isotropic
 from ._graphs import latin_square_lines as latin_square_lines
+from ._graphs import mesner as mesner
 from ._graphs import paley_lines as paley_lines
 from ._leech import conway_891 as conway_891
 from ._leech import conway_4600 as conway_4600

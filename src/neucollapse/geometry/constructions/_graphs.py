@@ -21,8 +21,7 @@ def higman_sims() -> Float[Tensor, "100 22"]:
     the blocks through it, a block the blocks disjoint from it. The eigenvalue -8 has multiplicity 22: neighbours are at
     cosine -8/22, others at 7/77.
     """
-    words = golay_words()
-    blocks = words[(words.sum(axis=1) == 8) & (words[:, :2] == 1).all(axis=1)][:, 2:].astype(np.int64)
+    blocks = _steiner_blocks()
     adjacency = np.zeros((100, 100), dtype=bool)
     adjacency[0, 1:23] = True
     adjacency[1:23, 23:] = blocks.T == 1
@@ -30,6 +29,43 @@ def higman_sims() -> Float[Tensor, "100 22"]:
     gram = np.where(adjacency | adjacency.T, -4 / 11, 1 / 11)
     np.fill_diagonal(gram, 1)
     return from_gram(lambda i: gram[i], 100, 22)
+
+
+def mesner() -> Float[Tensor, "77 21"]:
+    """The 77 points of the M22 graph in d = 21, maximal cosine 1/12.
+
+    Points: the blocks of the Steiner system S(3, 6, 22), joined where they are disjoint: the Higman-Sims graph without a point
+    and its neighbours. The eigenvalue -6 has multiplicity 21: neighbours are at cosine -6/16, others at 5/60.
+    """
+    blocks = _steiner_blocks()
+    return _spectral(blocks @ blocks.T == 0, -6, 21)
+
+
+def gewirtz() -> Float[Tensor, "56 20"]:
+    """The 56 points of the Gewirtz graph in d = 20, maximal cosine 1/15.
+
+    Points: the blocks of the Steiner system S(3, 6, 22) without a given point, joined where they are disjoint. The eigenvalue
+    -4 has multiplicity 20: neighbours are at cosine -4/10, others at 3/45.
+    """
+    blocks = _steiner_blocks()
+    blocks = blocks[blocks[:, 0] == 0]
+    return _spectral(blocks @ blocks.T == 0, -4, 20)
+
+
+def hoffman_singleton() -> Float[Tensor, "50 21"]:
+    """The 50 points of the Hoffman-Singleton graph in d = 21, maximal cosine 1/21.
+
+    Robertson's pentagons and pentagrams: five of each, point j of pentagon h joined to point hi + j of pentagram i, all mod 5.
+    The eigenvalue -3 has multiplicity 21: neighbours are at cosine -3/7, others at 2/42.
+    """
+    h, j = np.divmod(np.arange(25), 5)
+    step = (j[:, None] - j) % 5
+    own = h[:, None] == h
+    adjacent = np.zeros((50, 50), dtype=bool)
+    adjacent[:25, :25] = own & ((step == 1) | (step == 4))
+    adjacent[25:, 25:] = own & ((step == 2) | (step == 3))
+    adjacent[:25, 25:] = (h[:, None] * h + j[:, None]) % 5 == j
+    return _spectral(adjacent | adjacent.T, -3, 21)
 
 
 def isotropic(q: int) -> Float[Tensor, "K d"]:
@@ -114,6 +150,23 @@ def latin_square_lines() -> Float[Tensor, "36 15"]:
     gram = np.where(adjacent, 1 / 5, -1 / 5)
     np.fill_diagonal(gram, 1)
     return from_gram(lambda i: gram[i], 36, 15)
+
+
+def _steiner_blocks() -> np.ndarray:
+    """The 77 blocks of S(3, 6, 22) as rows of zeros and ones: octads of the Golay code through two points, without those."""
+    words = golay_words()
+    return words[(words.sum(axis=1) == 8) & (words[:, :2] == 1).all(axis=1)][:, 2:].astype(np.int64)
+
+
+def _spectral(adjacent: np.ndarray, eigenvalue: int, multiplicity: int) -> Tensor:
+    """The points of a strongly regular graph for one of its eigenvalues, in as many dimensions as that has multiplicity.
+
+    With degree k and eigenvalue r of n vertices, neighbours are at cosine r/k, others at -(1+r)/(n-k-1).
+    """
+    n, k = len(adjacent), int(adjacent[0].sum())
+    gram = np.where(adjacent, eigenvalue / k, -(1 + eigenvalue) / (n - k - 1))
+    np.fill_diagonal(gram, 1)
+    return from_gram(lambda i: gram[i], n, multiplicity)
 
 
 def _irreducible(field: GaloisField) -> tuple[np.ndarray, np.ndarray]:

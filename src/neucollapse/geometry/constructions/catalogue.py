@@ -126,6 +126,10 @@ def _small_codes() -> list[Construction]:
 
 def _sharp_codes() -> list[Construction]:
     section = f"Section of the Leech lattice. {_SHARP}"
+    triangle_free = (
+        "Points of a triangle-free strongly regular graph, proved best of their size by semidefinite bounds (Cohn, de Laat and "
+        "Leijenhorst, arXiv 2403.16874)."
+    )
     graph = f"Points of the Higman-Sims graph. {_SHARP}"
     vectors = f"Shortest vectors of the Leech lattice (1967). {_SHARP}"
     quadric = f"Points of an elliptic quadric (Cameron, Goethals and Seidel 1978). {_SHARP}"
@@ -134,6 +138,9 @@ def _sharp_codes() -> list[Construction]:
         _code("McLaughlin 162", 162, 21, 1 / 7, section, _leech.mclaughlin_162),
         _code("McLaughlin", 275, 22, 1 / 6, section, _leech.mclaughlin),
         _code("Higman-Sims", 100, 22, 1 / 11, graph, _graphs.higman_sims),
+        _code("Gewirtz", 56, 20, 1 / 15, triangle_free, _graphs.gewirtz),
+        _code("Hoffman-Singleton", 50, 21, 1 / 21, triangle_free, _graphs.hoffman_singleton),
+        _code("M22 graph", 77, 21, 1 / 12, triangle_free, _graphs.mesner),
         _code("Conway 891", 891, 22, 1 / 4, section, _leech.conway_891),
         _code("equiangular 552", 552, 23, 1 / 5, section, _leech.equiangular_552),
         _code("Conway 4600", 4600, 23, 1 / 3, section, _leech.conway_4600),
@@ -158,6 +165,8 @@ def _large_codes() -> list[Construction]:
 
 def _kerdock(m: int) -> Construction:
     d, source = 4**m, f"Kerdock code: both directions of the vectors of d/2+1 bases. {_UNBIASED}"
+    if 2 <= m <= 5:
+        source = f"{source} Best of its size, by semidefinite bounds (Cohn, de Laat and Leijenhorst, arXiv 2403.16874)."
     return Construction(f"Kerdock m={m}", d * (d + 2), d, 1 / 2**m, source, make=partial(_binary.kerdock, m))
 
 
