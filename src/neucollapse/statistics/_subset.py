@@ -29,7 +29,7 @@ def without_classes(stats: "ClassStatistics", classes: Bool[Tensor, "K"]) -> "Cl
             "the (d, d) scatter was summed over all classes, and classes of several samples were left out of it afterwards: "
             "leave their samples out of the pass, by the ignored label"
         )
-    for sums in (moments.counts, moments.residuals, moments.squares, moments.norms):
+    for sums in (moments.counts, moments.residuals, moments.squares, moments.norms, moments.largest):
         sums[gone] = 0
     if moments.class_counts is not None:
         moments.class_counts = moments.class_counts.clone()
