@@ -5,7 +5,9 @@ from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ._errors import InputError
+from ._names import close_names, did_you_mean
 
+_LARGEST = 2**63  # what counts, sizes and seeds may be at most, and what a float holds as well
 Rule = tuple[tuple[str, ...], str, Callable[[Any], bool]]
 """Names of settings, what is expected of them in words, and the test. None always passes."""
 
@@ -32,9 +34,9 @@ def from_known_fields(kind: type, values: Mapping[str, Any]) -> Any:
     Raises:
         InputError: for an unknown field or an impossible value.
     """
-    known = {field.name for field in fields(kind)}
-    if unknown := sorted(set(values) - known):
-        raise InputError(f"unknown setting {unknown[0]!r}; expected some of {', '.join(sorted(known))}")
+    known = [field.name for field in fields(kind)]
+    if unknown := sorted(set(values) - set(known), key=str):
+        raise InputError(f"unknown setting {unknown[0]!r}; {did_you_mean(unknown[0], sorted(known), kind='setting')}")
     return kind(**values)
 
 
@@ -51,9 +53,13 @@ def _check_type(name: str, value: Any, annotation: Any) -> None:
             _check_type(f"every one of {name}", item, items[0])
         return
     if words:
-        raise InputError(f"expected {name} among {', '.join(map(str, words))}, got {value!r}")
+        close = close_names(value, map(str, words)) if isinstance(value, str) else []
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"expected {name} among {', '.join(map(str, words))}, got {value!r:.80}{hint}")
     allowed = (*types, int) if float in types else types  # an int serves as a float, a bool never as a number
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in types):
         names = [f"a list of {kind.__name__}" for kind in items]
         names += ["null" if kind is type(None) else kind.__name__ for kind in types]
-        raise InputError(f"expected {name} to be {' or '.join(names)}, got {value!r}")
+        raise InputError(f"expected {name} to be {' or '.join(names)}, got {value!r:.80}")
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        raise InputError(f"expected {name} below 2^63, got an integer of {value.bit_length()} bits")

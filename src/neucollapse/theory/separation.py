@@ -7,6 +7,7 @@ any depth, goes below ``metrics.layers.linear_separation_floor`` of the inputs, 
 So a linear network has one step to make, and nothing to spread over its layers.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
+from .._errors import InputError
 from .._types import Float, Int
 from ..metrics.layers import effective_depth, linear_separation_floor, separation_law, tunnel_start
 from ..statistics import ClassStatistics
@@ -24,14 +26,17 @@ from .settings import Separation
 from .solvers import adam, descend
 
 _CHUNKS = 10
+_PROBE = 3e-5  # directions of a layer below this share of the largest are none that a probe could be read from
 _NETS = ("ReLU", "linear")
 _ROLES: tuple[tuple[str, Literal["found", "baseline"]], ...] = (("ReLU", "found"), ("linear", "baseline"))
 
 
 def least_squares_outputs(
-    features: Float[Tensor, "N d"], labels: Int[Tensor, " N"], ridge: float = 0.0
+    features: Float[Tensor, "N d"], labels: Int[Tensor, " N"], rcond: float = 1e-12
 ) -> Float[Tensor, "N K"]:
     """What the affine least-squares classifier of one-hot labels gives on its training samples.
+
+    Directions in which the features vary by less than ``rcond`` of the largest are left out: features at one point have none.
 
     Example:
         >>> least_squares_outputs(torch.tensor([[-1.0], [1.0]]).double(), torch.tensor([0, 1])).round().abs().tolist()
@@ -39,9 +44,8 @@ def least_squares_outputs(
     """
     centred = features - features.mean(0)
     targets = one_hot(labels).to(features)
-    square = centred.T @ centred
-    square = square + ridge * square.diagonal().mean() * torch.eye(len(square), dtype=features.dtype)
-    return centred @ torch.linalg.solve(square, centred.T @ targets) + targets.mean(0)
+    weight = torch.linalg.lstsq(centred, targets, rcond=rcond, driver="gelsd").solution
+    return centred @ weight + targets.mean(0)
 
 
 def fuzziness(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"]) -> float:
@@ -109,16 +113,20 @@ class SeparationModel(Model[Separation]):
         """Every layer's fuzziness and accuracies, and what the law and the depths make of them."""
         s = self.settings
         outputs = layer_outputs(weights, inputs, linear=net == "linear")
+        if not bool(outputs[-1].isfinite().all()):
+            raise InputError(f"the {net} network diverged within {step} steps of size {s.lr:g}; expected a smaller lr")
         layers = outputs[:-1]
         values = [fuzziness(layer, labels) for layer in layers]
         nearest = [nearest_mean_accuracy(layer, labels) for layer in layers]
-        probe = [_accuracy(least_squares_outputs(layer, labels, 1e-9), labels) for layer in layers]
+        probe = [_accuracy(least_squares_outputs(layer, labels, _PROBE), labels) for layer in layers]
         numbers = {"loss": float(cross_entropy(outputs[-1], labels)), "accuracy": _accuracy(outputs[-1], labels)}
+        # No fuzziness, and no law, where all classes have one mean, such as in a layer that has died.
+        law = separation_law(values) if all(0 < value < math.inf for value in values) else None
         for name, items in (("D", values), ("nearest mean", nearest), ("linear probe", probe)):
-            numbers |= {f"{name}@{layer}": item for layer, item in enumerate(items)}
-        law = separation_law(values)
+            numbers |= {f"{name}@{layer}": item for layer, item in enumerate(items) if item == item}
         depth = effective_depth([1 - share for share in nearest], s.threshold)
-        numbers |= {"rho": law.rho, "r_squared": law.r_squared, "tunnel": float(tunnel_start(probe, s.share))}
+        numbers |= {} if law is None else {"rho": law.rho, "r_squared": law.r_squared}
+        numbers |= {"tunnel": float(tunnel_start(probe, s.share))}
         numbers |= {} if depth is None else {"depth": float(depth)}
         return [Row(net, float(step), key, value) for key, value in numbers.items()]
 
@@ -130,7 +138,8 @@ class SeparationModel(Model[Separation]):
         last = {(row.series, row.key): row.value for row in rows if row.x == s.steps}
         first = {(row.series, row.key): row.value for row in rows if row.x == 0}
         linear = [row.value for row in rows if row.series == "linear" and row.key.startswith("D@")]
-        end = last["ReLU", f"D@{s.depth}"]
+        end = last.get(("ReLU", f"D@{s.depth}"))
+        ends = "has none at its end, where all classes have one mean" if end is None else f"ends at {end:.4g}"
         keeps = min(linear) >= floor * (1 - 1e-9)
         depth = last.get(("ReLU", "depth"))
         where = (
@@ -139,11 +148,9 @@ class SeparationModel(Model[Separation]):
             else f"the effective depth is {depth:.0f} (its nearest class mean errs on at most {s.threshold:.0%})"
         )
         sentences = [
-            f"After training, separation fuzziness falls by the factor {last['ReLU', 'rho']:.3f} a layer in the ReLU net, and "
-            f"a straight line explains {last['ReLU', 'r_squared']:.1%} of its logarithm ({first['ReLU', 'r_squared']:.1%} before "
-            f"training, with a factor of {first['ReLU', 'rho']:.3f}).",
+            _law_sentence(first, last),
             f"No linear map reaches less than {floor:.4g}; the linear network's least is {min(linear):.4g}"
-            f"{'' if keeps else ', BELOW THE FLOOR'}, and the ReLU network ends at {end:.4g}.",
+            f"{'' if keeps else ', BELOW THE FLOOR'}, and the ReLU network {ends}.",
             f"Of {s.depth} hidden layers, {where}, and the tunnel begins at layer {last['ReLU', 'tunnel']:.0f} (its linear "
             f"probe has {s.share:.0%} of the last one's accuracy).",
         ]
@@ -166,13 +173,14 @@ class SeparationModel(Model[Separation]):
 
         def over_layers(net: str, key: str, step: float) -> list[float]:
             found = {row.key: row.value for row in rows if row.series == net and row.x == step}
-            return [found[f"{key}@{layer:g}"] for layer in layers]
+            return [found.get(f"{key}@{layer:g}", math.nan) for layer in layers]
 
         last = over_layers("ReLU", "D", steps[-1])
-        law = separation_law(last)
+        law = separation_law(last) if all(value > 0 for value in last) else None
         lines = [Line(f"ReLU, step {step:g}", layers, over_layers("ReLU", "D", step), points=True) for step in shown]
+        if law is not None:
+            lines.append(Line("the law, fitted", layers, [law.start * law.rho**layer for layer in layers], "predicted"))
         lines += [
-            Line("the law, fitted", layers, [law.start * law.rho**layer for layer in layers], "predicted"),
             Line("linear network, last step", layers, over_layers("linear", "D", steps[-1]), "baseline", points=True),
             Line("floor of linear maps", layers, [floor] * len(layers), "predicted"),
         ]
@@ -203,6 +211,23 @@ class SeparationModel(Model[Separation]):
                 "No point where no layer is below the threshold.",
             ),
         ]  # fmt: skip
+
+
+def _law_sentence(first: dict[tuple[str, str], float], last: dict[tuple[str, str], float]) -> str:
+    """What the fit over the layers says, before and after training; keys are those of the rows, the network first."""
+    if ("ReLU", "rho") not in last:
+        return "After training there is no law: in some layer of the ReLU net all classes have one mean."
+    rho, before = last["ReLU", "rho"], first.get(("ReLU", "rho"))
+    word = "falls" if rho < 1 else "does not fall but grows"
+    control = (
+        "none before training"
+        if before is None
+        else (f"{first['ReLU', 'r_squared']:.1%} before training, with a factor of {before:.3f}")
+    )
+    return (
+        f"After training, separation fuzziness {word} by the factor {rho:.3f} a layer in the ReLU net, and a straight line "
+        f"explains {last['ReLU', 'r_squared']:.1%} of its logarithm ({control})."
+    )
 
 
 def _floor(inputs: Tensor, labels: Tensor) -> float:

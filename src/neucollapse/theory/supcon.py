@@ -22,6 +22,7 @@ from .solvers import descend, minimise
 CHUNKS = 20
 _KEYS = ("nc1/pinv", "nc2/etf_distance", "gnc2/margin")
 _AGREE = 1e-8
+_FLAT = 1e-8  # odds of wrong classes at the simplex below which gradients vanish on the way to it
 
 
 def contrastive_minimum(K: int, n: int, temperature: float) -> float:
@@ -125,6 +126,13 @@ class SupConModel(Model[SupCon]):
             Comparison("nc2/etf_distance", 0.0, metrics["nc2/etf_distance"], "class means form a simplex"),
         ]
         largest = max(abs(comparison.predicted - comparison.found) for comparison in comparisons)
+        if _wrong(s.classes, s.temperature) < _FLAT:
+            flat = (
+                f"Nothing is decided: at the temperature {s.temperature:g} the losses are within {_FLAT:g} of their least values "
+                f"long before the classes are a simplex, and the solver ends on the way: least loss {found[0]:.3g}, predicted "
+                f"{predicted[0]:.3g}; of all predictions the largest error is {largest:.1e}."
+            )
+            return Findings([flat, _stationary(gradient)], comparisons, plots, state)
         agrees = largest <= _AGREE
         sentences = [
             f"Supervised contrastive loss {'collapses' if agrees else 'was expected to collapse'} to the simplex: least loss "

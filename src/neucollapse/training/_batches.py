@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from .._types import Int
 from ._random import generator
+from ._training_set import IGNORED
 
 
 class ShuffledBatches(Sampler[Tensor]):
@@ -62,7 +63,7 @@ class BalancedBatches(ShuffledBatches):
 
     def __init__(self, labels: Int[Tensor, " N"], batch_size: int, seed: int) -> None:
         super().__init__(len(labels), batch_size, seed)
-        self.members = [(labels == k).nonzero()[:, 0] for k in labels.unique()]
+        self.members = [(labels == k).nonzero()[:, 0] for k in labels[labels != IGNORED].unique()]
 
     def order(self, source: torch.Generator) -> Int[Tensor, " size"]:
         """The samples of an epoch."""

@@ -8,6 +8,9 @@ from .._types import Int
 from ._random import generator
 from .config import TrainConfig
 
+IGNORED = -100
+"""The label of rows that count for nothing, as every loss has it."""
+
 
 def changed_training_set(dataset: TensorDataset, config: TrainConfig, num_classes: int) -> TensorDataset:
     """The training split with the imbalance and the label noise of a config; the same object where it has neither."""
@@ -34,7 +37,7 @@ def class_counts(labels: Int[Tensor, " N"], num_classes: int, imbalance: str, ra
         >>> class_counts(torch.arange(4).repeat(100), 4, "step", 10)
         [100, 100, 10, 10]
     """
-    n = int(labels.unique(return_counts=True)[1].min())
+    n = int(labels[labels != IGNORED].unique(return_counts=True)[1].min())
     if imbalance == "exp":
         shares = [ratio ** (-k / max(num_classes - 1, 1)) for k in range(num_classes)]
     else:
@@ -58,7 +61,8 @@ def with_noise(labels: Int[Tensor, " N"], num_classes: int, share: float | int, 
         20
     """
     source = generator(seed, "noise")
-    wrong = torch.randperm(len(labels), generator=source)[: round(share * len(labels))]
+    counted = (labels != IGNORED).nonzero()[:, 0]
+    wrong = counted[torch.randperm(len(counted), generator=source)[: round(share * len(counted))]]
     shift = torch.randint(1, max(num_classes, 2), (len(wrong),), generator=source)
     noisy = labels.clone()
     noisy[wrong] = (labels[wrong] + shift) % num_classes

@@ -107,8 +107,13 @@ class CollapseCallback(Callback):
         """
         from .. import _measure  # on first use: it belongs to the whole library
 
+        splits = loaders or self.loaders
+        if splits is None:
+            raise InputError(
+                "expected splits to measure, such as {'train': loader}: this callback takes its trainer's own, got none"
+            )
         with evaluating(module):
-            return _measure.measure(module, loaders or self.loaders, **{**self.options, **options})
+            return _measure.measure(module, splits, **{**self.options, **options})
 
     def _measure(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", epoch: int) -> dict[str, float]:
         self.last_result = self.measure(pl_module, self.loaders or _own_loaders(trainer))

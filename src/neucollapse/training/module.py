@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from .._labels import flat_labels
 from ..heads import Cosine, Head
 from ..losses._unit_rows import unit_rows
 from ._heads import build_head
 from ._lightning import pl
 from ._losses import build_loss
 from ._schedules import ramp, schedule_factor, warmed
+from ._training_set import IGNORED
 from .backbones import build
 from .config import TrainConfig
 
@@ -96,10 +98,15 @@ class CollapseModule(pl.LightningModule):
         return self.model(inputs)
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """The loss of a batch of inputs and labels."""
-        inputs, labels = batch
+        """The loss of a batch of inputs and labels, of any integer type; rows with the label -100 are left out."""
+        inputs, labels = batch[0], flat_labels(batch[1], batch[0].shape[:1])
         features, head = self.model[:-1](inputs), self.head
         self._schedule(head)
+        counted = labels != IGNORED
+        if not bool(counted.all()):
+            features, labels = features[counted], labels[counted]
+        if not len(labels):
+            return features.sum()  # of no rows: 0, with gradients of 0
         head.update(features.detach(), labels)
         loss = self.loss(features, labels, head)
         with torch.no_grad():

@@ -1,5 +1,6 @@
 """What the runs of the convolutional model tell, in words, numbers and plots."""
 
+import math
 from collections.abc import Sequence
 from statistics import mean
 
@@ -10,7 +11,8 @@ from ..settings import ConvRank
 from .stable_rank import data_stable_rank, quadratic_stable_rank, robust_level
 
 WITHIN, GROWTH = 0.25, 3.0
-"""The claim is tested as: filters within 25 % of 2K up to noise under which the stable rank of the data has grown threefold."""
+"""The claim is tested as: filters within 25 % of their rank without noise, 2K (at the power 2 that of ``quadratic_stable_rank``),
+up to noise under which the stable rank of the data has grown threefold."""
 
 _SHOWN = 24  # filters in the heat map
 FILTERS, DATA, CLEAN = "stable rank of the filters", "stable rank of the data", "stable rank of the clean data"
@@ -39,6 +41,11 @@ def by_level(settings: ConvRank, rows: Sequence[Row], key: str) -> list[list[flo
     return [[row.value for row in rows if row.key == key and row.x == level] for level in settings.noise]
 
 
+def expected_rank(settings: ConvRank) -> float:
+    """Stable rank of the filters from a small start without noise: 2K above the power 2, less at it."""
+    return quadratic_stable_rank(settings.signals) if settings.power == 2 else 2.0 * settings.signals
+
+
 def first_grown(settings: ConvRank, rows: Sequence[Row]) -> float | None:
     """The least noise under which the stable rank of the data has grown threefold in every run; None if there is none."""
     for level, data, clean in zip(
@@ -50,8 +57,8 @@ def first_grown(settings: ConvRank, rows: Sequence[Row]) -> float | None:
 
 
 def kept_until(settings: ConvRank, rows: Sequence[Row]) -> float | None:
-    """The largest noise up to which, at every level, filters of all runs are within 25 % of 2K; None if not at the first."""
-    kept, rank = None, 2 * settings.signals
+    """The largest noise up to which all filters are within 25 % of what is expected; None if they are not at the first."""
+    kept, rank = None, expected_rank(settings)
     for level, ranks in zip(settings.noise, by_level(settings, rows, FILTERS), strict=True):
         if any(abs(value - rank) > WITHIN * rank for value in ranks):
             break
@@ -59,17 +66,29 @@ def kept_until(settings: ConvRank, rows: Sequence[Row]) -> float | None:
     return kept
 
 
+def has_learned(settings: ConvRank, rows: Sequence[Row]) -> bool:
+    """Whether every run has got below half the loss of guessing; filters of others are those of the start."""
+    return all(loss < math.log(2) / 2 for losses in by_level(settings, rows, "final train loss") for loss in losses)
+
+
 def claim_holds(settings: ConvRank, rows: Sequence[Row]) -> bool | None:
-    """Whether filters of all runs stay within 25 % of 2K until the data has grown threefold; None if it never has."""
+    """Whether all filters stay within 25 % of what is expected until the data has grown threefold; None if it is not tested."""
     grown, kept = first_grown(settings, rows), kept_until(settings, rows)
-    return None if grown is None else kept is not None and kept >= grown
+    if grown is None or not has_learned(settings, rows):
+        return None
+    return kept is not None and kept >= grown
 
 
 def _synthetic(settings: ConvRank, rows: Sequence[Row], grown: float | None) -> tuple[list[str], list[Comparison]]:
     K, levels = settings.signals, settings.noise
     filters, data = by_level(settings, rows, FILTERS), by_level(settings, rows, DATA)
     sentences = []
-    if grown is None:
+    if not has_learned(settings, rows):
+        sentences.append(
+            f"Nothing is decided: a network has not learned its training set in {settings.steps} steps, and its filters, of "
+            f"stable rank {_range([value for values in filters for value in values])}, are near their start."
+        )
+    elif grown is None:
         sentences.append(
             f"The stable rank of the data does not grow threefold at these levels of noise: it ends at {_range(data[-1])}, "
             f"from {2 * K}. That of the filters is then {_range(filters[-1])}."
@@ -78,17 +97,18 @@ def _synthetic(settings: ConvRank, rows: Sequence[Row], grown: float | None) -> 
         at = levels.index(grown)
         word = "keep" if claim_holds(settings, rows) else "do not keep"
         sentences.append(
-            f"The filters {word} the rank of the clean data, 2K = {2 * K}, within 25 %: up to noise of norm {grown:g} the stable "
-            f"rank of the data grows from {2 * K} to {_range(data[at])}, and that of the filters is "
+            f"The filters {word} {_what(settings)} within 25 %: up to noise of norm {grown:g} the stable rank of the data grows "
+            f"from {2 * K} to {_range(data[at])}, and that of the filters is "
             f"{_range([value for values in filters[: at + 1] for value in values])} (at the start of training "
             f"{_range(by_level(settings, rows, FILTERS + ' at the start')[at])})."
         )
     kept = kept_until(settings, rows)
     held = "at no level" if kept is None else f"up to noise {kept:g}"
+    rank = f"{expected_rank(settings):.3g}"
     sentences.append(
-        f"They stay within 25 % {held}. A filter learns a noise patch as fast as a signal at about noise n^(1/q) = "
+        f"They stay within 25 % of {rank} {held}. A filter learns a noise patch as fast as a signal at about noise n^(1/q) = "
         f"{robust_level(settings.samples, settings.power):.3g}, by an estimate of the order of magnitude; from there on a rank "
-        "near 2K is a coincidence."
+        f"near {rank} is a coincidence."
     )
     aligned = by_level(settings, rows, "alignment")[0 if grown is None else levels.index(grown)]
     sentences.append(
@@ -101,6 +121,14 @@ def _synthetic(settings: ConvRank, rows: Sequence[Row], grown: float | None) -> 
             f"a small start have a stable rank near 2K / (1 + (K-1)/pi) = {quadratic_stable_rank(K):.3g}, not 2K."
         )
     return sentences, _comparisons(settings, rows)
+
+
+def _what(settings: ConvRank) -> str:
+    """What the filters are expected to keep, in words."""
+    if settings.power == 2 and settings.signals > 1:
+        rank = f"{expected_rank(settings):.3g}"
+        return f"the rank {rank}, to which the power 2 lowers that of the clean data, 2K = {2 * settings.signals},"
+    return f"the rank of the clean data, 2K = {2 * settings.signals},"
 
 
 def _comparisons(settings: ConvRank, rows: Sequence[Row]) -> list[Comparison]:

@@ -99,15 +99,20 @@ class DeepLinearModel(Model[DeepLinear]):
     def findings(self, state: State, rows: Sequence[Row]) -> Findings:
         """Ranks over depth; values beside those of the candidates."""
         s = self.settings
-        ranks = {L: _mean(rows, "rank/effective", L) for L in s.depths}
         fitted = {L: [Z for Z in state[f"logits/{L}"] if logit_margin(Z) > 0] for L in s.depths}
-        ordered = [ranks[L] for L in sorted(ranks)]
-        falls = all(a > b for a, b in itertools.pairwise(ordered))
+        apart = {L: [i for i, Z in enumerate(state[f"logits/{L}"], start=1) if logit_margin(Z) > 0] for L in s.depths}
+        ranks = {L: _mean(rows, "rank/effective", L, apart[L]) for L in s.depths}
+        told = [ranks[L] for L in sorted(ranks) if apart[L]]
+        falls = all(a > b for a, b in itertools.pairwise(told))
+        # A rank of starts that have told no classes apart is that of a saddle, and no evidence.
+        decided = len(told) == len(ranks) > 1
+        how = "does not fall with every depth" if not falls else "falls with every depth" if decided else "is"
+        saddle = " (at a saddle: no start does)"
+        room = "" if s.dim >= s.classes - 1 else f", for which d = {s.dim} has no room"
         sentences = [
-            f"The effective rank of the features (unit length, {s.starts} starts) "
-            + ("falls with every depth: " if falls else "does not fall with every depth: ")
-            + ", ".join(f"{ranks[L]:.3g} at L = {L}" for L in sorted(ranks))
-            + f". Neural collapse has {s.classes - 1}."
+            f"The effective rank of the features (unit length, starts that tell all classes apart) {how}: "
+            + ", ".join(f"{ranks[L]:.3g} at L = {L}{'' if apart[L] else saddle}" for L in sorted(ranks))
+            + f". Neural collapse has {s.classes - 1}{room}."
         ]
         sentences += [self._sentence(L, fitted[L]) for L in sorted(ranks)]
         comparisons = [
@@ -127,16 +132,17 @@ class DeepLinearModel(Model[DeepLinear]):
             )
         plots = [*depth_plots(rows, s), *phase_plots(rows, s, PHASE_CLASSES, PHASE_DEPTHS)]
         tensors = {f"logits/{L}": state[f"logits/{L}"] for L in s.depths}
-        return Findings(sentences, comparisons, plots, tensors, falls if len(ranks) > 1 else None)
+        return Findings(sentences, comparisons, plots, tensors, falls if decided else None)
 
     def _sentence(self, L: int, fitted: list[Tensor]) -> str:
         s = self.settings
         if not fitted:
             return f"L = {L}: no start has told all classes apart within these steps; the flow is near a saddle of low rank."
         least, code = min(schatten_value(Z, L) for Z in fitted), self._preferred(L)
+        simplex = f"the simplex {simplex_value(s.classes):.4g}, " if s.dim >= s.classes - 1 else ""
         return (
             f"L = {L}: {len(fitted)} of {s.starts} starts tell all classes apart. The cheapest of them costs {least:.4g} at unit "
-            f"margin, the simplex {simplex_value(s.classes):.4g}, the {code.name} in {code.dim} dimensions, the cheapest code "
+            f"margin, {simplex}the {code.name} in {code.dim} dimensions, the cheapest code "
             f"known, {schatten_value(code.logits, L):.4g}."
         )
 
@@ -200,9 +206,10 @@ class DeepLinearModel(Model[DeepLinear]):
         ]
 
 
-def _mean(rows: Sequence[Row], key: str, L: int) -> float:
-    """The mean over starts of the last value of a key at a depth."""
+def _mean(rows: Sequence[Row], key: str, L: int, starts: Sequence[int]) -> float:
+    """The mean of the last value of a key at a depth over some starts, counted from 1; over all where there are none."""
     chosen = [row for row in rows if row.key == key and row.series.startswith(f"L = {L},")]
     last = max(row.x for row in chosen)
-    values = [row.value for row in chosen if row.x == last]
+    names = {f"L = {L}, start {start}" for start in starts} or {row.series for row in chosen}
+    values = [row.value for row in chosen if row.x == last and row.series in names]
     return sum(values) / len(values)

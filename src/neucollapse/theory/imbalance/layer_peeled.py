@@ -243,9 +243,15 @@ def _headline(s: LayerPeeled, at: float, found: float, merged: list[float], rati
             who
             + f"minority classes are predicted to keep apart at every ratio; they {'do not' if merged else 'do'} on this path."
         )
+    if at <= 1:
+        return (
+            who + "minority classes are predicted to be merged at every ratio, that of equal sizes too; "
+            f"they {'are' if len(merged) == len(ratios) else 'are not'} on this path."
+        )
     before = max((ratio for ratio in ratios if ratio < found), default=None)
-    seen = "the path has none" if not merged else f"on the path they are merged from ratio {found:g} on"
-    apart = "" if before is None else f", and apart at {before:g}"
+    none = "the path ends before it" if ratios[-1] < at else "on the path none merge"
+    seen = none if not merged else f"on the path they are merged from ratio {found:g} on"
+    apart = "" if before is None else f", with all apart at {before:g}"
     return who + f"minority classes are predicted to merge from an imbalance ratio of {at:.4g} on; {seen}{apart}."
 
 

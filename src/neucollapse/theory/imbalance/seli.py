@@ -138,14 +138,17 @@ class SELIModel(Model[SELI]):
         limit = {name: series(rows, name, "predicted")[1][-1] for name in names}
         furthest = series(rows, names[0], "predicted")[0][-1]
         agrees = error <= _HELD and max(limit.values()) <= _HELD and slack > 0
+        tend = "tend" if max(limit.values()) <= _HELD else "do NOT tend"
+        optimum, certain = ("" if holds else "NOT " for holds in (error <= _HELD, slack > 0))
         sentences = [
-            f"As the decay vanishes, {_sizes(counts)} tend to simplex-encoded labels: the exact optimum, followed to a decay of "
-            f"exp(-{furthest:.3g}), is within {max(limit.values()):.1e} of them in logits, classifiers and class means.",
-            f"What was minimised from random starts is the predicted optimum at every decay, its logits to {error:.1e} of the "
-            "largest one.",
+            f"As the decay vanishes, {_sizes(counts)} {tend} to simplex-encoded labels: the exact optimum, followed to a decay "
+            f"of exp(-{furthest:.3g}), is within {max(limit.values()):.1e} of them in logits, classifiers and class means.",
+            f"What was minimised from random starts is {optimum}the predicted optimum at every decay, its logits to "
+            f"{error:.1e} of the largest one.",
             f"The approach is slow, one over the logarithm of the decay: at a decay of {s.smallest_decay:g} the direction of the "
             f"logits is still {found[names[0]]:.2g} away (Frobenius norm between unit matrices).",
-            f"That they are optimal for the hard margin is certain: the smallest multiplier of a margin is {slack:.2g}, above 0.",
+            f"That they are optimal for the hard margin is {certain}certain: the smallest multiplier of a margin is {slack:.2g}, "
+            "which has to be above 0.",
         ]
         comparisons = [
             Comparison("largest relative error of a logit", 0.0, error, "over all decays, against the fixed point")
@@ -191,10 +194,11 @@ class SELIModel(Model[SELI]):
         first, last = (
             orthogonal_frame(counts, s.dim, at, at, bias=s.bias) for at in (s.largest_decay, s.smallest_decay)
         )
+        reach = "reach" if worst <= _HELD else "do NOT reach"
         alive = [int(frame.singular_values.count_nonzero()) for frame in (first, last)]
         sentences = [
-            f"With mean squared error, {_sizes(counts)} in {s.dim} dimensions reach the predicted frame: over {s.decays} decays "
-            f"its value, singular values and angles are met to {worst:.1e}.",
+            f"With mean squared error, {_sizes(counts)} in {s.dim} dimensions {reach} the predicted frame: over {s.decays} "
+            f"decays its value, singular values and angles are met to {worst:.1e}.",
             f"Of {s.classes - s.bias} singular values of the labels {alive[0]} stay at the largest decay and {alive[1]} at the "
             "smallest: those above N times the decay. Without bias each belongs to one class, and is the root of its size.",
         ]

@@ -17,6 +17,7 @@ from ..solvers import minimise
 from .flipped_labels import LOSSES, labels_of, objective, predicted_optimum, squared_optimum
 
 _AGREE = 1e-8
+_GRADIENT = 1e-13  # margins are as exact as this over the least curvature, which is of the size of the decays over N
 _QUANTITIES = {
     "value": "the least value of the objective",
     "dilation": "scatter within true classes over that between them",
@@ -44,7 +45,7 @@ class MemorisationModel(Model[Memorisation]):
         """One problem solved, beside its prediction."""
         s = self.settings
         loss, price = LOSSES[piece // len(s.prices)], float(s.prices[piece % len(s.prices)])
-        end = minimise(lambda variables: objective(variables, s, loss, price), self._draw(piece))
+        end = minimise(lambda variables: objective(variables, s, loss, price), self._draw(piece), tolerance=_GRADIENT)
         found = self._found(end.state) | {"value": end.value, "gradient": end.gradient_norm}
         optimum = squared_optimum(s, price) if loss == "squared" else predicted_optimum(s, loss, price)
         predicted = {
@@ -113,19 +114,21 @@ class MemorisationModel(Model[Memorisation]):
         parts = []
         for loss in LOSSES:
             prices, margins = series(rows, "memorised margin", loss)
-            kept = [price for price, margin in zip(prices, margins, strict=True) if margin > 0]
+            kept = [price for price, margin in zip(prices, margins, strict=True) if margin > _AGREE]
             parts.append(f"{loss} up to {max(kept):g}" if kept else f"{loss} at none")
         return f"Flipped labels are memorised up to a price: {', '.join(parts)}, of those tried."
 
     def _dilated(self, rows: Sequence[Row]) -> str:
         parts = []
+        # Where all collapses to zero no class is dilated, and none is predicted to be.
+        zero = {row.x for row in rows if row.key == "dilation" and row.value != row.value and "predicted" in row.series}
         for key, words in (
             ("dilation", "relative to the distance between classes"),
             ("spread", "in units of the features"),
         ):
             prices, plain = series(rows, key, LOSSES[0])
             smooth = series(rows, key, LOSSES[1])[1]
-            less = [f"{price:g}" for price, a, b in zip(prices, plain, smooth, strict=True) if b < a - _AGREE]
+            less = [f"{x:g}" for x, a, b in zip(prices, plain, smooth, strict=True) if b < a - _AGREE and x not in zero]
             parts.append(f"{words} at {len(less)} of {len(prices)} prices" + (f" ({', '.join(less)})" if less else ""))
         return f"Label smoothing dilates classes less than cross-entropy {'; '.join(parts)}."
 

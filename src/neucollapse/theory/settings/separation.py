@@ -60,6 +60,11 @@ class Separation(Settings):
                 f"expected inputs and width of at least classes - 1 = {self.classes - 1}: in fewer dimensions later layers have "
                 f"directions of rounding alone, and S_B no inverse there; got {self.inputs} and {self.width}"
             )
+        if self.classes * (self.samples - 1) < self.inputs:
+            raise InputError(
+                f"expected classes * (samples - 1) of at least inputs={self.inputs}: with fewer samples a linear map puts every "
+                f"class on one point, and there is no floor; got {self.classes} * {self.samples - 1}"
+            )
         if self.data == "digits" and not (self.classes == 10 and self.samples <= 138 and self.inputs <= 60):
             raise InputError(
                 "expected classes of 10, samples of at most 138 and inputs of at most 60 for the digits, "

@@ -11,7 +11,8 @@ class SupCon(Settings):
 
     Attributes:
         classes: number of classes K.
-        dim: dimension d of the features. Below K - 1 no simplex fits, and nothing is predicted: an exploration.
+        dim: dimension d of the features, at least 2: in one, unit features are +1 and -1, which no gradient moves. Below
+            K - 1 no simplex fits, and nothing is predicted: an exploration.
         samples: samples of each class in the batch, at least 2: without a positive there is no anchor.
         temperature: what cosines are divided by, in both losses.
         steps: steps of gradient descent whose trajectory is shown.
@@ -32,7 +33,12 @@ class SupCon(Settings):
     citations = ("graf2021", "khosla2020")
     rules = (
         at_least(2, "classes", "samples"),
-        at_least(1, "dim", "steps", "starts"),
+        (
+            ("dim",),
+            "of at least 2 (in one dimension unit features are +1 and -1, which no gradient moves)",
+            lambda dim: dim >= 2,
+        ),
+        at_least(1, "steps", "starts"),
         positive("lr"),
         at_least(0.02, "temperature"),
     )

@@ -53,6 +53,11 @@ class SVM(Settings):
             raise InputError(f"expected counts of {self.classes} classes, got {len(self.counts)}: {self.counts}")
         if min(self.sizes) < 1:
             raise InputError(f"expected every class to have a sample, got counts {self.counts}; drop the empty class")
+        if self.features == "free" and self.dim == 1 and self.classes > 2:
+            raise InputError(
+                f"expected dim of at least 2 for {self.classes} classes: in one dimension no classifier without bias tells more "
+                "than two apart"
+            )
         if self.features == "fixed" and self.dim < sum(self.sizes):
             raise InputError(
                 f"expected dim of at least the number of samples, {sum(self.sizes)}, so that random fixed features can be "

@@ -95,6 +95,11 @@ class UFM(Settings):
         super().__post_init__()
         if self.constraint == "sphere" and self.loss == "mse":
             raise InputError("expected a cross-entropy on the sphere (ce, label-smoothing, focal), got mse")
+        if self.constraint == "sphere" and self.dim < 2:
+            raise InputError(
+                "expected dim of at least 2 on the sphere: in one, unit features are +1 and -1, which no gradient moves; "
+                f"got {self.dim}"
+            )
         if self.constraint == "weight-norm" and self.loss != "mse":
             raise InputError(f"expected mse with weight-norm, the model of that literature, got {self.loss}")
         if self.objective == "log" and (self.constraint != "sphere" or self.loss == "label-smoothing"):

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from ..._types import Bool, Float
+from ...geometry import best_known
 from ...losses import cross_entropy, log_cross_entropy
 from ...losses.log_objective import log_softplus
 from .._measure import measured
@@ -43,6 +44,7 @@ _CAPTIONS = {
 }
 _FIRST = 0.1  # nats after which the flow is first measured
 _EQUAL = 1e-9  # slowness below which all multipliers are equal
+_MET = 1e-12  # a gap that is rounding
 _SMALL = 0.05  # relative gap of the normalised margin at the end that counts as agreement
 
 
@@ -86,6 +88,30 @@ class SVMModel(Model[SVM]):
             return minimum_norm_separation(self.settings.sizes)
         return hard_margin_svm(self.start()["features"], self.labels, self.settings.classes)
 
+    @property
+    def reachable(self) -> bool:
+        """Whether the flow can reach the exact SVM: features are fixed, or there is room for its rank K - 1."""
+        return self.settings.features == "fixed" or self.settings.dim >= self.settings.classes - 1
+
+    @cached_property
+    def goal(self) -> float | None:
+        r"""The normalised margin the flow is held against; None where none is known.
+
+        Below d = K - 1, with classes of n samples each and all lengths equal, it is that of the best code known,
+
+        .. math:: \frac{\rho}{K \sqrt n}, \qquad \rho = \min_k \operatorname{dist}(w_k, \operatorname{conv} \{w_j\}_{j \ne k}),
+
+        derived here: each feature points from the hull of the other rows to its own, and :math:`\lVert W \rVert \lVert H
+        \rVert = \sqrt K \sqrt{n K}`. For d = 2 it is the polygon's, :math:`(1 - \cos(2 \pi / K)) / (K \sqrt n)`.
+        """
+        s = self.settings
+        if self.reachable:
+            return self.target.margin
+        known = best_known(s.classes, s.dim)
+        if len(set(s.sizes)) > 1 or known.margin is None or known.status == "bound" or known.margin <= 0:
+            return None
+        return known.margin / (s.classes * math.sqrt(s.sizes[0]))
+
     @cached_property
     def _own(self) -> Tensor:
         return torch.nn.functional.one_hot(self.labels, self.settings.classes).bool()
@@ -122,26 +148,34 @@ class SVMModel(Model[SVM]):
 
     def findings(self, state: State, rows: Sequence[Row]) -> Findings:
         """Normalised margin and direction against the exact solution, their rates, and the trivial divergence."""
-        s, target = self.settings, self.target
-        reachable = s.features == "fixed" or s.dim >= s.classes - 1
+        s, target, goal = self.settings, self.target, self.goal
         times, margin = series(rows, "margin/normalised", "flow")
-        gap = [1 - value / target.margin for value in margin]
         smallest = series(rows, "margin/smallest", "flow")[1]
-        half = len(times) // 2
-        falls = all(later <= now + 1e-9 for now, later in pairwise(gap[half:]))
-        agrees = (falls and -1e-9 <= gap[-1] <= _SMALL) if reachable else None
         log_loss = series(rows, "loss/log", "flow")[1][-1]
         found = (
             f"The normalised margin ends at {margin[-1]:.6f} after a time of e^{times[-1]:.0f} (loss e^{log_loss:.0f})"
         )
-        end = f"{gap[-1]:.1e} below it (relative) and {'falling' if falls else 'not falling'}"
-        if reachable:
-            sentences = [f"{found}; the exact SVM has {target.margin:.6f}. It is {end}."]
-        else:
+        agrees = None
+        if goal is None:
             sentences = [
                 f"{found}. In {s.dim} dimensions {target.margin:.6f}, the bound by the nuclear norm that d >= K-1 = "
-                f"{s.classes - 1} reaches, is out of reach; the flow ends {gap[-1]:.1%} below it."
+                f"{s.classes - 1} reaches, is out of reach, and no optimum is known: nothing is predicted."
             ]
+        else:
+            gap = [1 - value / goal for value in margin]
+            falls = all(later <= now + 1e-9 for now, later in pairwise(gap[len(times) // 2 :]))
+            # The exact SVM cannot be beaten; a code can, by lengths that are not equal.
+            agrees = falls and (-1e-9 if self.reachable else -_SMALL) <= gap[-1] <= _SMALL
+            where = f"{abs(gap[-1]):.1e} {'below' if gap[-1] >= 0 else 'above'} it (relative)"
+            what = (
+                f"the exact SVM has {goal:.6f}"
+                if self.reachable
+                else (
+                    f"the best code of {s.classes} points known in {s.dim} dimensions has {goal:.6f}, and {target.margin:.6f}, "
+                    f"the bound by the nuclear norm, is out of reach below d = K-1 = {s.classes - 1}"
+                )
+            )
+            sentences = [f"{found}; {what}. It is {where}, and the gap is {'falling' if falls else 'not falling'}."]
         sentences += [
             f"The exact solution meets its optimality conditions to {target.residual:.1e}: margins, signs of the multipliers, "
             "stationarity and duality gap.",
@@ -150,15 +184,18 @@ class SVMModel(Model[SVM]):
             f"The direction points {series(rows, 'kkt/angle', 'flow')[1][-1]:.1e} away from the descent direction "
             "(1 - cosine), which is 0 at a KKT point of the minimum-norm separation.",
         ]
-        if reachable:
+        if self.reachable:
             sentences.append(self._rates(rows))
         sentences += self._control(rows)
-        comparisons = [
-            Comparison(
-                "normalised margin", target.margin, margin[-1], "the exact SVM's; approached along log t, never reached"
-            )
-        ]
-        if reachable:
+        meaning = "the exact SVM's" if self.reachable else "of the best code known"
+        comparisons = (
+            []
+            if goal is None
+            else [
+                Comparison("normalised margin", goal, margin[-1], f"{meaning}; approached along log t, never reached")
+            ]
+        )
+        if self.reachable:
             own = series(rows, "margin/of_logits", "flow")[1][-1]
             comparisons += [
                 Comparison("margin of the logits", target.margin, own, "over their nuclear norm (free) or |W| (fixed)"),
@@ -236,12 +273,16 @@ class SVMModel(Model[SVM]):
             del columns["margin of the logits"]
         half, smallest = len(times) // 2, series(rows, "margin/smallest", "flow")[1][-1]
         logs = np.log(times[half:])
-        slopes = {name: np.polyfit(logs, np.log(np.abs(column[half:])), 1)[0] for name, column in columns.items()}
+        # What has met its limit to rounding has no rate left.
+        falling = {
+            name: np.abs(column[half:]) for name, column in columns.items() if np.min(np.abs(column[half:])) > _MET
+        }
+        slopes = {name: np.polyfit(logs, np.log(column), 1)[0] for name, column in falling.items()}
         own, kappa = list(columns.values())[-2][-1] * smallest, self.target.slowness
         predicted = f"{kappa:.3f}, from the multipliers" if kappa > _EQUAL else "0: all multipliers are equal"
         return (
             "Measured rates, gaps as powers of log t over the second half: "
-            + ", ".join(f"{name} {slope:.2f}" for name, slope in slopes.items())
+            + ", ".join(f"{name} {slopes[name]:.2f}" if name in slopes else f"{name} none, met" for name in columns)
             + f". Gap times p_min, {'of the logits, ' if self.settings.features == 'free' else ''}is {own:.3f}; "
             f"its predicted limit is {predicted}."
         )
@@ -258,14 +299,21 @@ class SVMModel(Model[SVM]):
         ]
 
     def _plots(self, rows: Sequence[Row]) -> list[Plot]:
-        x, target = "log(1 + time)", self.target.margin
+        x, target = "log(1 + time)", self.target.margin if self.goal is None else self.goal
+        what = (
+            "the exact SVM"
+            if self.reachable
+            else "the best code known"
+            if self.goal is not None
+            else "a bound out of reach"
+        )
         names = ["flow", "descent"] if self.settings.descent_steps else ["flow"]
 
         def lines(key: str) -> list[Line]:
             return [Line(name, *series(rows, key, name), "found" if name == "flow" else "baseline") for name in names]
 
         times = series(rows, "margin/normalised", "flow")[0]
-        bound = Line("exact SVM", [times[0], times[-1]], [target, target], "predicted")
+        bound = Line(what, [times[0], times[-1]], [target, target], "predicted")
         gaps = [
             Line(name, times, [1 - value / target for value in series(rows, key, "flow")[1]])
             for name, key in (("normalised margin", "margin/normalised"), ("margin of the logits", "margin/of_logits"))
@@ -276,7 +324,7 @@ class SVMModel(Model[SVM]):
         )
         plots = [
             Plot("Normalised margin", x, "p_min over norms", [*lines("margin/normalised"), bound],
-                 "It rises to what the exact SVM has, more slowly than log t grows. Plain descent ends early on the same curve.",
+                 f"It rises to what {what} has, more slowly than log t grows. Plain descent ends early on the same curve.",
                  log_x=True),
             Plot("Gap of the normalised margin", x, "relative gap", [*gaps, *([first] if self.target.slowness > _EQUAL else [])],
                  "Straight: a power of log t. Of the logits: over their nuclear norm. Dashed: predicted for unequal multipliers.",

@@ -160,6 +160,8 @@ def _about_saddles(rows: Sequence[Row]) -> list[str]:
     _, predicted = series(rows, "predicted", "saddles")
     if not ranks:
         return []
+    if min(predicted) > -1e-9:  # the optimum is zero, and has no points of lower rank
+        return [f"There is no saddle to look for; the least curvature at zero is {min(curvatures):.2e}."]
     strict = [(rank, value) for rank, value in zip(ranks, curvatures, strict=True) if value < -1e-9]
     gap = max(abs(a - b) for a, b in zip(curvatures, predicted, strict=True))
     return [
