@@ -14,6 +14,7 @@ from torch import Tensor
 from .._errors import FileFormatError
 from ._archive import MAX_BYTES, Archive, Entry, check_class_names, check_expansion, reading, spans
 from ._npy import Header, check_length, fill, read_header, stream_rows, strings
+from ._zip import checked_members
 
 _KIND = "an .npz archive"
 _MAX_MEMBERS = 10_000  # a state dict of the largest models has a few thousand
@@ -31,7 +32,7 @@ class NpzArchive(Archive):
         self.entries = {}
         self._headers: dict[str, Header] = {}
         with reading(path, _KIND), zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+            members = checked_members(archive)
             if len(members) > _MAX_MEMBERS:
                 raise FileFormatError(path, f"it has {len(members):,} members; at most {_MAX_MEMBERS:,} are read")
             for member in members:
@@ -43,8 +44,6 @@ class NpzArchive(Archive):
             raise FileFormatError(self.path, f"member {name!r} is compressed in a way NumPy never writes")
         if name == member.filename:  # of an array with a damaged name nothing would be seen but that it is missing
             raise FileFormatError(self.path, f"its member {name!r} is no .npy array, and NumPy writes nothing else")
-        if name in self.entries:
-            raise FileFormatError(self.path, f"two members are called {name!r}")
         with _stream(archive, member) as stream:
             header = read_header(stream, self.path, name)
         check_length(self.path, name, header, member.file_size - header.offset)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._errors import FileFormatError
 from ._archive import TEXT, Archive, Entry, check_class_names, one_line, reading, spans
+from ._zip import checked_members
 
 _KIND = "a file of torch.save"
 _MAX_DEPTH = 8
@@ -88,11 +89,8 @@ def _is_plain_zip(path: Path) -> bool:
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
-    """What torch does not check: that no name stands twice, and the checksums, where the file has them."""
-    members = archive.infolist()
-    if len({member.filename for member in members}) < len(members):
-        raise ValueError("two of its members have one name")
-    for member in members:
+    """What torch does not check: that members are whole and named once, and the checksums, where the file has them."""
+    for member in checked_members(archive):
         if member.CRC:  # torch can be told to save without them, and then they are all 0
             with archive.open(member) as stream:
                 while stream.read(_CHECKED_BYTES):
