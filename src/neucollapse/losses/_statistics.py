@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
-from .._types import Float, Int
+from .._labels import flat_labels
+from .._types import Float
+from ._rows import Labels
+from ._scale import check_scale
 from ._tiles import spherical_negatives, tile_shape
 from ._unit_rows import unit_rows
 from .cross_entropy import negatives_logsumexp
@@ -93,7 +96,7 @@ def negatives(
 def spherical_statistics(
     features_unit: Float[Tensor, "n d"],
     weight: Float[Tensor, "K d"],
-    labels: Int[Tensor, " n"],
+    labels: Labels,
     scale: float | Float[Tensor, ""],
     *,
     implementation: str = "auto",
@@ -103,13 +106,16 @@ def spherical_statistics(
     Args:
         features_unit: unit rows.
         weight: rows of any length, normalised inside: a unit copy would be the largest buffer of the whole loss.
-        labels: in ``[0, K)``, int64; not checked here.
-        scale: :math:`s`.
+        labels: in ``[0, K)``, of any integer type.
+        scale: :math:`s`, from 1.2e-38 to 1.8e+19 in float32.
         implementation: ``"reference"`` forms all logits and can be differentiated any number of times; ``"tiled"``
             holds one tile of them and can be differentiated once; ``"auto"`` is tiled above 2^18 logits.
 
     Returns:
         ``(cos_y, lse_neg)``, each ``(n,)``. The target cosine is a row's own inner product, never read from the logits.
+
+    Raises:
+        InputError: labels out of range or that are no integers, a scale out of range, an unknown implementation.
 
     Example:
         >>> import torch
@@ -117,6 +123,12 @@ def spherical_statistics(
         >>> cos_y, lse
         (tensor([1., 1.]), tensor([0., 0.]))
     """
-    s = torch.as_tensor(scale, dtype=features_unit.dtype, device=features_unit.device)
-    found = negatives(features_unit, weight, labels, s, implementation)
+    check_scale(scale, features_unit.dtype)
+    y = flat_labels(labels, features_unit.shape[:1]).to(features_unit.device)  # pyright: ignore[reportArgumentType]
+    if not torch.compiler.is_compiling() and bool(((y < 0) | (y >= len(weight))).any()):
+        raise InputError(
+            f"expected labels from 0 to {len(weight) - 1}, got labels from {int(y.min())} to {int(y.max())}"
+        )
+    s = torch.as_tensor(scale, dtype=features_unit.dtype, device=features_unit.device).reshape(())
+    found = negatives(features_unit, weight, y, s, implementation)
     return (features_unit * unit_rows(found.target_rows)).sum(dim=1), found.lse
