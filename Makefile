@@ -16,8 +16,9 @@ test: $(VENV)/.dev     ## every test and doctest, the report in a real browser
 	@scripts/ensure_chromium
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules
 
-fuzz: $(VENV)/.dev     ## the tests that hypothesis draws cases for, with new cases
+fuzz: $(VENV)/.dev     ## the tests that hypothesis draws cases for, with new cases, and every reader on 2,000 damaged files
 	$(TEST_ENV) HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist loadfile -m hypothesis
+	$(TEST_ENV) NEUCOLLAPSE_FUZZ=2000 $(BIN)/python -m pytest tests/test_fuzz.py
 
 lint: $(VENV)/.dev     ## style, formatting, and the arrows between rooms
 	$(BIN)/ruff check .

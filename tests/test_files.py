@@ -157,6 +157,10 @@ def test_contents_that_do_not_fit_end_in_one_sentence(error):
         raise error
 
 
+def test_a_refusal_that_quotes_the_file_stays_short():
+    assert len(str(FileFormatError("a", "x" * 10_000))) < 1500
+
+
 # Tensors
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+_LONGEST = 1200  # characters of a reason
+
 
 class NeucollapseError(Exception):
     """Base of every exception this package raises on purpose."""
@@ -29,6 +31,8 @@ class FileFormatError(NeucollapseError, ValueError):
     """A file cannot be used: truncated, of the wrong kind, or with contents that do not fit together."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
+        if len(reason) > _LONGEST:  # it quotes the file, which can hold anything
+            reason = f"{reason[: _LONGEST - 3]}..."
         super().__init__(f"cannot use {path}: {reason}")
         self.path = Path(path)
         self.reason = reason

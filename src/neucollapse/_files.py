@@ -205,7 +205,7 @@ def fitting_contents(path: str | Path) -> Iterator[None]:
     except FileFormatError:
         raise
     except _MISFITS as error:
-        reason = repr(error) if isinstance(error, KeyError) else one_line(error)
+        reason = f"there is no {one_line(error)}" if isinstance(error, KeyError) else one_line(error)
         raise FileFormatError(path, f"its contents do not fit together ({reason})") from None
 
 

@@ -82,23 +82,6 @@ def test_truncation_at_every_byte(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("seed", range(3))
-def test_random_bit_flips_never_escape(tmp_path, name, seed):
-    whole = small(tmp_path / name).read_bytes()
-    random = np.random.default_rng(seed)
-    refused = 0
-    for _ in range(150):
-        content = np.frombuffer(whole, np.uint8).copy()
-        for _ in range(random.integers(1, 4)):
-            content[random.integers(len(content))] ^= 1 << random.integers(8)
-        try:
-            consume(damaged(tmp_path, name, content.tobytes()))
-        except FileFormatError:
-            refused += 1
-    assert refused > 10  # a flip inside the numbers is no format error, one in the header is
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_random_bytes_are_refused(tmp_path, name):
     small(tmp_path / name)
     random = np.random.default_rng(0)
