@@ -235,6 +235,6 @@ def test_train_reports_and_is_read_again(tmp_path, capsys):
     assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert main(["train", str(tmp_path / "run" / "config.json"), "--epochs", "3", "--out", str(tmp_path / "run")]) == 2
-    assert "holds a run with epochs=2" in capsys.readouterr().err
+    assert "holds a training run with epochs=2" in capsys.readouterr().err
     assert main(["cite", str(tmp_path / "run")]) == 0
     assert "jiang2023" in capsys.readouterr().out
