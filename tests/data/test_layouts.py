@@ -225,6 +225,16 @@ def test_a_damaged_member_name_never_drops_the_classifier(tmp_path, name):
             read(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_directory_that_leaves_a_member_out_is_noticed(tmp_path, lost):
+    np.savez(tmp_path / "a.npz", weight=W.numpy(), bias=B.numpy(), x=B.numpy())
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as file:
+        file.filelist.pop(lost)
+        file.comment = b"x"  # so that the directory is written again
+    with pytest.raises(FileFormatError, match="belong to none of its 2 members"):
+        load_weight(tmp_path / "a.npz")
+
+
 def test_damaged_bytes_of_a_torch_file_do_not_pass_its_checksums(tmp_path):
     torch.save({"fc.weight": W}, tmp_path / "a.pt")
     content = bytearray((tmp_path / "a.pt").read_bytes())
