@@ -7,15 +7,16 @@ Cross-entropy does both with one term; HUG has one term for each,
 of unit features :math:`\hat x` and one unit *proxy* :math:`\hat w_c` a class.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
-from .._types import Float
+from ._attraction import HUGTerms as HUGTerms
+from ._attraction import attraction, check_proxies, fixed_proxies
 from ._module import Loss
-from ._rows import Labels, Rows, at_least_float32
+from ._rows import Labels, Rows
 from ._unit_rows import unit_rows
 from .uniformity import check_kind, uniformity
 
@@ -23,18 +24,6 @@ if TYPE_CHECKING:
     from ..heads import Head
 
 PROXIES = ("learnable", "static", "partial", "none")
-
-
-class HUGTerms(NamedTuple):
-    """The two parts of HUG, already weighted: their sum is the loss.
-
-    Attributes:
-        inter: alpha times the uniformity of the proxies; small is uniform.
-        intra: beta times the distance of the samples to their proxies; 0 at collapse.
-    """
-
-    inter: Tensor
-    intra: Tensor
 
 
 def hug_terms(
@@ -107,12 +96,12 @@ def hug_terms(
         >>> [round(term.item(), 4) for term in terms]  # 1/|2|^2, and |(0, 1) - (-1, 0)|
         [0.25, 1.4142]
     """
-    _check_features(features, weight)
+    check_proxies(features, weight)
     weights = sample_weights, class_weights
     rows = Rows(labels, features.shape[:-1], len(weight), ignore_index, *weights, device=features.device)
     inter = alpha * uniformity(weight, kind, s, width, reduction, floor=floor)
     proxies = weight.detach() if detach_proxy else weight
-    return HUGTerms(inter, beta * _intra(rows.take(features), rows, proxies, class_weights, reduction))
+    return HUGTerms(inter, beta * attraction(rows.take(features), rows, proxies, class_weights, reduction))
 
 
 def hug(
@@ -243,7 +232,7 @@ class HUG(Loss):
         self.kind, self.alpha, self.beta, self.s = uniformity, alpha, beta, s
         self.width, self.floor = width, floor
         if proxy in ("static", "partial"):
-            self.register_buffer("frame", self._frame(frame, s))
+            self.register_buffer("frame", fixed_proxies(num_classes, dim, frame, s))
         if proxy == "partial":
             # The exponential of a skew matrix is a rotation; all zeros is the identity.
             self.turn = nn.Parameter(torch.zeros(self.frame.shape[1], self.frame.shape[1]))
@@ -322,23 +311,6 @@ class HUG(Loss):
         """Sizes and rules, for ``repr``."""
         return f"num_classes={self.num_classes}, dim={self.dim}, {self.kind}, proxy={self.proxy}"
 
-    def _frame(self, frame: Tensor | None, s: float | int) -> Tensor:
-        if self.num_classes is None or self.dim is None:
-            raise InputError(
-                f"expected num_classes and dim for {self.proxy} proxies, got {self.num_classes}, {self.dim}"
-            )
-        if frame is None:
-            from ..geometry import best_code  # the room of geometry takes longer to load than this one
-
-            code = best_code(self.num_classes, self.dim, kind="energy", s=max(s, 0.0), budget=0, progress=False)
-            return code.points.to(torch.get_default_dtype())
-        if frame.shape != (self.num_classes, self.dim) or not frame.is_floating_point():
-            raise InputError(
-                f"expected a floating frame of shape ({self.num_classes}, {self.dim}), "
-                f"got {frame.dtype} of {tuple(frame.shape)}"
-            )
-        return unit_rows(frame.detach())
-
     def _proxies(self, head: "Head | None") -> Tensor:
         if head is None:
             if self.proxy == "learnable" and not hasattr(self, "raw"):
@@ -370,39 +342,4 @@ class HUG(Loss):
         # One class has no pair to spread.
         proxies = means.detach() if self.detach_proxy else means
         alone = Rows(y, y.shape, None, -1, rows.weights, class_weights)
-        return HUGTerms(0 * means.sum(), self.beta * _intra(x, alone, proxies, class_weights, self.reduction))
-
-
-def _intra(
-    features: Float[Tensor, "n d"],
-    rows: Rows,
-    weight: Float[Tensor, "K d"],
-    class_weights: Tensor | None,
-    reduction: str,
-) -> Float[Tensor, ""]:
-    """Distances of unit features to their unit proxies; a sample on its proxy has zero gradient."""
-    result = torch.promote_types(features.dtype, at_least_float32(weight).dtype)
-    # In float64: near collapse the direction of the small difference is what is learned from.
-    difference = unit_rows(features.double()) - unit_rows(weight.double())[rows.labels]
-    square = difference.square().sum(dim=1)
-    apart = (square > 0) & rows.used
-    distances = square.where(apart, 1).sqrt().where(apart, 0)
-    ones = rows.used.double() if rows.weights is None else rows.weights.double()
-    if reduction == "sum":
-        return (ones * distances).sum().to(result)
-    # The weight of its class divides out of the mean within a class.
-    K = len(weight)
-    counts = distances.new_zeros(K).index_add(0, rows.labels, ones)
-    sums = distances.new_zeros(K).index_add(0, rows.labels, ones * distances)
-    classes = (counts > 0).double() if class_weights is None else class_weights.double().where(counts > 0, 0)
-    means = classes * sums / counts.where(counts > 0, 1)
-    return (means.sum() / classes.sum().where(classes.sum() > 0, 1)).to(result)
-
-
-def _check_features(features: Tensor, weight: Tensor) -> None:
-    fit = weight.dim() == 2 and features.dim() >= 1 and features.shape[-1] == weight.shape[1]
-    if not fit or not features.is_floating_point():
-        raise InputError(
-            f"expected floating features (..., d) and proxies (K, d) with one d, "
-            f"got {features.dtype} of {tuple(features.shape)} and {tuple(weight.shape)}"
-        )
+        return HUGTerms(0 * means.sum(), self.beta * attraction(x, alone, proxies, class_weights, self.reduction))
