@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._types import Float
-from ..statistics import Precision
+from ..statistics import Precision, summed_in_double
 from ._linear_algebra import EPS, count_resolved, inverse, spectrum
 
 
@@ -68,6 +68,7 @@ def discriminant(
 
 
 def sum_error(scatter: Float[Tensor, "d d"], precision: Precision) -> float:
-    """What rounding of the sum may have added to the scatter along any direction: 0.1 to 1.5 eps of it, measured."""
-    single = 1.5 * precision.arithmetic if precision.arithmetic > EPS else len(scatter) * EPS
+    """What rounding of the sum may have added to the scatter along any direction: in float32 0.1 to 3 eps of it, measured."""
+    d = len(scatter)
+    single = d * EPS if summed_in_double(precision.dtype, d) else 3 * torch.finfo(torch.float32).eps
     return single * float(torch.linalg.matrix_norm(scatter))

@@ -15,5 +15,6 @@ within a class is a millionth of the distance between class means, and under a l
 
 from ._class_statistics import ClassStatistics as ClassStatistics
 from ._precision import Precision as Precision
+from ._sums import summed_in_double as summed_in_double
 
-__all__ = ["ClassStatistics", "Precision"]
+__all__ = ["ClassStatistics", "Precision", "summed_in_double"]

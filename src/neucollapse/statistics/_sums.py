@@ -46,6 +46,11 @@ class Sums(NamedTuple):
         return features.dtype == torch.float64 or self.typical(features) > _TINY or not bool(features.any())
 
 
+def summed_in_double(dtype: torch.dtype, dim: int) -> bool:
+    """Whether sums of features of a type are formed in float64 throughout, so that they carry no error of float32."""
+    return dtype == torch.float64 or dim <= _WIDE_UP_TO
+
+
 def working_dtype(features: Tensor, *, normalize: bool) -> torch.dtype:
     """The type that rows and centres are held in where residuals are formed: float32 only where that pays."""
     wide = normalize or features.shape[-1] <= _WIDE_UP_TO
