@@ -155,12 +155,17 @@ def test_a_file_that_cannot_be_used_is_exit_code_three(tmp_path, capsys):
 def test_ctrl_c_prints_and_writes_the_best_so_far(tmp_path):
     out = tmp_path / "code.safetensors"
     script = (
-        "import os, signal, sys, threading\n"
-        "import neucollapse.geometry\n"  # imported first, so that the signal meets the search
+        "import os, signal, sys\n"
         "from neucollapse.cli import main\n"
-        "timer = threading.Timer(4, lambda: os.kill(os.getpid(), signal.SIGINT))\n"
-        "timer.daemon = True; timer.start()\n"
-        f"sys.exit(main(['code', '--classes', '9', '--dim', '3', '--budget', '1h', '--workers', '1', '-o', {str(out)!r}]))"
+        "from neucollapse.geometry import _search\n"
+        "anneal, calls = _search.anneal, []\n"
+        "def interrupted(*arguments, **options):\n"
+        "    calls.append(None)\n"
+        "    if len(calls) == 40: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return anneal(*arguments, **options)\n"
+        "_search.anneal = interrupted\n"
+        "size = ['--classes', '13', '--dim', '4', '--budget', '1h', '--workers', '1']\n"
+        f"sys.exit(main(['code', *size, '-o', {str(out)!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 130, done.stderr
@@ -168,12 +173,12 @@ def test_ctrl_c_prints_and_writes_the_best_so_far(tmp_path):
     assert "Traceback" not in done.stderr
     tensors, metadata = load_tensors(out, schema="neucollapse/code/1")
     assert metadata["result"] == "INTERRUPTED"
-    assert max_cosine(tensors["weight"]) == pytest.approx(1 / 3, abs=1e-12)
+    assert max_cosine(tensors["weight"]) <= geometry.best_known(13, 4).max_cosine + 1e-10  # what is known competes
 
 
 def test_ctrl_c_before_there_is_any_code(monkeypatch, capsys):
     def never(*_, budget, **__):
-        if not budget:
+        if budget == 0:
             raise InputError("no code is known")
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(30)

@@ -7,7 +7,19 @@ import pytest
 import torch
 
 from neucollapse import InputError, NonFiniteError
-from neucollapse.geometry import SoftmaxCode, icosahedron, orthoplex, polygon, simplex, solve, unit_rows
+from neucollapse.geometry import (
+    SoftmaxCode,
+    best_known,
+    icosahedron,
+    orthoplex,
+    permutation_of,
+    polygon,
+    procrustes,
+    random_rotation,
+    simplex,
+    solve,
+    unit_rows,
+)
 from neucollapse.geometry._matching import align, match
 
 
@@ -107,3 +119,16 @@ def test_refuses():
         align(simplex(3), torch.full((3, 2), torch.nan))
     with pytest.raises(InputError, match="start"):
         align(simplex(3), simplex(3), starts=0)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+def test_no_scale_is_out_of_range(scale):
+    code = best_known(9, 4).points
+    reference = (code.flip(0) + 0.01 * torch.randn(9, 4, dtype=torch.float64)) @ random_rotation(4)
+    expected, found = match(code, reference), match(code * scale, reference * scale)
+    assert torch.equal(found.permutation, expected.permutation)
+    torch.testing.assert_close(found.rotation, expected.rotation, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.points / scale, expected.points, rtol=0, atol=1e-12)
+    assert found.error == pytest.approx(expected.error, rel=1e-9)
+    assert torch.equal(permutation_of(code * scale, reference / scale), permutation_of(code, reference))
+    torch.testing.assert_close(procrustes(code * scale, reference), procrustes(code, reference), rtol=0, atol=1e-12)

@@ -10,6 +10,7 @@ from .._errors import InputError
 from .._types import Float, Int
 from ._permutations import best_pairing
 from ._rotations import draw_rotation, nearest_rotation, same_shape
+from ._rows import in_range
 
 _STARTS = 100
 _ROUNDS = 100  # each round cannot do worse than the one before; a handful is usual
@@ -67,6 +68,7 @@ def match(points: Any, reference: Any, *, reflections: bool = True, starts: int 
     starts = starts if starts is not None else (_STARTS if K <= 200 else 8)
     if starts < 1:
         raise InputError(f"expected at least one start, got {starts}")
+    given, P, R = P, in_range(P), in_range(R)
     R = R / (float(R.norm()) or 1.0)
     generator = torch.Generator().manual_seed(seed)
     best, best_fit = (torch.arange(K), torch.eye(d, dtype=P.dtype)), -torch.inf
@@ -75,8 +77,8 @@ def match(points: Any, reference: Any, *, reflections: bool = True, starts: int 
         permutation, rotation, fit = _alternate(P, R, first, reflections)
         if fit > best_fit + 1e-12:  # ties go to the earlier start: the given order where it is as good
             best, best_fit = (permutation, rotation), fit
-    moved = P[best[0]] @ best[1]
-    return Match(*best, moved, _error(moved, R))
+    error = _error(P[best[0]] @ best[1], R)
+    return Match(*best, given[best[0]] @ best[1], error)
 
 
 def align(

@@ -9,6 +9,7 @@ from torch import Tensor
 from .._errors import InputError
 from .._types import Float, Int
 from ._rotations import same_shape
+from ._rows import in_range
 
 
 def permutation_of(points: Any, reference: Any) -> Int[Tensor, " K"]:
@@ -57,5 +58,5 @@ def best_pairing(P: Float[Tensor, "K d"], R: Float[Tensor, "K d"]) -> Int[Tensor
     """``permutation_of`` for rows that are checked already."""
     from scipy.optimize import linear_sum_assignment
 
-    _, columns = linear_sum_assignment((R @ P.T).numpy(), maximize=True)
+    _, columns = linear_sum_assignment((in_range(R) @ in_range(P).T).numpy(), maximize=True)
     return torch.as_tensor(columns)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float
-from ._rows import as_rows, check_size
+from ._rows import as_rows, check_size, in_range
 
 
 def procrustes(points: Any, reference: Any, *, reflections: bool = True) -> Float[Tensor, "d d"]:
@@ -75,7 +75,7 @@ def same_shape(points: Any, reference: Any) -> tuple[Float[Tensor, "K d"], Float
 
 def nearest_rotation(P: Float[Tensor, "K d"], R: Float[Tensor, "K d"], reflections: bool) -> Float[Tensor, "d d"]:
     """``procrustes`` of rows that are checked already."""
-    U, _, Vh = torch.linalg.svd(P.T @ R)
+    U, _, Vh = torch.linalg.svd(in_range(P).T @ in_range(R))
     if not reflections and torch.linalg.det(U) * torch.linalg.det(Vh) < 0:
         U[:, -1] *= -1  # the direction of the smallest singular value: the cheapest to turn round
     return U @ Vh

@@ -1,5 +1,6 @@
 """What every function of this room does with its input: detached CPU float64 rows, checked."""
 
+import math
 from numbers import Integral
 from typing import Any
 
@@ -46,6 +47,14 @@ def as_rows(points: Any, name: str = "W", *, minimum: int = 1) -> Tensor:
             f"expected finite rows in {name}, got NaN or infinity in {len(first)} of {len(rows)}: {shown}"
         )
     return rows
+
+
+def in_range(rows: Tensor) -> Tensor:
+    """The rows over a power of two, which is exact, so that the largest entry is about 1 and no product leaves the range."""
+    largest = float(rows.abs().max())
+    if 1e-100 < largest < 1e100 or largest == 0:
+        return rows
+    return rows * 2.0 ** -max(-1000, min(1000, math.frexp(largest)[1]))
 
 
 def check_size(K: Any, d: Any) -> None:
