@@ -13,7 +13,7 @@ from neucollapse.theory.settings import SETTINGS
 from .test_simulate import small
 
 # Enough steps that the discretisation is no part of the error.
-ACCURATE = {"local-elasticity": {"steps": 1000, "replicas": 8}}
+ACCURATE = {"local-elasticity": {"steps": 3000}}
 
 
 def ended(name):
@@ -27,15 +27,12 @@ def ended(name):
 
 
 def changed(rows, change, key, series="", last=False):
-    """The rows, with another value, or a function of the row, for a key in series of this beginning; ``last`` at their largest x alone."""
+    """Rows with another value, or a function of the row, for a key in series of this beginning; ``last``: at the end alone."""
     chosen = [row for row in rows if row.key == key and row.series.startswith(series)]
     at = max(row.x for row in chosen)
-    return [
-        row._replace(value=change(row) if callable(change) else change)
-        if row in chosen and (row.x == at or not last)
-        else row
-        for row in rows
-    ]
+    chosen = {row for row in chosen if row.x == at or not last}
+    value = change if callable(change) else lambda _: change
+    return [row._replace(value=value(row)) if row in chosen else row for row in rows]
 
 
 def ufm(model, state, rows, far):

@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neucollapse import FileFormatError, InputError
+from neucollapse.theory.settings import SETTINGS
 from neucollapse.training import PRESETS, TrainConfig
 
 CHANGED = TrainConfig(
@@ -87,6 +90,44 @@ def test_values_that_make_no_run(values, sentence, tmp_path):
     path.write_text(json.dumps({"schema": "neucollapse/config/1", **values}))
     with pytest.raises(FileFormatError, match=r"config\.json"):
         TrainConfig.load(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"weigth_decay": 0.1}, "unknown setting 'weigth_decay'; did you mean 'weight_decay'"),
+        ({"head": "cosin"}, "got 'cosin'; did you mean 'cosine'"),
+        ({"loss": "arcface"}, "got 'arcface'; did you mean 'arc-face'"),
+        ({"backbone": "resnet"}, "got 'resnet'; did you mean 'resnet18'"),
+        ({"epochs": 10**400}, r"epochs below 2\^63, got an integer of 1329 bits"),
+    ],
+)
+def test_what_was_likely_meant(values, words):
+    with pytest.raises(InputError, match=words):
+        TrainConfig.from_dict(values)
+
+
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.integers(-(10**300), 10**300) | st.floats() | st.text(max_size=8)
+)
+TREES = st.recursive(
+    LEAVES, lambda part: st.lists(part, max_size=3) | st.dictionaries(st.text(max_size=4), part, max_size=2)
+)
+KINDS = [TrainConfig, *SETTINGS.values()]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_tree_of_settings_is_taken_or_one_sentence(kind, data):
+    """Whatever a JSON file holds: settings that come back the same, or an InputError; in training and in every model."""
+    names = st.sampled_from([field.name for field in dataclasses.fields(kind)]) | st.text(max_size=6)
+    values = data.draw(st.dictionaries(names, TREES, max_size=3))
+    try:
+        taken = kind.from_dict(values)
+    except InputError:
+        return
+    assert kind.from_dict(json.loads(json.dumps(taken.to_dict()))) == taken
 
 
 def test_importing_it_does_not_import_torch():

@@ -53,6 +53,34 @@ def test_options_reach_the_backbone():
     assert build_model(TrainConfig(backbone="convnet", width=4, dim=2), (1, 8, 8), 4).backbone.dim == 2
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int64])
+@pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
+def test_ignored_rows_count_for_nothing(loss, dtype):
+    """Labels of any integer type; with rows of the label -100 the same weights and accuracy as without these rows."""
+    config = TrainConfig(width=8, depth=1, dim=3, batch_norm=False, epochs=4, batch_size=64, loss=loss)
+    inputs, labels = data().tensors
+    ignored = labels.clone().to(dtype)
+    ignored[::4] = -100
+    kept = torch.utils.data.TensorDataset(inputs[ignored >= 0], labels[ignored >= 0])
+    weights, accuracies = [], []
+    for dataset in (kept, torch.utils.data.TensorDataset(inputs, ignored)):
+        torch.manual_seed(0)
+        module = CollapseModule(config, build_model(config, (5,), 2))
+        accuracies.append(fit(config, module, dataset=dataset).callback_metrics["train/accuracy"])
+        weights.append(module.head.weight.detach())
+    torch.testing.assert_close(*weights)
+    assert accuracies[0] == accuracies[1]
+
+
+def test_an_epoch_of_ignored_rows_alone_leaves_all_as_it_is():
+    config = TrainConfig(width=8, depth=1, dim=3, batch_norm=False, epochs=1, weight_decay=0.0)
+    inputs, labels = data().tensors
+    module = CollapseModule(config, build_model(config, (5,), 2))
+    before = module.head.weight.detach().clone()
+    fit(config, module, dataset=torch.utils.data.TensorDataset(inputs, torch.full_like(labels, -100)))
+    assert torch.equal(module.head.weight, before)
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
 def test_learning_rate_over_the_steps(schedule):
     rates = []

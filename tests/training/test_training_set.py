@@ -101,3 +101,14 @@ def test_a_class_without_samples_and_the_loader():
     assert sorted(drawn.tolist()) == [0, 0, 0, 2, 2, 2]
     shuffled = torch.cat([y for _, y in training_loader(dataset, 4, 0)])
     assert sorted(shuffled.tolist()) == labels.tolist()
+
+
+def test_ignored_rows_count_for_nothing():
+    labels = LABELS.clone()
+    labels[:30] = -100
+    assert class_counts(labels, 10, "exp", 1) == [47] * 10  # 3 of each class are left out
+    assert (labels[choose(labels, [5] * 10, 0)] >= 0).all()
+    noisy = with_noise(labels, 10, 0.5, 0)
+    assert torch.equal(noisy == -100, labels == -100)
+    assert int((noisy != labels).sum()) == 235
+    assert (labels[balanced(labels)] >= 0).all()

@@ -105,8 +105,9 @@ class CollapseModule(pl.LightningModule):
         counted = labels != IGNORED
         if not bool(counted.all()):
             features, labels = features[counted], labels[counted]
-        if not len(labels):
-            return features.sum()  # of no rows: 0, with gradients of 0
+        if not len(labels):  # the sum of no rows is 0, and so are its gradients
+            self._count(features.new_zeros(()), labels.sum(), 0)
+            return features.sum()
         head.update(features.detach(), labels)
         loss = self.loss(features, labels, head)
         with torch.no_grad():
@@ -143,7 +144,7 @@ class CollapseModule(pl.LightningModule):
         self._sums = self._sums.to(loss.device) + torch.stack([loss.double(), right.double()])
         self._samples += samples
         if self.trainer.is_last_batch:
-            means = self._sums / self._samples
+            means = self._sums / max(self._samples, 1)
             self.log_dict(
                 {"train/loss": means[0], "train/accuracy": means[1]}, on_step=False, on_epoch=True, batch_size=1
             )

@@ -51,17 +51,18 @@ class SVM(Settings):
         super().__post_init__()
         if self.counts and len(self.counts) != self.classes:
             raise InputError(f"expected counts of {self.classes} classes, got {len(self.counts)}: {self.counts}")
-        if min(self.sizes) < 1:
+        if self.counts and min(self.counts) < 1:
             raise InputError(f"expected every class to have a sample, got counts {self.counts}; drop the empty class")
         if self.features == "free" and self.dim == 1 and self.classes > 2:
             raise InputError(
                 f"expected dim of at least 2 for {self.classes} classes: in one dimension no classifier without bias tells more "
                 "than two apart"
             )
-        if self.features == "fixed" and self.dim < sum(self.sizes):
+        total = sum(self.counts) or self.classes * self.samples
+        if self.features == "fixed" and self.dim < total:
             raise InputError(
-                f"expected dim of at least the number of samples, {sum(self.sizes)}, so that random fixed features can be "
-                f"separated, got {self.dim}"
+                f"expected dim of at least the number of samples, {total}, so that random fixed features can be separated, "
+                f"got {self.dim}"
             )
 
     @property
