@@ -3,6 +3,7 @@
 import inspect as python_inspect
 from dataclasses import fields
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -191,6 +192,28 @@ def test_rows_of_weight_follow_names_in_alphabetical_order_and_a_flag_says_so():
     told = measure((X, texts), weight=W, class_names=names, **FEW)
     assert "alphabetical_rows" not in {flag.code for flag in told.flags}
     assert dict(told) == pytest.approx(numbers((X, y), weight=W), rel=1e-6)
+
+
+def test_names_in_files_are_numbered_as_names_in_memory(tmp_path):
+    names = ["d", "a", "c", "b"]
+    texts = np.array([names[one] for one in y])
+    np.savez(tmp_path / "whole.npz", features=X.numpy(), labels=texts)
+    np.savez(tmp_path / "part.npz", features=X[y > 1].numpy(), labels=texts[y > 1])
+    whole, part = tmp_path / "whole.npz", tmp_path / "part.npz"
+    told = measure(whole, class_names=names, weight=W, **FEW)
+    assert dict(told) == pytest.approx(numbers((X, y), weight=W), rel=1e-6)
+    assert told.info["class_names"] == names
+    sorted_rows = measure(whole, weight=W[torch.tensor([1, 3, 2, 0])], **FEW)
+    assert dict(sorted_rows) == pytest.approx(numbers((X, y), weight=W), rel=1e-6)
+    assert "alphabetical_rows" in {flag.code for flag in sorted_rows.flags}
+    # Splits that hold other classes number them together, files and arrays alike.
+    mixed = measure({"train": (X, texts.tolist()), "test": part}, **FEW)
+    plain = numbers({"train": (X, y), "test": (X[y > 1], y[y > 1])})
+    assert dict(mixed) == pytest.approx(plain, rel=1e-6)
+    np.savez(tmp_path / "ordered.npz", features=X.numpy(), labels=texts, class_names=np.array(names), weight=W.numpy())
+    ordered = measure({"train": tmp_path / "ordered.npz", "test": part}, **FEW)
+    assert ordered.info["class_names"] == names
+    assert ordered["train/nc3/frobenius_uncentred_weight"] == pytest.approx(told["nc3/frobenius_uncentred_weight"])
 
 
 @pytest.mark.parametrize("ignored", [255, 4, 1000, -1, -(2**40)])

@@ -9,7 +9,7 @@ from torch import Tensor
 from ._errors import InputError, OptionError
 from ._labels import renumbered
 from ._names import unknown_name
-from ._sources import ArraySource, ModelSource, Rows, Source, from_all_ranks
+from ._sources import ModelSource, Rows, Source, from_all_ranks
 
 _MANY = 1 << 20  # classes; of more, hardly any label is missing by chance
 
@@ -32,6 +32,8 @@ class Numbering:
         for rows in source.stream():
             if not rows.labels.numel():
                 continue
+            if not isinstance(source, ModelSource) and source.places is not None:
+                rows = rows._replace(labels=source.places[rows.labels])
             if self.ids is not None:
                 rows = rows._replace(labels=renumbered(rows.labels, self.ids, ignore_index=self.ignore_index)[0])
             yield rows
@@ -101,14 +103,12 @@ def _checked(numbering: Numbering, least: int = 0) -> Numbering:
 
 def _texts(sources: Mapping[str, Source]) -> list[str] | None:
     """All strings that are labels anywhere, sorted; None where labels are numbers."""
-    kinds = {source.texts is not None for source in sources.values() if isinstance(source, ArraySource)}
-    kinds |= {False for source in sources.values() if not isinstance(source, ArraySource)}
-    if kinds == {True, False}:
-        raise InputError("expected labels of all splits as strings, or of all as numbers, got some of each")
-    if kinds == {False}:
+    own = [None if isinstance(source, ModelSource) else source.texts for source in sources.values()]
+    if all(texts is None for texts in own):
         return None
-    own = {text for source in sources.values() if isinstance(source, ArraySource) for text in source.texts or []}
-    return sorted(set().union(*from_all_ranks(own)))
+    if any(texts is None for texts in own):
+        raise InputError("expected labels of all splits as strings, or of all as numbers, got some of each")
+    return sorted({text for part in from_all_ranks(own) for texts in part for text in texts or []})
 
 
 def _number_texts(sources: Mapping[str, Source], names: Sequence[str]) -> None:
@@ -116,12 +116,12 @@ def _number_texts(sources: Mapping[str, Source], names: Sequence[str]) -> None:
         raise InputError("expected class_names to differ where labels are names, got one of them twice")
     places = {name: place for place, name in enumerate(names)}
     for source in sources.values():
-        if isinstance(source, ArraySource) and source.texts is not None:
-            for text in source.texts:
-                if text not in places:
-                    raise unknown_name("class", text, names, owner="class_names=")
-            place = torch.tensor([places[text] for text in source.texts], dtype=torch.int64)
-            source.own_labels, source.texts = place[source.own_labels], None
+        if isinstance(source, ModelSource) or source.texts is None:
+            continue
+        for text in source.texts:
+            if text not in places:
+                raise unknown_name("class", text, names, owner="class_names=")
+        source.places = torch.tensor([places[text] for text in source.texts], dtype=torch.int64)
 
 
 def _ids(sources: Mapping[str, Source], ignore_index: int) -> Tensor:

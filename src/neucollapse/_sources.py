@@ -96,6 +96,7 @@ class FileSource:
     """Features in files; under torchrun each rank reads its own contiguous part."""
 
     file: "FeatureFile"
+    places: Tensor | None = None
     repeatable: bool = True
     classifier: "Classifier | None" = None
 
@@ -108,8 +109,15 @@ class FileSource:
         return self.file.bias
 
     @property
+    def texts(self) -> list[str] | None:
+        """The strings that the labels count, if they are strings."""
+        return list(self.file.parts[0].names) or None
+
+    @property
     def class_names(self) -> list[str] | None:
-        return self.file.class_names
+        """Names that are stored in an order, beside the labels."""
+        stored = any(part.features.class_names() for part in self.file.parts)
+        return self.file.class_names if stored else None
 
     @property
     def dim(self) -> int:
@@ -129,11 +137,15 @@ class FileSource:
 
 @dataclass
 class ArraySource:
-    """Features (N, d) and labels (N,) in memory; ``texts`` are the strings that the labels count, if they were strings."""
+    """Features (N, d) and labels (N,) in memory; ``texts`` are the strings that the labels count, if they were strings.
+
+    ``places``, once they are known, are the class numbers of those strings.
+    """
 
     features: Tensor
     own_labels: Tensor
     texts: list[str] | None = None
+    places: Tensor | None = None
     repeatable: bool = True
     classifier: "Classifier | None" = None
     weight: Tensor | None = None
