@@ -94,6 +94,8 @@ class Decisions:
             self._add(H[rows].to(device, torch.float64), y[rows].to(device), own)
 
     def _add(self, H: Float[Tensor, "n d"], y: Int[Tensor, "n"], Z: Tensor | None) -> None:
+        if not len(y):  # every row of the batch is left out
+            return
         self.counts["samples"] += len(y)
         R = (H - self._origin) / self.unit
         # |h - mu|^2 up to |h|^2, which no decision depends on; the winner's distance is then formed exactly.
