@@ -54,23 +54,13 @@ def resolved_spectrum(
     if len(s) and float(s[-1]) > max(float(noise.max()), cut_off(s, K, d)):
         return s, V
     # Rounding differs between coordinates: in units of it, it is alike in all directions.
-    scaled, W = spectrum(rows * inverse(noise))
-    kept = count_resolved(scaled[:rank], K, d)
+    scaled, W = spectrum(rows * torch.where(noise > 0, 1 / noise, 0.0))
+    kept = int((scaled[:rank] > max(1.0, cut_off(scaled, K, d))).sum())
     if kept in (0, len(s)):
         return s[:kept], V[:, :kept]
     basis = torch.linalg.qr(noise[:, None] * W[:, :kept]).Q
     s, V = spectrum(rows @ basis)
     return s, basis @ V
-
-
-def count_resolved(scaled: Float[Tensor, "r"], K: int, d: int) -> int:
-    """How many spreads, in units of rounding, are above it and above the error of the spectrum."""
-    return int((scaled > max(1.0, cut_off(scaled, K, d))).sum())
-
-
-def inverse(sizes: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
-    """One over each; zero for zero, as a coordinate needs that is zero throughout."""
-    return torch.where(sizes > 0, 1 / sizes, 0.0)
 
 
 def cut_off(s: Tensor, K: int, d: int) -> float:

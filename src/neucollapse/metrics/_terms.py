@@ -211,9 +211,11 @@ class Terms:
     def discriminant(self) -> Discriminant:
         """S_W against S_B, both over samples, along the directions that the features resolve."""
         self.need_distinct_means()
-        weights = self.class_weights("sample")
-        rows = weights.sqrt()[:, None] * finite(self.centred_means("sample"), "class means")
-        return discriminant(finite(self.within_scatter(), "within-class scatter"), rows, self.precision)
+        within = finite(self.within_scatter(), "within-class scatter")
+        if self.is_balanced:  # then S_B over samples is S_B over classes
+            return discriminant(within, *self.mean_spectrum(), self.precision)
+        rows = self.class_weights("sample").sqrt()[:, None] * finite(self.centred_means("sample"), "class means")
+        return discriminant(within, *resolved_spectrum(rows, self.precision, min(self.K - 1, self.d)), self.precision)
 
     def columns_inner(self, rows: Tensor) -> Tensor:
         """Inner products (d, d) of the columns of one of the sets of rows kept here, formed once."""

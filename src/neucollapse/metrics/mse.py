@@ -13,7 +13,7 @@ from torch import Tensor
 from .._types import Float
 from ..statistics import Precision
 from ._discriminant import Discriminant, discriminant
-from ._linear_algebra import finite
+from ._linear_algebra import finite, resolved_spectrum
 from ._metric import Absent, Metric
 from ._range import NONNEGATIVE
 from ._terms import Terms
@@ -73,7 +73,8 @@ def mse_decomposition(
         variances = within_scatter.diagonal()
         precision = Precision.of(torch.float64, class_means, class_weights, variances, num_samples=len(M))
     root = class_weights.sqrt()[:, None]
-    split = discriminant(finite(within_scatter, "within-class scatter"), root * M, precision)
+    between = resolved_spectrum(finite(root * M, "class means"), precision, min(len(M) - 1, M.shape[1]))
+    split = discriminant(finite(within_scatter, "within-class scatter"), *between, precision)
     return _decomposition(split, within_scatter, M, class_weights, weight, weight @ mean + bias)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from .._types import Float
 from ..statistics import Precision
 from ._discriminant import discriminant, sum_error
-from ._linear_algebra import cut_off, finite, spectrum
+from ._linear_algebra import cut_off, finite, resolved_spectrum, spectrum
 from ._metric import Absent, Metric
 from ._range import NONNEGATIVE, SHARE
 from ._terms import Terms
@@ -91,7 +91,8 @@ def variability_collapse_index(
         size = (within_scatter.diagonal() + weighted_means.square().sum(0)).sqrt()
         precision = Precision(torch.float64, size, size, len(weighted_means))
     W, M = finite(within_scatter, "within-class scatter"), finite(weighted_means, "class means")
-    return _mean_share(discriminant(W, M, precision).ratios)
+    between = resolved_spectrum(M, precision, min(len(M) - 1, M.shape[1]))
+    return _mean_share(discriminant(W, *between, precision).ratios)
 
 
 def _mean_share(ratios: Tensor) -> float:
@@ -111,7 +112,7 @@ def pinv_of(terms: Terms, weighting: str = "sample", about: str = "class", *, no
     along, error = along_means(terms, weighting, about, normalized=normalized)
     inverse = s**-2 / terms.K
     precision = terms.normalized_precision if normalized else terms.precision
-    return _known(terms, float(along @ inverse), error * float(inverse.sum()), precision)
+    return _known(terms, float(along @ inverse), float(error @ inverse), precision)
 
 
 def _svd(terms: Terms) -> float:
@@ -125,15 +126,15 @@ def _svd(terms: Terms) -> float:
     return value
 
 
-def along_means(terms: Terms, weighting: str, about: str, *, normalized: bool = False) -> tuple[Tensor, float]:
+def along_means(terms: Terms, weighting: str, about: str, *, normalized: bool = False) -> tuple[Tensor, Tensor]:
     """S_W along the directions of the centred class means, and what rounding may have added to it along each."""
     S_W = terms.within_scatter(weighting, normalized=normalized)
     _, V = terms.mean_spectrum(about, normalized=normalized)
     precision = terms.normalized_precision if normalized else terms.precision
     about = "class" if terms.is_balanced else about
 
-    def make() -> tuple[Tensor, float]:
-        return _along(finite(S_W, "within-class scatter"), V), sum_error(S_W, precision)
+    def make() -> tuple[Tensor, Tensor]:
+        return _along(finite(S_W, "within-class scatter"), V), sum_error(S_W, V, precision)
 
     return terms.once(("along", weighting, about, normalized), make)
 

@@ -62,8 +62,10 @@ def _moment_spectrum(terms: Terms, means: Tensor) -> Tensor:
     within, precision = terms.within_scatter("sample"), terms.precision
     squares = torch.linalg.eigvalsh(finite(within + (weights[:, None] * means).T @ means, "second moments"))
     # A direction that holds rounding alone is none: its square root would count, however small.
-    rounding = float(precision.noise(precision.num_samples).square().mean()), sum_error(within, precision)
-    return squares.where(squares > max(*rounding, len(squares) * EPS * float(squares[-1])), 0.0).sqrt()
+    d = len(squares)
+    alike = torch.full((d, 1), d**-0.5, dtype=torch.float64)  # the coordinates on average
+    rounding = float(precision.noise(precision.num_samples).square().mean()), float(sum_error(within, alike, precision))
+    return squares.where(squares > max(*rounding, d * EPS * float(squares[-1])), 0.0).sqrt()
 
 
 def _weight(terms: Terms) -> Tensor:
