@@ -272,6 +272,8 @@ def damaged(content: bytes, random: Random) -> bytes:
     return bytes(changed)
 
 
+# The last holds numbers that a model goes on with: forged under a digest of their own, they are another simulation.
+_TREELESS = ("a.safetensors", "arrays.safetensors", "state.safetensors")
 HOSTILE: list[Any] = [
     None, True, 0, -1, 1, 2**31, 2**63, 10**400, 1e308, 1e999, float("nan"), "", "x", "\ud800", "../../x", "<script>",
     "x" * 10_000, [], {}, [[]], [None], {"a": {}}, ["dict", 1], ["tensor", "none"], [1, 2, 3], {"schema": 1},
@@ -343,9 +345,7 @@ def test_damaged_bytes(written):
 def test_hostile_trees(written):
     """JSON, and the metadata of tensors under a digest that fits them: what damage cannot do and another hand can."""
     kind, path, content, whole = written
-    if path.suffix != ".json" and (
-        path.suffix != ".safetensors" or path.name in ("a.safetensors", "arrays.safetensors")
-    ):
+    if path.suffix != ".json" and (path.suffix != ".safetensors" or path.name in _TREELESS):
         pytest.skip("it holds no tree")
     seen = replace(kind, digest=False)  # a digest over what was changed proves nothing
     for seed in range(MUTATIONS):

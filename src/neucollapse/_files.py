@@ -283,6 +283,9 @@ def load_tensors(
     metadata = parse_json(path, text)
     if not isinstance(metadata, dict):
         raise FileFormatError(path, "its metadata are no JSON object")
+    if "\\ud" in text:  # an escape of half a character, which no file and no terminal can show
+        with fitting_contents(path):
+            json.dumps(metadata, ensure_ascii=False).encode()
     return tensors, metadata
 
 

@@ -96,6 +96,8 @@ def read_simulation(folder: str | Path) -> SimulationRun:
 
 
 def _checked(path: Path, info: dict[str, Any]) -> SimulationRun:
+    for key, kind in (("environment", dict), ("citations", list), ("command", str)):
+        info[key] = checked_field(path, info, key, kind, default=None)
     return SimulationRun(
         model=checked_field(path, info, "model", str),
         title=checked_field(path, info, "title", str),

@@ -1,5 +1,6 @@
 """``simulate``: run a model piece by piece, save on the way, go on where it was killed."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -122,9 +123,12 @@ def _begun(model: Model, place: RunFolder | None, stored: Stored | None) -> tupl
                 f"it was begun by version {version} of the model {model.settings.name}, and this is version {model.version}; "
                 "start over with resume=False (--restart), or choose another folder",
             )
-        rows = [Row(*row) for row in metadata["rows"]]
+        rows = [Row(str(series), float(x), str(key), float(value)) for series, x, key, value in metadata["rows"]]
         state = {name: state[name] for name in metadata["names"]}
-        return state, rows, int(metadata["done"]), float(metadata["seconds"])
+        seconds = float(metadata["seconds"])
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"it claims {seconds} seconds of work")
+        return state, rows, int(metadata["done"]), seconds
 
 
 def _identity_of_result(path: Path) -> dict[str, Any]:
