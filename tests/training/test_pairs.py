@@ -16,6 +16,7 @@ from neucollapse.training import CollapseModule, TrainConfig, build_model, load_
 from neucollapse.training._combinations import FIXED, HeadName, LossName
 from neucollapse.training._lightning import quiet
 from neucollapse.training._random import seed_all
+from neucollapse.training.checkpoint import RunCheckpoint, latest_checkpoint
 from neucollapse.training.run import _fit, _load
 
 LAST = "checkpoints/epoch-000002.safetensors"
@@ -81,9 +82,16 @@ def fit(config, folder):
     loaded = _load(config)
     seed_all(config.seed)
     module = CollapseModule(config, build_model(config, loaded.input_shape, loaded.num_classes))
-    with quiet():
-        assert _fit(config, folder, module, loaded, []) == config.epochs
+    assert fit_module(config, module, loaded, folder) == config.epochs
     return load_checkpoint(folder / LAST)
+
+
+def fit_module(config, module, loaded, folder):
+    """Train on from the newest checkpoint of the folder, if there is one."""
+    checkpoints = folder / "checkpoints"
+    with quiet():
+        saving = [RunCheckpoint(checkpoints, config.checkpoint_seconds)]
+        return _fit(config, module, loaded, saving, latest_checkpoint(checkpoints))
 
 
 @pytest.mark.parametrize(("head", "loss"), PAIRS)
@@ -147,8 +155,7 @@ def test_the_points_of_a_fixed_head_go_to_the_nearest_means(every, moved, tmp_pa
     backbone = torch.nn.Linear(4, 4, bias=False)
     backbone.weight.data = torch.eye(4)
     module = CollapseModule(config, torch.nn.Sequential(backbone, Fixed(points, learn_assignment=True)))
-    with quiet():
-        _fit(config, tmp_path, module, loaded, [])
+    fit_module(config, module, loaded, tmp_path)
     assert module._class_sums is None  # each epoch begins anew, so that a resumed run sees the same sums
     assert torch.equal(module.head.weight, points[owners] if moved else points)
     half = load_checkpoint(tmp_path / "checkpoints/epoch-000001.safetensors")["state_dict"]["model.1.weight"]
