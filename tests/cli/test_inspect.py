@@ -23,7 +23,7 @@ def test_what_was_found_is_said(tmp_path, capsys):
     assert (seen["has_bias"], seen["notes"][1]) == (True, "passed over: body.kernel (3, 3)")
 
 
-@pytest.mark.parametrize("command", [["inspect"], ["code", "verify"]])
+@pytest.mark.parametrize("command", [["inspect"]])
 def test_what_is_not_clear_is_asked_and_then_taken(tmp_path, capsys, command):
     path = tmp_path / "a.npy"
     np.save(path, W.T)

@@ -73,6 +73,8 @@ def test_never_worse_than_any_way(K, d, kind):
     for points in ways:
         value = code.problem.value(points)
         assert not code.problem.better(value, code.value) or value == pytest.approx(code.value, abs=1e-11)
+    if code.result is Outcome.OUT_OF_TIME:
+        return  # what a second of a busy machine finds is no promise
     searched = solve(code.problem, starts=16, workers=1)
     assert not code.problem.better(searched.value, code.value) or searched.value == pytest.approx(code.value, abs=1e-11)
 

@@ -44,7 +44,9 @@ def test_a_missing_key_says_what_to_do(two_splits):
         two_splits["nc1/pinv"]
     with pytest.raises(KeyError, match=r"train/nc1/pinv_class_scatter was not computed: .*class_counts"):
         two_splits["train/nc1/pinv_class_scatter"]
-    with pytest.raises(KeyError, match="no metric 'nc9/none'; expected a metric among train, test, train/nc1/pinv, "):
+    with pytest.raises(
+        KeyError, match="no metric 'nc9/none'; expected a metric among train, test, train/nc0/row_sum, "
+    ):
         two_splits["nc9/none"]
     with pytest.raises(KeyError, match=r"did you mean 'train/nc1/pinv'"):
         two_splits["train/nc1/pniv"]

@@ -69,6 +69,7 @@ def solve(
         SolverError: with ``throw``, where the search was interrupted, out of time or lost a worker.
 
     Example:
+        >>> from neucollapse.geometry import SoftmaxCode
         >>> solution = solve(SoftmaxCode(7, 3), starts=16)
         >>> round(solution.value, 12), solution.result.name
         (0.789861687269, 'POLISHED')

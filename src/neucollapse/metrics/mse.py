@@ -120,7 +120,10 @@ def _part(terms: Terms, name: str) -> float:
         M = terms.centred_means("sample")
         at_mean = W @ (terms.means.raw[0] - M[0]) + bias
         terms.mse = _decomposition(terms.discriminant, terms.within_scatter("sample"), M, weights, W, at_mean)
-    return getattr(terms.mse, name)
+    value = getattr(terms.mse, name)
+    if value < 0:
+        raise Absent("the scatter within classes that it measures is below the rounding of its sum")
+    return value
 
 
 def _least(terms: Terms) -> float | None:

@@ -106,7 +106,7 @@ def test_a_run_meets_its_prediction_and_repeats(loss):
 def test_a_path_that_never_merges_says_so():
     findings, _ = run(LayerPeeled(**{**SMALL.to_dict(), "decay_weight": 1e-4, "decay_features": 1e-4, "steps": 0}))
     assert findings.agrees
-    assert "the path has none" in findings.sentences[0]
+    assert "the path ends before it" in findings.sentences[0]
 
 
 def test_features_meet_their_budget():
