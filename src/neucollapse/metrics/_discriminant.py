@@ -62,6 +62,11 @@ def sum_error(
 
     Each entry (i, j) is rounded in proportion to the spreads of its two coordinates. Measured: 1 to 7 eps.
     """
+    return directions.square().T @ entry_error(scatter, precision)
+
+
+def entry_error(scatter: Float[Tensor, "d d"], precision: Precision) -> Float[Tensor, "d"]:
+    """What rounding of the sum may have added to each entry of the scatter's diagonal."""
     double = summed_in_double(precision.dtype, len(scatter))
     eps = EPS if double else torch.finfo(torch.float32).eps
-    return 8 * eps * (directions.square().T @ scatter.diagonal().clamp(min=0))
+    return 8 * eps * scatter.diagonal().clamp(min=0)

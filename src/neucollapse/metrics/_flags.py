@@ -80,7 +80,7 @@ def _rank(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
     for where, about, normalized in (("nc1/pinv", "class", False), ("gnc1/pinv", "sample", True)):
         if where not in result.numbers:
             continue
-        rank = len(terms.mean_spectrum(about, normalized=normalized)[0])
+        rank = terms.between_rank(about, normalized=normalized)
         if rank < full:
             what = "unit-norm features" if normalized else "features"
             sentence = (

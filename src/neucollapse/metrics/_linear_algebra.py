@@ -1,5 +1,7 @@
 """Spectra of (K, d) rows through the smaller of their two sides, cut where features are rounding; finite input only."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,7 @@ from .._types import Float
 from ..statistics import Precision
 
 EPS = torch.finfo(torch.float64).eps
+_EXACT = 1e-10  # relative error allowed to a trace through an inverse; the decomposition does better
 _RESOLVED = 1 / 32  # of the largest singular value: above, squaring costs at most three digits of sixteen
 
 
@@ -61,6 +64,37 @@ def resolved_spectrum(
     basis = torch.linalg.qr(noise[:, None] * W[:, :kept]).Q
     s, V = spectrum(rows @ basis)
     return s, basis @ V
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """The inverse of a Gram matrix G, with the Frobenius norms of both."""
+
+    matrix: Float[Tensor, "d d"]
+    norm: float
+    norm_of_gram: float
+
+    def trace_with(self, scatter: Float[Tensor, "d d"]) -> float | None:
+        """tr(S G^-1), or None where rounding may be felt: it is relative to the norm of G^-1, not to each entry."""
+        value = float(torch.vdot(scatter.flatten(), self.matrix.flatten()))
+        rounding = EPS * self.norm_of_gram * self.norm * self.norm * float(scatter.norm())
+        return value if rounding <= _EXACT * value else None
+
+
+def inverse_gram(rows: Float[Tensor, "K d"], noise: float) -> Inverse | None:
+    """Invert rows^T rows, faster than ``spectrum`` can; None unless all d singular values exceed ``noise`` for certain."""
+    K, d = rows.shape
+    if K <= d:
+        return None
+    gram = rows.T @ rows
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if int(failed):
+        return None
+    inverse = torch.cholesky_inverse(factor)
+    found = Inverse(inverse, float(inverse.norm()), float(gram.norm()))
+    # Frobenius norms are at least the largest eigenvalues. A comparison with NaN is false.
+    smallest, largest = found.norm**-0.5, found.norm_of_gram**0.5
+    return found if smallest > max(noise, 4 * K * EPS * largest) else None
 
 
 def cut_off(s: Tensor, K: int, d: int) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..geometry import Optimum, best_known
 from ..statistics import ClassStatistics, Precision
 from ._discriminant import Discriminant, discriminant
-from ._linear_algebra import EPS, finite, resolved_spectrum
+from ._linear_algebra import EPS, Inverse, finite, inverse_gram, resolved_spectrum
 from ._metric import Absent
 from ._rows import Rows, power_of_two
 from .decisions import Decisions
@@ -108,9 +108,13 @@ class Terms:
     # ---- features --------------------------------------------------------------------------------------------------
 
     @cached_property
+    def _class_means(self) -> Tensor:
+        return self.stats.class_means.cpu()
+
+    @cached_property
     def unit(self) -> float:
         """The power of two that features are counted in."""
-        means = self.stats.class_means.nan_to_num()
+        means = self._class_means.nan_to_num()
         spread = float(self.stats.class_variances.nan_to_num(posinf=0.0).max())
         return power_of_two(max(float(means.abs().max()), spread**0.5))
 
@@ -119,7 +123,7 @@ class Terms:
         """What the features can tell apart, in units of ``unit``."""
         if self.unit == 1:
             return self.stats.precision
-        means = self.stats.class_means.cpu()[self.present] / self.unit
+        means = self._class_means[self.present] / self.unit
         shares, variance = self.class_weights("sample"), self.within_trace() / self.d
         dtype = self.stats.feature_dtype or torch.float64
         return Precision.of(dtype, means, shares, variance, num_samples=self.stats.num_samples)
@@ -198,14 +202,34 @@ class Terms:
         about = "class" if self.is_balanced else about
 
         def make() -> tuple[Tensor, Tensor]:
-            rows = finite(self.centred_means(about, normalized=normalized), "class means") / self.K**0.5
-            precision = self.normalized_precision if normalized else self.precision
+            rows, precision = self._mean_shares(about, normalized)
             s, V = resolved_spectrum(rows, precision, min(self.K - 1, self.d))
             if not len(s):
                 raise Absent(f"all class means coincide to within the rounding of {precision.name} features")
             return s, V
 
         return self.once(("spectrum", about, normalized), make)
+
+    def between_inverse(self, about: str = "class", *, normalized: bool = False) -> Inverse | None:
+        """S_B^-1, where the features resolve all d directions and S_B is not nearly singular; else None."""
+        about = "class" if self.is_balanced else about
+
+        def make() -> Inverse | None:
+            rows, precision = self._mean_shares(about, normalized)
+            return inverse_gram(rows, float(precision.noise(self.K).max()))
+
+        return self.once(("inverse", about, normalized), make)
+
+    def between_rank(self, about: str = "class", *, normalized: bool = False) -> int:
+        """In how many directions the features tell class means apart."""
+        if self.between_inverse(about, normalized=normalized) is not None:
+            return self.d
+        return len(self.mean_spectrum(about, normalized=normalized)[0])
+
+    def _mean_shares(self, about: str, normalized: bool) -> tuple[Tensor, Precision]:
+        """Rows whose Gram matrix is S_B, averaged over classes, and the precision they carry."""
+        rows = finite(self.centred_means(about, normalized=normalized), "class means") / self.K**0.5
+        return rows, self.normalized_precision if normalized else self.precision
 
     @cached_property
     def discriminant(self) -> Discriminant:
@@ -233,7 +257,7 @@ class Terms:
     @cached_property
     def means(self) -> "Rows":
         """Class means."""
-        means = finite(self.stats.class_means.cpu()[self.present], "class means") / self.unit
+        means = finite(self._class_means[self.present], "class means") / self.unit
         centred = self.stats.centred_means().cpu()[self.present] / self.unit
         return self._mean_rows(means, centred, self.class_variances, self.precision)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._types import Float
 from ..statistics import Precision
-from ._discriminant import discriminant, sum_error
+from ._discriminant import discriminant, entry_error, sum_error
 from ._linear_algebra import cut_off, finite, resolved_spectrum, spectrum
 from ._metric import Absent, Metric
 from ._range import NONNEGATIVE, SHARE
@@ -108,35 +108,27 @@ def _ratio(numerator: float, denominator: float) -> float:
 def pinv_of(terms: Terms, weighting: str = "sample", about: str = "class", *, normalized: bool = False) -> float:
     """tr(S_W S_B^+) / K along the directions that the features resolve."""
     terms.need_distinct_means(normalized=normalized)
-    s, _ = terms.mean_spectrum(about, normalized=normalized)
-    along, error = along_means(terms, weighting, about, normalized=normalized)
-    inverse = s**-2 / terms.K
+    S_W = finite(terms.within_scatter(weighting, normalized=normalized), "within-class scatter")
     precision = terms.normalized_precision if normalized else terms.precision
-    return _known(terms, float(along @ inverse), float(error @ inverse), precision)
+    inverse = terms.between_inverse(about, normalized=normalized)
+    value = inverse.trace_with(S_W) if inverse else None
+    if inverse and value is not None:
+        error = float(inverse.matrix.diagonal() @ entry_error(S_W, precision))
+    else:
+        s, V = terms.mean_spectrum(about, normalized=normalized)
+        value, error = (float(along @ s**-2) for along in (_along(S_W, V), sum_error(S_W, V, precision)))
+    return _known(terms, value / terms.K, error / terms.K, precision)
 
 
 def _svd(terms: Terms) -> float:
     value = pinv_of(terms)
-    resolved, full = len(terms.mean_spectrum()[0]), min(terms.K - 1, terms.d)
+    resolved, full = terms.between_rank(), min(terms.K - 1, terms.d)
     if resolved < full:
         raise Absent(
             f"class means span {resolved} directions that {terms.precision.name} features resolve, and the rank is "
             f"fixed at min(K-1, d) = {full}: use nc1/pinv"
         )
     return value
-
-
-def along_means(terms: Terms, weighting: str, about: str, *, normalized: bool = False) -> tuple[Tensor, Tensor]:
-    """S_W along the directions of the centred class means, and what rounding may have added to it along each."""
-    S_W = terms.within_scatter(weighting, normalized=normalized)
-    _, V = terms.mean_spectrum(about, normalized=normalized)
-    precision = terms.normalized_precision if normalized else terms.precision
-    about = "class" if terms.is_balanced else about
-
-    def make() -> tuple[Tensor, Tensor]:
-        return _along(finite(S_W, "within-class scatter"), V), sum_error(S_W, V, precision)
-
-    return terms.once(("along", weighting, about, normalized), make)
 
 
 def _known(terms: Terms, value: float, error: float, precision: Precision) -> float:
