@@ -112,21 +112,28 @@ class Terms:
         return self.stats.class_means.cpu()
 
     @cached_property
+    def _class_variances(self) -> Tensor:
+        return self.stats.class_variances.cpu()
+
+    @cached_property
     def unit(self) -> float:
         """The power of two that features are counted in."""
-        means = self._class_means.nan_to_num()
-        spread = float(self.stats.class_variances.nan_to_num(posinf=0.0).max())
-        return power_of_two(max(float(means.abs().max()), spread**0.5))
+        spread = float(self._class_variances.nan_to_num(posinf=0.0).max())
+        return power_of_two(max(float(self._class_means.nan_to_num().abs().max()), spread**0.5))
+
+    def _rows(self, kept: Tensor) -> Tensor:
+        """Those of the classes that count, in units of ``unit``; copied only where they change."""
+        kept = kept.cpu() if self.K == len(self.present) else kept.cpu()[self.present]
+        return kept if self.unit == 1 else kept / self.unit
 
     @cached_property
     def precision(self) -> Precision:
         """What the features can tell apart, in units of ``unit``."""
         if self.unit == 1:
             return self.stats.precision
-        means = self._class_means[self.present] / self.unit
         shares, variance = self.class_weights("sample"), self.within_trace() / self.d
         dtype = self.stats.feature_dtype or torch.float64
-        return Precision.of(dtype, means, shares, variance, num_samples=self.stats.num_samples)
+        return Precision.of(dtype, self._rows(self._class_means), shares, variance, num_samples=self.stats.num_samples)
 
     def within_scatter(self, weighting: str = "sample", *, normalized: bool = False) -> Tensor:
         """S_W (d, d); raises ``Absent`` where it was not kept."""
@@ -160,7 +167,7 @@ class Terms:
     @cached_property
     def class_variances(self) -> Tensor:
         """E ||h - mu_c||^2 of each class, (K',)."""
-        return self._in_units(self.stats.class_variances.cpu()[self.present], normalized=False)
+        return self._in_units(self._class_variances[self.present], normalized=False)
 
     def between_trace(self, weighting: str = "class", *, normalized: bool = False) -> float:
         """tr S_B."""
@@ -183,8 +190,8 @@ class Terms:
             return (self.normalized_means if normalized else self.means).centred
 
         def make() -> Tensor:
-            centred = self._side(normalized).centred_means(weighting).cpu()[self.present]
-            return centred if normalized else centred / self.unit
+            centred = self._side(normalized).centred_means(weighting)
+            return centred.cpu()[self.present] if normalized else self._rows(centred)
 
         return self.once(("centred", weighting, normalized), make)
 
@@ -257,8 +264,8 @@ class Terms:
     @cached_property
     def means(self) -> "Rows":
         """Class means."""
-        means = finite(self._class_means[self.present], "class means") / self.unit
-        centred = self.stats.centred_means().cpu()[self.present] / self.unit
+        means = finite(self._rows(self._class_means), "class means")
+        centred = self._rows(self.stats.centred_means())
         return self._mean_rows(means, centred, self.class_variances, self.precision)
 
     def _mean_rows(self, means: Tensor, centred: Tensor, variances: Tensor, precision: Precision) -> Rows:
