@@ -45,6 +45,8 @@ class Code:
     budget: str | None = None
     """Time to do better than what is known, such as 60, 60s, 2m or 1h; 0 only looks up. By default 60s where no code of this
     size is known, else 0. What is proved best or as good as the record is printed at once."""
+    starts: int | None = None
+    """Search with so many starts, which bounds it by work: the same seed then finds the same code on any machine."""
     seed: int = 0
     """Seed of the search."""
     workers: int | None = None
@@ -84,7 +86,8 @@ class Code:
         """The code, and whether Ctrl-C ended the search. A second Ctrl-C ends the command."""
         from ..geometry import Outcome, best_code
 
-        options: dict[str, Any] = {"s": self.exponent, "seed": self.seed, "atlas": self.atlas, "workers": self.workers}
+        names = ("starts", "seed", "atlas", "workers")
+        options: dict[str, Any] = {"s": self.exponent, **{name: getattr(self, name) for name in names}}
         with _noted_interrupts() as noted:
             try:
                 solution = best_code(self.classes, self.dim, self.kind, budget=budget, **options)

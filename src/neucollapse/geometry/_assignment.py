@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float, Int
 from ._assignment_bounds import largest_value
 from ._cosines import unit_rows
@@ -36,6 +37,7 @@ class Assignment:
     exact: bool
 
 
+@names_options
 def assign_by_similarity(
     points: Any,
     similarity: Any,

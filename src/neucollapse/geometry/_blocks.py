@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float
 from ._cosines import unit_rows
 from ._rows import check_size
@@ -23,6 +24,7 @@ from ._rows import check_size
 _ORTHOGONAL = 1e-8
 
 
+@names_options
 def orthogonal_blocks(
     K: int, d: int, *, sizes: Sequence[int] | None = None, seed: int | None = None
 ) -> Float[Tensor, "K d"]:
@@ -88,6 +90,7 @@ class Blocks:
     optimal: bool
 
 
+@names_options
 def find_blocks(W: Any, *, tolerance: float = _ORTHOGONAL) -> Blocks:
     """Split a code into mutually orthogonal blocks, and say whether it is an optimal code of d+2 <= K <= 2d.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float
 from ._cosines import max_cosine, unit_rows
 from ._matching import match
@@ -53,6 +54,7 @@ class CodeAngle:
     code_closest: float
 
 
+@names_options
 def angle_to_code(points: Any, code: Any = None, *, starts: int | None = None, seed: int = 0) -> CodeAngle:
     r"""The angles of points, such as centred class means, to the best code, in degrees, and whether it is where they go.
 

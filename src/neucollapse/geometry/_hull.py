@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float, Int
 from ._active_set import Batch, begin, nearest
 from ._compiled import compiled, worthwhile
@@ -50,6 +51,7 @@ class OneVsRest:
         return float(self.distance.min())
 
 
+@names_options
 def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float | int = 1e-12) -> OneVsRest:
     r"""Exact distance from each row of W to the convex hull of the other rows, with a certificate.
 

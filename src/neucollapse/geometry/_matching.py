@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float, Int
 from ._permutations import best_pairing
 from ._rotations import draw_rotation, nearest_rotation, same_shape
@@ -34,6 +35,7 @@ class Match:
     error: float
 
 
+@names_options
 def match(points: Any, reference: Any, *, reflections: bool = True, starts: int | None = None, seed: int = 0) -> Match:
     r"""Permute and rotate a code to fit reference points as well as possible; say how, and how well.
 
@@ -81,6 +83,7 @@ def match(points: Any, reference: Any, *, reflections: bool = True, starts: int 
     return Match(*best, given[best[0]] @ best[1], error)
 
 
+@names_options
 def align(
     points: Any, reference: Any, *, reflections: bool = True, starts: int | None = None, seed: int = 0
 ) -> Float[Tensor, "K d"]:

@@ -98,7 +98,7 @@ def _run(plan: Plan, found: Search) -> Outcome | None:
         return Outcome.INTERRUPTED
     except WorkerLost:
         return Outcome.WORKER_LOST
-    return Outcome.OUT_OF_TIME if plan.starts is not None and found.done < plan.starts else None
+    return Outcome.OUT_OF_TIME if found.done < (plan.starts or 1) else None  # without a number, one batch at least
 
 
 def _meets(problem: Problem, hard: float, target: float | int) -> bool:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Bool, Float
 
 _TILE = 512  # rows: a tile of 2 MB, which stays in cache through the few passes made over it
@@ -59,6 +60,7 @@ class Tile:
         return distances
 
 
+@names_options
 def pair_tiles(points: Float[Tensor, "K d"], *, tile: int = _TILE) -> Iterator[Tile]:
     """The tiles of the upper triangle of the Gram matrix of some rows, each made when it is asked for.
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float, Int
 from ._rotations import same_shape
 from ._rows import in_range
@@ -35,6 +36,7 @@ def permutation_of(points: Any, reference: Any) -> Int[Tensor, " K"]:
     return best_pairing(*same_shape(points, reference))
 
 
+@names_options
 def random_permutation(K: int, *, seed: int = 0) -> Int[Tensor, " K"]:
     """A permutation of 0, ..., K-1 drawn uniformly: the assignment of classes to vertices that knows nothing of them.
 

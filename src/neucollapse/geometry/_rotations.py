@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float
 from ._rows import as_rows, check_size, in_range
 
 
+@names_options
 def procrustes(points: Any, reference: Any, *, reflections: bool = True) -> Float[Tensor, "d d"]:
     r"""The rotation that brings points as near as possible to reference points, row by row. Exact, in closed form.
 
@@ -40,6 +42,7 @@ def procrustes(points: Any, reference: Any, *, reflections: bool = True) -> Floa
     return nearest_rotation(*same_shape(points, reference), reflections)
 
 
+@names_options
 def random_rotation(d: int, *, seed: int = 0, reflections: bool = True) -> Float[Tensor, "d d"]:
     """A rotation drawn uniformly (Haar measure) from O(d), or from SO(d) without reflections.
 

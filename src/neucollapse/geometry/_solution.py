@@ -22,7 +22,9 @@ class Outcome(Enum):
     PROVED = "No code does better: the value is a proved optimum."
     POLISHED = "The optimality conditions hold to rounding: no small change improves the code, another code might."
     FOUND = "The best code found; its optimality conditions do not hold to rounding."
-    OUT_OF_TIME = "The budget ended before the asked number of starts: the best code until then."
+    OUT_OF_TIME = (
+        "The budget ended before the asked starts, or the first batch of them, were done: the best code until then."
+    )
     INTERRUPTED = "The search was interrupted: the best code until then."
     WORKER_LOST = (
         "A worker process ended before its time, killed by someone or for want of memory: the best code until then."

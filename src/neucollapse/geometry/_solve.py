@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 from .._errors import InputError, SolverError
+from .._names import names_options
 from ._frames import simplex
 from ._solution import Outcome, Solution
 from ._tight import tight_frame
@@ -18,6 +19,7 @@ _STREAMED_FROM = 4000  # points
 _STREAMED_FOR = 60.0  # seconds, where no budget was given
 
 
+@names_options
 def solve(
     problem: Problem,
     *,
@@ -50,7 +52,8 @@ def solve(
     Args:
         problem: ``SoftmaxCode(K, d)``, ``SphericalCode(K, d)``, ``GrassmannianFrame``, ``MinimumEnergy``, ...
         seed: the same seed and number of starts (no budget) give the same code, whatever the number of workers.
-        starts: how many; by default 32, or as many as the budget allows.
+        starts: how many; by default 32, or as many as the budget allows. Where the budget ends before they are done, or
+            before the first batch is, ``result`` says so.
         budget: seconds for the whole call. Starts, polish and certificate look at the clock: what it cuts short is left as
             good as it is, and the certificate says what it leaves out. Compiling, once after an installation, is not counted.
         target: stop after the batch whose best value is as good as this, to 1e-10.
@@ -103,13 +106,18 @@ def _check(problem: Any, seed: Any, starts: Any, budget: Any, target: Any, worke
     if not isinstance(problem, Problem):
         names = ", ".join(kind.__name__ for kind in PROBLEMS.values())
         raise InputError(f"expected a problem such as SoftmaxCode(K, d), one of {names}; got {problem!r}")
-    for name, value, least in (("seed", seed, 0), ("starts", starts, 1), ("workers", workers, 1)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise InputError(f"expected {name} as a whole number >= {least}, got {value!r}")
+    check_counts(seed, starts, workers)
     if budget is not None and not (_is_number(budget) and 0 < budget < math.inf):
         raise InputError(f"expected budget as a number of seconds above 0, got {budget!r}")
     if target is not None and not (_is_number(target) and math.isfinite(target)):
         raise InputError(f"expected target as a number, the value to stop at, got {target!r}")
+
+
+def check_counts(seed: Any, starts: Any, workers: Any) -> None:
+    """Refuse what counts nothing; None stands for the default."""
+    for name, value, least in (("seed", seed, 0), ("starts", starts, 1), ("workers", workers, 1)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise InputError(f"expected {name} as a whole number >= {least}, got {value!r}")
 
 
 def _is_number(value: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..._errors import InputError
-from ..._names import unknown_name
+from ..._names import names_options, unknown_name
 from .._clock import deadline, left
 from .._cosines import coherence, max_cosine
 from .._energy import best_known_energy, mean_energy
@@ -16,7 +16,7 @@ from .._frames import simplex
 from .._hull import one_vs_rest
 from .._rows import check_size
 from .._solution import Outcome, Solution
-from .._solve import solve
+from .._solve import check_counts, solve
 from .._tight import orthonormal
 from ..bounds import best_bound, margin_gamma
 from ..constructions import CATALOGUE, candidates, pad
@@ -42,6 +42,7 @@ class _Found(NamedTuple):
     result: Outcome
 
 
+@names_options
 def best_code(
     K: int,
     d: int,
@@ -49,6 +50,7 @@ def best_code(
     *,
     s: float | int = 1.0,
     budget: float | int | None = None,
+    starts: int | None = None,
     seed: int = 0,
     atlas: str | Path | Atlas | None = None,
     workers: int | None = None,
@@ -68,7 +70,8 @@ def best_code(
             ``"determinant"``.
         s: exponent of the energy.
         budget: seconds for the call, certificate included (see ``solve``), to do better than what is known; 0 only looks up.
-            By default 60 where no code of that size is known, else 0.
+            By default 60 where no code of that size is known and no ``starts`` are asked for, else 0.
+        starts: bound the search by work in place of time: this many starts, whose result depends on the seed alone.
         seed: of the search.
         atlas: a file of your own codes, beside the shipped ones.
         workers: processes of the search, by default one a core.
@@ -79,7 +82,8 @@ def best_code(
         K > 2,000 a softmax value is the lower bound 1 - max cosine of the margin; for K > 1,000 there is no certificate.
 
     Raises:
-        InputError: a size, kind or budget out of range, or nothing to start from: K d > 5,000 where no code is known.
+        InputError: a size, kind, budget or number of starts out of range, or nothing to start from: K d > 5,000 where no
+            code is known.
 
     Example:
         >>> [best_code(*size, budget=0).source.split(":")[0] for size in ((10, 9), (9, 3))]
@@ -90,6 +94,7 @@ def best_code(
         raise unknown_name("kind of code", kind, PROBLEMS)
     if budget is not None and not (_is_number(budget) and 0 <= budget < math.inf):
         raise InputError(f"expected budget as seconds, 0 or more, got {budget!r}")
+    check_counts(seed, starts, workers)
     until = deadline(budget or None)
     problem = MinimumEnergy(K, d, s) if kind == "energy" else PROBLEMS[kind](K, d)
     if isinstance(problem, MaximumGramDeterminant):
@@ -99,11 +104,10 @@ def best_code(
     best, stats = _best(problem, ready), {}
     if best is not None and _is_proved(problem, best):
         return _solution(problem, best._replace(result=Outcome.PROVED), until=until)
-    seconds = _seconds(problem, best, atlases, budget)
-    if seconds and K * d <= _SOLVED_UP_TO and left(until) > 0:
-        until = until or deadline(seconds)
-        options: dict[str, Any] = {"seed": seed, "workers": workers, "progress": progress}
-        found = solve(problem, budget=left(until), target=_goal(problem), **options)
+    if _worth_a_search(problem, best, atlases, budget, starts) and left(until) > 0:
+        until = until or (deadline(_UNASKED) if starts is None else None)
+        options: dict[str, Any] = {"seed": seed, "starts": starts, "workers": workers, "progress": progress}
+        found = solve(problem, budget=None if until is None else left(until), target=_goal(problem), **options)
         searched = _Found(found.points, found.source, found.value, max_cosine(found.points), found.result)
         best, stats = _best(problem, [*ready, searched]), found.stats
         if best is searched:
@@ -122,18 +126,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _seconds(problem: Problem, best: _Found | None, atlases: list[Atlas], budget: float | int | None) -> float:
-    """How long to search: not at all where the goal is met, or where nobody asked and a code of that size is at hand."""
+def _worth_a_search(
+    problem: Problem, best: _Found | None, atlases: list[Atlas], budget: float | int | None, starts: int | None
+) -> bool:
+    """Not where the goal is met, nor where nobody asked and a code of that size is at hand."""
     goal = _goal(problem)
+    if problem.K * problem.d > _SOLVED_UP_TO or budget == 0:
+        return False
     if best is not None and goal is not None:
         value = 1 - best.max_cosine if problem.kind == "softmax" else best.value
         if abs(value - goal) <= _MET or problem.better(value, goal):
-            return 0.0
-    if budget is not None:
-        return float(budget)
+            return False
+    if budget is not None or starts is not None or problem.kind == "energy":
+        return True
     kind = "lines" if problem.kind == "grassmannian" else "code"
-    known = problem.kind != "energy" and any(atlas.get(problem.K, problem.d, kind) is not None for atlas in atlases)
-    return 0.0 if known else _UNASKED
+    return all(atlas.get(problem.K, problem.d, kind) is None for atlas in atlases)
 
 
 def _goal(problem: Problem) -> float | None:

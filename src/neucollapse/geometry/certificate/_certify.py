@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..._errors import InputError
+from ..._names import names_options
 from ..._types import Bool, Float, Int
 from .._clock import left
 from .._cosines import coherence, max_cosine, unit_rows
@@ -108,6 +109,7 @@ class Certificate:
         return _describe.sentences(self)
 
 
+@names_options
 def certify(
     points: Any,
     kind: str = "spherical",
