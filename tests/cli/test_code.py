@@ -248,6 +248,38 @@ def test_verify_knows_single_precision_and_lines(tmp_path, capsys):
     assert found["comparison"].startswith("As good as the best known")
 
 
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (polygon(5).numpy() * [[1.0], [1], [1], [1], [2]], "Its 5 rows were read as the points"),  # of several lengths
+        (icosahedron().numpy(), "Its 12 rows were read as the points; if its 3 columns are, say --transpose True."),
+        (geometry.unit_rows(torch.randn(7, 4, generator=torch.Generator().manual_seed(0))).numpy(), ""),
+    ],
+    ids=["no lengths", "both lengths", "rows alone"],
+)
+def test_verify_says_which_way_round_a_bare_array_was_read(tmp_path, points, said, capsys):
+    np.save(tmp_path / "points.npy", points)
+    assert main(["code", "verify", str(tmp_path / "points.npy"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["K"], found["d"]) == points.shape
+    assert found["remark"].startswith(said)
+    assert said or not found["remark"]
+    assert main(["code", "verify", str(tmp_path / "points.npy"), "--transpose", "False", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["value"] == found["value"]
+
+
+def test_verify_asks_where_columns_look_like_the_points(tmp_path, capsys):
+    rows = geometry.unit_rows(torch.randn(7, 4, generator=torch.Generator().manual_seed(0)))
+    np.save(tmp_path / "turned.npy", rows.T.numpy())
+    assert main(["code", "verify", str(tmp_path / "turned.npy")]) == 3
+    assert "--transpose True for K = 7 points in d = 4 dimensions" in words(capsys.readouterr().err)
+    assert main(["code", "verify", str(tmp_path / "turned.npy"), "--transpose", "True", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["value"] == pytest.approx(one_vs_rest(rows).margin, abs=1e-12)
+    save_file({"head.kernel": rows.T.contiguous()}, tmp_path / "kernel.safetensors")  # as Flax stores it
+    assert main(["code", "verify", str(tmp_path / "kernel.safetensors"), "--json"]) == 0
+    assert "columns of head.kernel (4, 7) are the classes" in json.loads(capsys.readouterr().out)["remark"]
+
+
 def test_an_atlas_of_ones_own_is_looked_in(tmp_path, capsys):
     path = tmp_path / "atlas.safetensors"
     atlas = Atlas()

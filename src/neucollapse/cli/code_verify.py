@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SAME = 1e-9  # values on record are printed to ten digits or more
+_LENGTHS = 1e-5  # lengths nearer than this, of the longest, are one
 _TOLERANCES = {"torch.float64": 1e-10, "torch.float32": 1e-6}  # of contacts, for points of that many digits
 
 
@@ -31,7 +32,8 @@ class CodeVerify:
     weight_key: str | None = None
     """Name of the matrix in the file, where there are several."""
     transpose: bool | None = None
-    """True if columns of the matrix are classes, False if rows are, where the file does not tell; rows are in a .npy."""
+    """True if columns of the matrix are classes, False if rows are, where the file does not tell. Of a bare .npy the rows are
+    read and the output says so, unless its columns alone are of one length."""
     tolerance: float | None = None
     """Pairs this near to the largest cosine are contacts; by default 1e-10, and 1e-6 for single precision."""
     source: str = ""
@@ -68,13 +70,13 @@ class CodeVerify:
         return 0
 
     def _read(self) -> "tuple[Tensor, str, float, str]":
-        """Unit rows, the name they had, the tolerance of contacts, and what was done to the rows."""
+        """Unit rows, the name they had, the tolerance of contacts, and how the file was read."""
         from ..data import load_weight
         from ..geometry import unit_rows
 
-        # A bare array is a code as this package has it, rows first: no layer stored it another way.
-        bare = self.transpose is None and self.file.suffix.lower() == ".npy"
+        bare = self.transpose is None and self.file.suffix.lower() == ".npy"  # without a name that tells
         found = load_weight(self.file, weight=self.weight_key, transpose=False if bare else self.transpose)
+        remarks = [_read_as_rows(self.file, found.weight)] if bare else [f"{note}." for note in found.notes]
         lengths = found.weight.double().norm(dim=1)
         try:
             rows = unit_rows(found.weight)
@@ -82,10 +84,10 @@ class CodeVerify:
                 raise InputError(f"expected at least two rows, got {len(rows)}")
         except InputError as error:  # here the file is at fault
             raise FileFormatError(self.file, str(error)) from None
-        remark = ""
-        if float((lengths - 1).abs().max()) > 1e-5:
+        if float((lengths - 1).abs().max()) > _LENGTHS:
             low, high = float(lengths.min()), float(lengths.max())
-            remark = f"Its rows had lengths from {low:.4g} to {high:.4g}; they were scaled to 1."
+            remarks.append(f"Its rows had lengths from {low:.4g} to {high:.4g}; they were scaled to 1.")
+        remark = " ".join(filter(None, remarks))
         usual = _TOLERANCES.get(str(found.weight.dtype), 1e-3)
         return rows, found.name, usual if self.tolerance is None else self.tolerance, remark
 
@@ -98,6 +100,30 @@ class CodeVerify:
         if self.save_to_atlas is not None:
             source = self.source or f"Coordinates from {self.file.name}"
             yield _codes.keep(self.save_to_atlas, points, self.kind, source)
+
+
+def _read_as_rows(path: Path, points: "Tensor") -> str:
+    """That rows of a bare array were taken for the points, where columns could be meant too.
+
+    Raises:
+        FileFormatError: if the columns are of one length and the rows are not: then they are likely to be the points.
+    """
+    n, m = points.shape
+    rows, columns = (_of_one_length(points, dim) for dim in (1, 0))
+    if columns and not rows:
+        raise FileFormatError(
+            path,
+            f"its {m} columns are of one length and its {n} rows are not, as if columns were the points; say --transpose "
+            f"True for K = {m} points in d = {n} dimensions, --transpose False for K = {n} in d = {m}",
+        )
+    if rows and not columns:
+        return ""
+    return f"Its {n} rows were read as the points; if its {m} columns are, say --transpose True."
+
+
+def _of_one_length(points: "Tensor", dim: int) -> bool:
+    lengths = points.double().norm(dim=dim)
+    return float(lengths.max() - lengths.min()) <= _LENGTHS * float(lengths.max())
 
 
 def _best_known(code: _codes.Facts) -> dict[str, Any] | None:
