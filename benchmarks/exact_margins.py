@@ -27,7 +27,8 @@ from scipy.optimize import nnls
 
 from neucollapse._environment import environment
 from neucollapse._files import write_json
-from neucollapse.geometry import _compiled, one_vs_rest, simplex, unit_rows
+from neucollapse.geometry import one_vs_rest, simplex, unit_rows
+from neucollapse.geometry.hull import _compiled
 
 STEPS, RATE = 10_000, 0.01
 RESULTS = Path(__file__).parent / "results"

@@ -9,9 +9,9 @@ import argparse
 from pathlib import Path
 
 from neucollapse.geometry import SoftmaxCode, best_known, solve
-from neucollapse.geometry._descent import SIGNED
-from neucollapse.geometry._polish import polish
 from neucollapse.geometry.atlas import Atlas, Entry
+from neucollapse.geometry.codes._descent import SIGNED
+from neucollapse.geometry.codes._polish import polish
 
 FILE = Path(__file__).parents[1] / "src/neucollapse/geometry/atlas/codes.safetensors"
 

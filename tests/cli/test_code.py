@@ -156,7 +156,7 @@ def test_ctrl_c_prints_and_writes_the_best_so_far(tmp_path):
     script = (
         "import os, signal, sys\n"
         "from neucollapse.cli import main\n"
-        "from neucollapse.geometry import _search\n"
+        "from neucollapse.geometry.codes import _search\n"
         "anneal, calls = _search.anneal, []\n"
         "def interrupted(*arguments, **options):\n"
         "    calls.append(None)\n"

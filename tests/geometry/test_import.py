@@ -8,7 +8,7 @@ import sys
 import neucollapse.geometry as geometry
 from neucollapse.geometry import best_known, etf_floor, simplex
 best_known(10, 3).points, best_known(30, 8), etf_floor(10, 3), simplex(4)
-print([name for name in ("numba", "scipy", "joblib", "filelock", "neucollapse.geometry._search") if name in sys.modules])
+print([name for name in ("numba", "scipy", "joblib", "filelock", "neucollapse.geometry.codes._search") if name in sys.modules])
 """
 
 

@@ -8,9 +8,15 @@ asks the other way round. ``Atlas`` is a file of codes: the package ships one, a
     1.0
 """
 
+from ._agreement import Agreement as Agreement
+from ._agreement import targets_agree as targets_agree
 from ._best import RequiredDim as RequiredDim
 from ._best import best_code as best_code
 from ._best import required_dim as required_dim
+from ._energies import BestEnergy as BestEnergy
+from ._energies import best_known_energy as best_known_energy
 from ._entries import Atlas as Atlas
 from ._entries import Entry as Entry
+from ._excess import Excess as Excess
+from ._excess import excess as excess
 from ._known import best_known as best_known

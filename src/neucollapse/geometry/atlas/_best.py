@@ -10,17 +10,15 @@ from torch import Tensor
 from ..._errors import InputError
 from ..._names import names_options, unknown_name
 from .._clock import deadline, left
-from .._cosines import coherence, max_cosine
-from .._energy import best_known_energy, mean_energy
-from .._frames import simplex
-from .._hull import one_vs_rest
 from .._rows import check_size
-from .._solution import Outcome, Solution
-from .._solve import check_counts, solve
-from .._tight import orthonormal
 from ..bounds import best_bound, margin_gamma
+from ..codes import MaximumGramDeterminant, MinimumEnergy, Outcome, Solution, solve
+from ..codes._problems import PROBLEMS, Problem
+from ..codes._solve import check_counts
 from ..constructions import CATALOGUE, candidates, pad
-from ..problems import PROBLEMS, MaximumGramDeterminant, MinimumEnergy, Problem
+from ..frames import coherence, max_cosine, mean_energy, orthonormal, simplex
+from ..hull import one_vs_rest
+from ._energies import best_known_energy
 from ._entries import Atlas, Entry
 from ._known import best_known, closed_form, shipped
 from ._table import records

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..._errors import InputError
 from ..._files import fitting_contents, load_tensors, save_tensors
 from ..._types import Float
-from .._cosines import coherence, max_cosine, unit_rows
-from .._hull import one_vs_rest
-from .._solution import Solution
+from ..codes import Solution
+from ..frames import coherence, max_cosine, unit_rows
+from ..hull import one_vs_rest
 
 SCHEMA = "neucollapse/atlas/1"
 _ROUNDING = 1e-12

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ..._types import Float
-from .._frames import orthoplex, polygon, simplex
-from .._optimum import Optimum, Status
 from .._rows import check_size
+from ..codes import Optimum
+from ..codes._optimum import Status
 from ..constructions import candidates, pad
+from ..frames import orthoplex, polygon, simplex
 from ._entries import Atlas, Entry
 from ._table import Record, records
 

@@ -22,6 +22,8 @@ from ._codes import fejes_toth as fejes_toth
 from ._codes import rankin as rankin
 from ._delsarte import DelsarteBound as DelsarteBound
 from ._delsarte import delsarte as delsarte
+from ._frame_floors import etf_floor as etf_floor
+from ._frame_floors import orthogonal_frame_floor as orthogonal_frame_floor
 from ._levenshtein import levenshtein as levenshtein
 from ._lines import higher_welch as higher_welch
 from ._lines import levenshtein_lines as levenshtein_lines

@@ -6,7 +6,7 @@
 The largest cosine of these 4 points in 3 dimensions is -0.333333333333. No code does better
 """
 
-from ._certify import Certificate as Certificate
+from ._certificate import Certificate as Certificate
 from ._certify import certify as certify
 from ._energy import EnergyCertificate as EnergyCertificate
 from ._energy import certify_energy as certify_energy

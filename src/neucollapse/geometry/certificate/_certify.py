@@ -1,6 +1,5 @@
-"""``certify``: what a code proves about itself."""
+"""``certify``: the contacts of a code, the stress on them, its margin, and the best bound."""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -10,103 +9,18 @@ from ..._errors import InputError
 from ..._names import names_options
 from ..._types import Bool, Float, Int
 from .._clock import left
-from .._cosines import coherence, max_cosine, unit_rows
-from .._hull import OneVsRest, one_vs_rest
 from .._rows import as_rows
-from ..bounds import Bound, best_bound
+from ..bounds import best_bound
 from ..bounds._best import check_kind
-from . import _describe, _stress
+from ..frames import coherence, max_cosine, unit_rows
+from ..hull import OneVsRest, one_vs_rest
+from . import _stress
+from ._certificate import STATIONARY, Certificate
 from ._contacts import MOST, Contacts, find_contacts
 
 _MARGINS = 2000  # points up to which the margin is worked out unasked
 _BALANCED = 1e-9  # offset of a point from the hull of its contacts that counts as none
 _NEAREST = 1e-5  # the same by nearest points, which are known to about the root of their distances' gap
-PROVED = 1e-8  # relative gap at which a code meets its bound: what the certified linear program may lack
-STATIONARY = 1e-9  # residual of the stress equations that counts as none
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What is known of a code of K unit vectors in d dimensions, from the code alone and from bounds.
-
-    Attributes:
-        kind: ``"spherical"`` (the largest cosine counts), ``"grassmannian"`` (the largest absolute cosine) or ``"softmax"`` (the
-            margin).
-        K: number of points.
-        d: dimension.
-        max_cosine: s, the largest cosine; for lines the coherence mu.
-        margin: rho, the smallest one-vs-rest distance; None for lines and where it was not worked out.
-        tolerance: pairs this near to the largest cosine count as contacts.
-        contacts: the pairs i < j at the largest cosine (m, 2); (0, 2) where they are too many to list.
-        contact_count: how many there are.
-        multipliers: lam >= 0 (m,), of sum 1, of the stress equations; None where they were not sought.
-        kkt_residual: the largest norm, over points, of sum_j lam_ij (sign_ij w_j - s w_i); None without multipliers. At
-            rounding it proves that no small motion lowers the largest cosine to first order.
-        decided: whether the multipliers are the best there are or good to rounding. Else, beyond the reach of non-negative
-            least squares, a residual that is not small says nothing.
-        rattlers: points without a contact: free to move.
-        loose: points with contacts of which none carries stress under these multipliers.
-        stress_rank: where the contacts balance, the rank of the stress matrix, lam_ij off and -s sum_j lam_ij on the
-            diagonal, over the points that carry stress. The code lies in its kernel, so with n such points spanning r
-            dimensions the rank is at most n - r; where it is that, every configuration in balance under the same stress
-            is a linear image of this one.
-        rigid: where the contacts balance, whether the stressed ones allow no first-order motion of their points but
-            rotations; None where that was not decided. With balance it makes the code a strict local optimum, up to
-            rotations and idle points.
-        balanced: per point (K,), whether s w_k lies in the hull of its contact neighbours: exactly where the one-vs-rest
-            distance is 1 - s. None for lines and where neither multipliers nor margins are at hand.
-        margin_identity: abs(rho - (1 - s)); None without a margin.
-        bound: the tightest bound known here on the largest cosine, coherence or margin; None if not asked for.
-        relative_gap: (s - bound) / (1 - bound), or (bound - rho) / bound for the margin, with 1 - s for rho where that was
-            not worked out. At 0 the code is proved best. Rounding and the certified linear program leave up to 1e-9.
-        skipped: what was not worked out and why, sentences.
-    """
-
-    kind: str
-    K: int
-    d: int
-    max_cosine: float
-    margin: float | None
-    tolerance: float
-    contacts: Int[Tensor, "m 2"]
-    contact_count: int
-    multipliers: Float[Tensor, " m"] | None
-    kkt_residual: float | None
-    decided: bool
-    rattlers: Int[Tensor, " r"]
-    loose: Int[Tensor, " l"]
-    stress_rank: int | None
-    rigid: bool | None
-    balanced: Bool[Tensor, " K"] | None
-    margin_identity: float | None
-    bound: Bound | None
-    relative_gap: float | None
-    skipped: tuple[str, ...]
-
-    @property
-    def is_optimal(self) -> bool:
-        """Whether the code meets a bound, and so is proved best, to a relative gap of 1e-8."""
-        return self.relative_gap is not None and self.relative_gap <= PROVED
-
-    @property
-    def is_stationary(self) -> bool | None:
-        """Whether its contacts balance, to 1e-9: the first-order condition of a local optimum. None if not worked out."""
-        if self.kkt_residual is None:
-            return None
-        return self.kkt_residual <= STATIONARY or (False if self.decided else None)
-
-    @property
-    def is_local(self) -> bool | None:
-        """Whether it is proved a local optimum, by a bound or by balance and rigidity; None where that stayed open."""
-        if self.is_optimal:
-            return True
-        if self.is_stationary is None or (self.is_stationary and not self.rigid):
-            return None
-        return self.is_stationary
-
-    def describe(self) -> str:
-        """The certificate in plain sentences."""
-        return _describe.sentences(self)
 
 
 @names_options

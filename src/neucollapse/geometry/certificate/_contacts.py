@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..._types import Float, Int
-from .._pairs import pair_tiles
+from ..frames import pair_tiles
 
 MOST = 2_000_000  # contacts that are listed
 

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from ..._errors import InputError
 from ..._types import Float
-from .._cosines import unit_rows
-from .._energy import mean_energy
-from .._pairs import pair_tiles
 from .._rows import as_rows
+from ..frames import mean_energy, pair_tiles, unit_rows
 
 _DENSE = 1500  # K d up to which the Hessian is formed
 _FREE = 1e-9  # share of the largest eigenvalue that rounding explains

@@ -24,6 +24,9 @@ from ._binary import delsarte_goethals as delsarte_goethals
 from ._binary import dual_bch as dual_bch
 from ._binary import gold as gold
 from ._binary import kerdock as kerdock
+from ._catalogue import CATALOGUE as CATALOGUE
+from ._catalogue import Construction as Construction
+from ._catalogue import candidates as candidates
 from ._graphs import gewirtz as gewirtz
 from ._graphs import higman_sims as higman_sims
 from ._graphs import hoffman_singleton as hoffman_singleton
@@ -57,6 +60,3 @@ from ._roots import gosset as gosset
 from ._roots import petersen as petersen
 from ._roots import schlaefli as schlaefli
 from ._roots import six_dimensional_lines as six_dimensional_lines
-from .catalogue import CATALOGUE as CATALOGUE
-from .catalogue import Construction as Construction
-from .catalogue import candidates as candidates

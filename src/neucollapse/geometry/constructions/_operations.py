@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..._errors import InputError
 from ..._types import Float
-from .._cosines import unit_rows
+from ..frames import unit_rows
 from ._exact import check_whole
 
 _ZERO = 1e-9  # coordinates of exact codes are either above this or zero up to rounding

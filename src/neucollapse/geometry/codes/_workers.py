@@ -1,0 +1,91 @@
+"""Many calls over processes: each result as soon as it is there, and those of before kept when a process is killed."""
+
+import os
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, as_completed
+from contextlib import contextmanager
+from typing import Any
+
+from .._clock import left
+
+_GRACE = 0.5  # seconds after a deadline that processes have to hand in what they hold
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+
+Results = Generator[tuple[int, Any], None, None]
+# map_(function, arguments, deadline) yields (place, result) in any order; fewer than were asked for after the deadline
+Map = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]], float | None], Results]
+
+
+class WorkerLost(Exception):  # noqa: N818 - told apart from errors: it ends a search and is not raised out of it
+    """A process ended before its call did: the system took it for want of memory, or someone killed it."""
+
+
+@contextmanager
+def mapping(workers: int) -> Iterator[Map]:
+    """A map over so many processes of one thread each; over one in this process, a call at a time."""
+    if workers == 1:
+        yield _in_turn
+        return
+    with _no_code_of_the_folder():
+        yield _over(workers)
+
+
+def _over(workers: int) -> Map:
+    from joblib.externals.loky import get_reusable_executor
+
+    # Kept for the next search, as starting processes takes seconds; replaced by itself once it is broken or shut down.
+    executor = get_reusable_executor(max_workers=workers, env=_ONE_THREAD, initializer=_leave_interrupts)
+
+    def over(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], deadline: float | None) -> Results:
+        futures = {executor.submit(function, *one): place for place, one in enumerate(arguments)}
+        timeout = None if deadline is None else max(left(deadline), 0) + _GRACE
+        try:
+            yield from _completed(futures, timeout)
+        finally:
+            if not all(future.done() for future in futures):
+                executor.shutdown(wait=False, kill_workers=True)
+
+    return over
+
+
+@contextmanager
+def _no_code_of_the_folder() -> Iterator[None]:
+    """Processes that are started do not look for modules in the current folder first, as Python's ``-m`` and ``-c`` do.
+
+    What this process can import they still can: they are told where it looks.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+def _completed(futures: dict[Any, int], timeout: float | None) -> Iterator[tuple[int, Any]]:
+    lost = False
+    try:
+        for future in as_completed(futures, timeout=timeout):
+            if isinstance(future.exception(), BrokenExecutor):
+                lost = True
+            else:
+                yield futures[future], future.result()
+    except TimeoutError:
+        return
+    if lost:
+        raise WorkerLost
+
+
+def _in_turn(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], _: float | None) -> Results:
+    return ((place, function(*one)) for place, one in enumerate(arguments))
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches all processes of a terminal; the first of them decides what becomes of the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

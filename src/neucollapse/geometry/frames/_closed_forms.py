@@ -1,0 +1,102 @@
+"""Closed-form codes: the frames that are provably best for their size, exact to rounding."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..._errors import InputError
+from ..._types import Float
+from .._rows import check_size
+
+
+def simplex(K: int, d: int | None = None) -> Float[Tensor, "K d"]:
+    r"""The simplex: K unit vectors with all inner products -1/(K-1), in any dimension d >= K-1.
+
+    The best code for K <= d+1 in every sense (Rankin): largest margin K/(K-1), smallest maximal cosine, least energy.
+    Centred and up to scale it is the simplex equiangular tight frame of neural collapse (arXiv 2008.08186). Row k is
+
+    .. math:: w_k = \sum_{i<k} \frac{-a_i}{K-1-i}\, e_i + a_k e_k, \qquad a_i = \sqrt{\tfrac{K\,(K-1-i)}{(K-1)(K-i)}},
+
+    with indices from 0 and the last term absent for k = K-1: a triangular form, with zeros after K-1 coordinates.
+
+    Args:
+        K: number of points, at least 2.
+        d: dimension, K-1 by default.
+
+    Raises:
+        InputError: if d < K-1, where no simplex fits.
+
+    Example:
+        >>> W = simplex(4, 5)
+        >>> (W @ W.T)[0].round(decimals=6).tolist()
+        [1.0, -0.333333, -0.333333, -0.333333]
+    """
+    d = K - 1 if d is None else d
+    check_size(K, d)
+    if d < K - 1:
+        raise InputError(f"expected d >= K-1 = {K - 1} for a simplex of {K} points, got d = {d}; see best_known(K, d)")
+    left = torch.arange(K - 1, 0, -1, dtype=torch.float64)  # K-1-i
+    height = (K * left / ((K - 1) * (left + 1))).sqrt()
+    W = torch.zeros(K, d, dtype=torch.float64)
+    W[:, : K - 1] = (-height / left).expand(K, K - 1).tril(diagonal=-1)
+    W[: K - 1, : K - 1].diagonal().copy_(height)
+    return W
+
+
+def orthoplex(K: int, d: int) -> Float[Tensor, "K d"]:
+    """K of the 2d vertices e_1, -e_1, ..., e_d, -e_d of the cross-polytope, in pairs first, single ones last.
+
+    For d+2 <= K <= 2d it is *one* code of margin 1 and maximal cosine 0, the best values there (arXiv 2310.05351). The
+    best codes of that range are a family (arXiv 2603.20587): score a code by its margin, never by its distance to this one.
+
+    Args:
+        K: number of points, 2 <= K <= 2d.
+        d: dimension.
+
+    Raises:
+        InputError: if K > 2d.
+
+    Example:
+        >>> orthoplex(5, 3).tolist()  # K-d pairs, then 2d-K single vectors
+        [[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    check_size(K, d)
+    if 2 * d < K:
+        raise InputError(
+            f"expected K <= 2d = {2 * d} vertices of the cross-polytope in d = {d} dimensions, got K = {K}"
+        )
+    pairs = max(K - d, 0)
+    W = torch.zeros(K, d, dtype=torch.float64)
+    axes = torch.arange(pairs)
+    W[2 * axes, axes] = 1
+    W[2 * axes + 1, axes] = -1
+    single = torch.arange(pairs, K - pairs)
+    W[pairs + single, single] = 1
+    return W
+
+
+def polygon(K: int) -> Float[Tensor, "K 2"]:
+    """The regular polygon, the best code in the plane: margin 1 - cos(2 pi / K), for K >= 3 (arXiv 2310.05351).
+
+    Example:
+        >>> polygon(4).round(decimals=6).abs().tolist()
+        [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
+    """
+    check_size(K, 2)
+    angles = [2 * math.pi * k / K for k in range(K)]
+    return torch.tensor([[math.cos(angle), math.sin(angle)] for angle in angles], dtype=torch.float64)
+
+
+def icosahedron() -> Float[Tensor, "12 3"]:
+    """The 12 vertices of the icosahedron, the best code for (d, K) = (3, 12): margin 1 - 1/sqrt(5).
+
+    Example:
+        >>> W = icosahedron()
+        >>> round(float((W @ W.T)[0, 1:].max()) * 5**0.5, 12)
+        1.0
+    """
+    golden = (1 + 5**0.5) / 2
+    corners = [(a, b * golden) for a in (1, -1) for b in (1, -1)]
+    points = [point for a, b in corners for point in ((0, a, b), (a, b, 0), (b, 0, a))]
+    return torch.tensor(points, dtype=torch.float64) / math.sqrt(1 + golden**2)

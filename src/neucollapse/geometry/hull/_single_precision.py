@@ -1,0 +1,160 @@
+"""Nearest points for a batch of classes found in single precision and refined: the way to large supports."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..._types import Float, Int
+from ._active_set import Batch, separations
+
+_TABLE = 1 << 28  # entries in the table of all inner products: 1 GB, K = 16,384
+_GRAM = 5 << 23  # entries in the inner products of the candidates that a thread holds: 160 MB
+_PARTS = 8  # into which few classes are divided, whatever the number of threads: results must not depend on it
+# Rounds of a turn: how closely each solves, in at most how many steps. The first turn only has to find out which classes
+# matter; what then stands in the way joins the candidates, half as many again because more will.
+_ROUGHLY = [(2e-3, 10), (5e-4, 10), (2e-4, 10), (2e-4, 10)]
+_BETTER = [(5e-4, 10), (1e-4, 10), (1e-5, 16)]
+_CLOSELY = [(3e-6, 20)] + 20 * [(3e-7, 30)]
+_TURNS = [_ROUGHLY, _BETTER + _CLOSELY, *4 * [_CLOSELY]]
+_FIRST = 18  # candidates at first, in thirty-secondths of d
+_FEWEST = 128  # dimensions: with fewer, no support is large
+_RESOLVED = 3e-6  # of the longest row: by less than this single precision does not say which class is nearer
+_EXCHANGES, _AT_ONCE = 6, 32  # rounds in double precision, and classes that join a support in one of them
+_BLOCK = 1024  # rows of the table that are formed together
+
+
+def fits(K: int, d: int, n: int) -> bool:
+    """Whether a table of all inner products can be kept, and n of K classes in d dimensions are worth it."""
+    return K * K <= _TABLE and 8 * n >= K and min(K, d) > _FEWEST
+
+
+def single_precision(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
+    """Nearest points for classes k, part by part; ``gap`` says which of them single precision did not resolve.
+
+    Each thread takes parts from beginning to end: some wait for memory while others compute.
+    """
+    K, d = W.shape
+    single = W.float()
+    table = _products(single)
+    threads = torch.get_num_threads()
+    cap = min(K - 1, 5 * d // 4)
+    row_begins = _row_begins(cap)
+    most = max(1, min(_GRAM // int(row_begins[cap]), -(-len(k) // _PARTS)))
+    spare: SimpleQueue[_Work] = SimpleQueue()
+    for _ in range(threads):
+        spare.put(_Work(W, single, table, most, row_begins))
+
+    def solve(part: Tensor) -> Batch:
+        work = spare.get()
+        try:
+            work.begin(part)
+            work.settle()
+            return work.refine(tolerance)
+        finally:
+            spare.put(work)
+
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(solve, k.split(most))
+    finally:
+        torch.set_num_threads(threads)  # the default of threads to come, which those of the pool have changed
+
+
+def _products(W: Float[Tensor, "K d"]) -> Float[Tensor, "K K"]:
+    """All inner products of rows; each is computed once."""
+    K = len(W)
+    table = torch.from_numpy(np.empty((K, K), np.float32))  # NumPy asks for huge pages: a third off the gathers
+    for low in range(0, K, _BLOCK):
+        high = min(low + _BLOCK, K)
+        torch.mm(W[low:high], W[:high].T, out=table[low:high, :high])
+        table[:low, low:high] = table[low:high, :low].T
+    return table
+
+
+def _row_begins(cap: int) -> np.ndarray:
+    """Where rows of a lower triangle begin (cap + 1,), with the room that ``_block_pivots`` asks for."""
+    from ._block_pivots import LANES, RIGHT
+
+    lengths = (np.arange(cap) // LANES + 1) * LANES + RIGHT
+    return np.concatenate(([0], lengths.cumsum()))
+
+
+class _Work:
+    """What one thread reads and writes: fresh memory for each part would cost as much as the work on it."""
+
+    def __init__(self, W: Tensor, single: Tensor, table: Tensor, most: int, row_begins: np.ndarray) -> None:
+        self.W, self.single, self.table = W, single, table
+        self.row_begins, self.cap = row_begins, len(row_begins) - 1
+        self.gram = np.empty((most, row_begins[-1]), np.float32)
+        self.separation = single.new_empty(most, len(W))
+        self.rough = single.new_empty(most, W.shape[1])
+
+    def begin(self, k: Int[Tensor, " n"]) -> None:
+        """Turn to the classes k."""
+        n, cap = len(k), self.cap
+        self.k = k
+        self.size = torch.zeros(n, dtype=torch.int64)
+        self.candidates = torch.zeros(n, cap, dtype=torch.int64)
+        self.active = torch.zeros(n, cap, dtype=torch.bool)
+        self.weight = self.W.new_zeros(n, cap)
+
+    def settle(self) -> None:
+        """Supports and weights to single precision, and how far all classes lie beyond along the ``rough`` directions found."""
+        from ._block_pivots import settle, widen
+
+        n, d = len(self.k), self.W.shape[1]
+        first = min(max(1, _FIRST * d // 32), self.cap)
+        similar = self.table[self.k]
+        similar[torch.arange(n), self.k] = -torch.inf
+        self.candidates[:, :first] = similar.topk(first, dim=1, sorted=False).indices.sort(dim=1).values
+        self.active[:, :first], self.weight[:, :first] = True, 1 / first
+        self.size[:] = first
+        left, old = torch.arange(n), torch.zeros(n, dtype=torch.int64)
+        fixed = (self.table.numpy(), self.single.numpy(), self.k.numpy())
+        arrays = (self.size.numpy(), *self._candidates())
+        lists = (self.size.numpy(), self.candidates.numpy(), self.active.numpy(), self.weight.numpy())
+        for turn, rounds in enumerate(_TURNS):
+            accuracy, steps = np.array([a for a, _ in rounds], np.float32), np.array([s for _, s in rounds])
+            settle(*fixed, left.numpy(), old.numpy(), *arrays, self.rough.numpy(), accuracy, steps)
+            if len(left) == n:
+                separations(self.single, self.k, self.rough[:n], out=self.separation)
+            else:
+                self.separation[left] = separations(self.single, self.k[left], self.rough[left])
+            if turn == len(_TURNS) - 1:  # nothing would settle what joins now
+                break
+            widen(left.numpy(), self.separation.numpy(), self.rough.numpy(), _RESOLVED, d // 2, old.numpy(), *lists)
+            left = left[self.size[left] > old[left]]
+            if not len(left):
+                break
+
+    def refine(self, tolerance: float) -> Batch:
+        """Weights and bounds in double precision."""
+        from ._block_pivots import exchange
+        from ._refinement import refine
+
+        n = len(self.k)
+        direction = self.W.new_zeros(n, self.W.shape[1])
+        upper, lower, gap = direction.new_empty(3, n)
+        left = torch.arange(n)
+        fixed = (self.table.numpy(), self.W.numpy(), self.k.numpy())
+        arrays = (self.size.numpy(), *self._candidates())
+        behind = torch.empty(n, _AT_ONCE, dtype=torch.int64).numpy()
+        seen = (self.rough.numpy(), self.separation.numpy())
+        for turn in range(_EXCHANGES + 1):
+            refine(*fixed, left.numpy(), *arrays, *seen, direction.numpy(), lower.numpy(), behind)
+            upper[left] = direction[left].norm(dim=1)
+            bound = (upper[left] - lower[left].clamp(min=0)).clamp(min=0)
+            feasible = (self.weight[left] >= 0).all(dim=1) & bound.isfinite()
+            gap[left] = torch.where(feasible, bound, torch.inf)
+            left = left[gap[left] > tolerance]
+            if turn == _EXCHANGES or not len(left):
+                break
+            exchange(fixed[0], left.numpy(), behind, *arrays)
+        return Batch(self.k, self.candidates, self.weight > 0, self.weight, direction, upper, gap)
+
+    def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.candidates.numpy(), self.row_begins, self.gram, self.active.numpy(), self.weight.numpy()
