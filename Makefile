@@ -6,18 +6,24 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Two BLAS threads make small problems many times slower.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test fuzz lint types docs bench format clean
+PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: demo test test-all fuzz lint types docs bench format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.train   ## the main job on real data, with a report
 	$(BIN)/neucollapse demo
 
-test: $(VENV)/.dev     ## every test and doctest, the report in a real browser
+test: $(VENV)/.dev     ## five minutes on two cores: every room and doctest, the report in a real browser, a kill, two ranks
 	@scripts/ensure_chromium
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules
+	$(PYTEST) -m "not slow" --doctest-modules
+
+test-all: $(VENV)/.dev ## the tests that `make test` leaves out
+	@scripts/ensure_chromium
+	$(PYTEST) -m slow
 
 fuzz: $(VENV)/.dev     ## the tests that hypothesis draws cases for, with new cases, and every reader on 2,000 damaged files
-	$(TEST_ENV) HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist loadfile -m hypothesis
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) -m hypothesis
 	$(TEST_ENV) NEUCOLLAPSE_FUZZ=2000 $(BIN)/python -m pytest tests/test_fuzz.py
 
 lint: $(VENV)/.dev     ## style, formatting, and the arrows between rooms

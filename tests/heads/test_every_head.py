@@ -19,7 +19,6 @@ from torch.nn.parallel import DistributedDataParallel
 from neucollapse.heads import ClassMeanFeatures, Cosine, SubCentre
 from neucollapse.losses import ArcFace, CrossEntropy, NormFace
 
-pytestmark = pytest.mark.timeout(1800)  # other processes that start or compile, on a machine with other work
 HEADS = runpy.run_path(str(Path(__file__).with_name("test_contract.py")))["HEADS"]
 TRAININGS = {
     "cosine, arc face": lambda: (Cosine(6, 10), ArcFace()),

@@ -21,7 +21,6 @@ from neucollapse import losses
 from neucollapse.geometry import simplex
 from neucollapse.heads import Cosine, FixedSimplex, Head, Linear, SubCentre
 
-pytestmark = pytest.mark.timeout(1800)  # other processes that start or compile, on a machine with other work
 D, K, N = 3, 4, 16
 
 
