@@ -380,3 +380,16 @@ def test_cuda_equals_cpu(dtype):
     tolerance = 1e-12 if dtype == torch.float64 else 1e-6
     assert relative(there.within_scatter().cpu(), here.within_scatter()) <= tolerance
     assert relative(there.class_means.cpu(), here.class_means) <= tolerance
+
+
+def test_memory_used_again_between_batches_holds_nothing_of_them():
+    generator = torch.Generator().manual_seed(0)
+    X, y = torch.randn(900, 70, generator=generator), torch.randint(9, (900,), generator=generator)
+    stats, whole = ClassStatistics(9, 70), ClassStatistics(9, 70)
+    for part, dtype in ((slice(0, 5), torch.float32), (slice(5, 600), torch.float64), (slice(600, 900), torch.float32)):
+        stats.update(X[part].to(dtype), y[part])
+        stats = copy.deepcopy(stats)
+        assert not stats._scratch._kept  # a copy is as small as its sums
+    whole.update(X.double(), y)
+    torch.testing.assert_close(stats.within_scatter(), whole.within_scatter(), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(stats.class_means, whole.class_means, rtol=1e-6, atol=1e-7)

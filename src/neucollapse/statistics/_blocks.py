@@ -6,7 +6,7 @@ joins the sums about the class's centre in float64, where the shift costs no dig
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -19,21 +19,31 @@ VOUCH = 8  # rows whose mean is worth more than a centre that lies far from it
 # Rows a block: residuals of usual widths stay in the second-level cache, and float32 products stay within 4e-7; their error
 # grows with the rows (1e-6 at 1,024, 4e-6 at 2,048, where half-precision features repeat the same residuals).
 _ROWS = 512
+_KEPT_UP_TO = 1 << 20  # entries of scratch memory that are kept between batches
 _PANEL = 128  # columns a product: the scatter is symmetric, and what lies left of its panel is not formed
 
 
 class Scratch:
-    """Memory that is used again block after block: fresh memory costs more than the sums in it."""
+    """Memory that is used again block after block, batch after batch: fresh memory costs more than the sums in it."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}
 
-    def __call__(self, name: str, like: Tensor, dtype: torch.dtype) -> Tensor:
-        """A matrix as large as ``like``, whatever it held before."""
-        kept = self._kept.get(name)
-        if kept is None or kept.shape[0] < like.shape[0]:
-            kept = self._kept[name] = torch.empty(like.shape, dtype=dtype, device=like.device)
-        return kept[: like.shape[0]]
+    def __call__(self, name: str, rows: int, like: Tensor, dtype: torch.dtype) -> Tensor:
+        """A matrix (rows, d) as wide as ``like``, whatever it held before."""
+        kept, d = self._kept.get(name), like.shape[1]
+        if kept is None or len(kept) < rows or (kept.shape[1], kept.dtype, kept.device) != (d, dtype, like.device):
+            kept = torch.empty(rows, d, dtype=dtype, device=like.device)
+            if kept.numel() <= _KEPT_UP_TO:
+                self._kept[name] = kept
+        return kept[:rows]
+
+    def zeros(self, name: str, rows: int, like: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        """The same, with zeros."""
+        return self(name, rows, like, dtype).zero_()
+
+    def __reduce__(self) -> tuple[type["Scratch"], tuple[()]]:
+        return Scratch, ()  # a copy starts without
 
 
 class Block(NamedTuple):
@@ -44,7 +54,7 @@ class Block(NamedTuple):
     part: slice
 
 
-def blocks(features: Tensor, members: Tensor, m: int) -> Iterator[Block]:
+def blocks(features: Tensor, members: Tensor, m: int, scratch: Scratch) -> Iterator[Block]:
     """A batch in parts, rows of a class side by side; a short batch is one part as it is."""
     n, step = len(features), _ROWS
     if n <= step:
@@ -52,10 +62,9 @@ def blocks(features: Tensor, members: Tensor, m: int) -> Iterator[Block]:
         return
     members, order = torch.sort(members, stable=True)
     lasts = [*members[step - 1 :: step].tolist(), m - 1]
-    scratch = Scratch()
     for start, first, last in zip(range(0, n, step), members[::step].tolist(), lasts, strict=False):
         own, places = members[start : start + step] - first, order[start : start + step]
-        rows = scratch("rows", features[start : start + step], features.dtype)
+        rows = scratch("rows", len(own), features, features.dtype)
         yield Block(torch.index_select(features, 0, places, out=rows), own, slice(first, last + 1))
 
 
@@ -78,18 +87,20 @@ class Totals:
     scatter: Tensor | None  # (d, d), on and above the diagonal
     weights: Tensor | None
     weighted: Tensor | None  # (d, d), on and above the diagonal
+    scratch: Scratch
     zero_rows: int = 0
-    scratch: Scratch = field(default_factory=Scratch)
 
     def add(self, block: Block, dtype: torch.dtype, *, normalize: bool) -> None:
         """Add the rows of a block, held in ``dtype`` where residuals are formed."""
         rows, own, part = block
         if rows.dtype != dtype:
-            rows = self.scratch("wide", rows, dtype).copy_(rows)
+            rows = self.scratch("wide", len(rows), rows, dtype).copy_(rows)
         lengths = _lengths(rows)
         if normalize:
             self.zero_rows += int((lengths == 0).sum())
-            rows = torch.div(rows, lengths.where(lengths > 0, 1)[:, None], out=self.scratch("wide", rows, dtype))
+            rows = torch.div(
+                rows, lengths.where(lengths > 0, 1)[:, None], out=self.scratch("wide", len(rows), rows, dtype)
+            )
         self.norms[part].index_add_(0, own, lengths.double())
         self.largest[part].scatter_reduce_(0, own, lengths.double(), "amax")
         self._add_residuals(rows, own, part)
@@ -109,7 +120,7 @@ class Totals:
                 residual, sums, squares = self._about(near, rows, own)
                 shift = (near.double() - old.double()).index_fill_(0, fresh, 0)
         if len(fresh):
-            self.centres.index_copy_(0, classes[fresh], near.index_select(0, fresh).double())
+            self._keep_centres(near, classes, fresh)
             new.fill_(False)
         self._add_products(residual, own, part)
         if shift is None:
@@ -122,19 +133,33 @@ class Totals:
         """Centres (g, d) of the classes of a block, in the type of ``rows``; of new ones the mean of its rows."""
         classes = self.classes[part]
         if not len(fresh):
-            return self.centres.index_select(0, classes).to(rows.dtype)
-        means = rows.new_zeros(len(classes), rows.shape[1]).index_add_(0, own, rows)
+            wide = self._known_centres(classes)
+            return wide if wide.dtype == rows.dtype else self.scratch("near", len(wide), wide, rows.dtype).copy_(wide)
+        means = self.scratch.zeros("near", len(classes), rows, rows.dtype).index_add_(0, own, rows)
         means /= torch.bincount(own, minlength=len(classes))[:, None]
         known = (~self.new[part]).nonzero()[:, 0]
         if len(known):  # the centre of a new class is memory that was never touched
-            means.index_copy_(0, known, self.centres.index_select(0, classes[known]).to(rows.dtype))
+            means.index_copy_(0, known, self._known_centres(classes[known]).to(rows.dtype))
         return means
+
+    def _known_centres(self, classes: Tensor) -> Tensor:
+        kept = self.scratch("centres", len(classes), self.centres, torch.float64)
+        return torch.index_select(self.centres, 0, classes, out=kept)
+
+    def _keep_centres(self, near: Tensor, classes: Tensor, fresh: Tensor) -> None:
+        if len(fresh) < len(near):
+            out = self.scratch("fresh", len(fresh), near, near.dtype)
+            near = torch.index_select(near, 0, fresh, out=out)
+        wide = self.scratch("centres", len(fresh), near, torch.float64).copy_(near)
+        self.centres.index_copy_(0, classes[fresh], wide)
 
     def _about(self, near: Tensor, rows: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Residuals (B, d) of rows about ``near`` (g, d), their sums (g, d) and the sums of their squares (g,)."""
-        residual = torch.index_select(near, 0, own, out=self.scratch("residual", rows, rows.dtype))
-        residual = torch.sub(rows, residual, out=residual).to(self.narrow)
-        sums = torch.zeros(near.shape, dtype=self.narrow, device=near.device).index_add_(0, own, residual)
+        residual = torch.index_select(near, 0, own, out=self.scratch("residual", len(rows), rows, rows.dtype))
+        residual = torch.sub(rows, residual, out=residual)
+        if residual.dtype != self.narrow:
+            residual = self.scratch("narrow", len(rows), rows, self.narrow).copy_(residual)
+        sums = self.scratch.zeros("sums", len(near), near, self.narrow).index_add_(0, own, residual)
         squares = torch.linalg.vector_norm(residual, dim=1).double().square_()
         return residual, sums, self.squares.new_zeros(len(near)).index_add_(0, own, squares)
 

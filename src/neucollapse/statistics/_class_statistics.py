@@ -13,6 +13,7 @@ from .._errors import InputError
 from .._files import fitting_contents, load_tensors, save_tensors
 from .._labels import Labels, label_tensor
 from ._batch import DTYPES, Batch, check_batch, finite_rows
+from ._blocks import Scratch
 from ._derived import DerivedStatistics, check_choice
 from ._identity import check_same_on_all_ranks, check_same_settings
 from ._moments import Moments
@@ -119,6 +120,7 @@ class ClassStatistics(DerivedStatistics):
         )
         self.left_out = {"ignored": 0, "non_finite": 0, "zero_norm": 0}
         self._coarsest, self._reduced = -1, False
+        self._scratch = Scratch()
 
     def update(self, features: Tensor, labels: Labels) -> None:
         """Add a batch: ``features`` (..., d) of a float type, ``labels`` (...) or (..., 1) of any integer type.
@@ -177,6 +179,7 @@ class ClassStatistics(DerivedStatistics):
             scatter=self.scatter == "full",
             weights=None if class_counts is None else 1 / class_counts[classes].clamp(min=1).double(),
             normalize=self.normalize,
+            scratch=self._scratch,
         )
         return _Part(classes, counts, new, sums)
 

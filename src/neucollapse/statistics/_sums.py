@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._environment import numba_available
-from ._blocks import Totals, blocks
+from ._blocks import Scratch, Totals, blocks
 
 _WIDE_UP_TO = 64  # dimensions up to which float64 costs so little that float32 features are widened
 _TINY = 1e-12  # below this size of an entry float32 squares lose digits; they are then taken in float64
@@ -67,12 +67,13 @@ def residual_sums(
     scatter: bool,
     weights: Tensor | None,
     normalize: bool,
+    scratch: Scratch,
 ) -> Sums:
     """Sums of the rows of ``features`` (n, d), float32 or float64, about the centres of their classes.
 
     ``classes`` (m,) are the distinct classes of the batch, ``members`` (n,) the place of a row's class among them,
     ``centres`` (K, d) float64, exact in ``working_dtype``. A class of the mask ``new`` (m,) has no centre yet: it gets
-    one near its mean, written to ``centres``.
+    one near its mean, written to ``centres``. The sums may lie in ``scratch``, until it is used again.
     """
     dtype = working_dtype(features, normalize=normalize)
     plain = not scatter and not normalize and features.device.type == "cpu"
@@ -86,15 +87,16 @@ def residual_sums(
         classes=classes,
         new=new.clone(),
         narrow=features.dtype if d > _WIDE_UP_TO else torch.float64,
-        residuals=zeros(m, d),
+        residuals=scratch.zeros("residuals", m, centres),
         squares=zeros(m),
         norms=zeros(m),
         largest=zeros(m),
-        scatter=zeros(d, d) if scatter else None,
+        scatter=scratch.zeros("scatter", d, centres) if scatter else None,
         weights=weights,
-        weighted=None if weights is None else zeros(d, d),
+        weighted=None if weights is None else scratch.zeros("weighted", d, centres),
+        scratch=scratch,
     )
-    for block in blocks(features, members, m):
+    for block in blocks(features, members, m, scratch):
         totals.add(block, dtype, normalize=normalize)
     sums = totals.residuals, totals.squares, totals.norms, totals.largest
     return Sums(*sums, totals.scatter, totals.weighted, totals.zero_rows)
