@@ -20,6 +20,8 @@ Labels = Union[Tensor, "NDArray[np.generic]", Sequence[int], Sequence[str]]
 
 _LARGEST = 2**63 - 1
 
+IGNORED = -100  # the label of rows that count for nothing, as in torch
+
 
 def label_tensor(labels: Labels, *, name: str = "labels") -> Tensor:
     """Class numbers as int64, from a tensor or array of any integer type, or (nested) lists of integers.
@@ -84,7 +86,7 @@ def counted_labels(labels: Tensor, num_classes: int, ignore_index: int, *, name:
     return counted
 
 
-def renumbered(labels: Labels, ids: Tensor | None = None, *, ignore_index: int = -100) -> tuple[Tensor, Tensor]:
+def renumbered(labels: Labels, ids: Tensor | None = None, *, ignore_index: int = IGNORED) -> tuple[Tensor, Tensor]:
     """Sparse ids as class numbers: labels in [0, K) and the K ``ids`` they stand for, in rising order.
 
     Give all labels at once; or, batch by batch, the ``ids`` that a first call has returned. ``ignore_index`` stays.

@@ -55,6 +55,29 @@ def test_splits_by_a_mask_and_other_names(tmp_path):
     assert torch.equal(data.test.tensors[1], torch.from_numpy(Y[9:]))
 
 
+@pytest.mark.parametrize(("label", "options"), [(-100, {}), (255, {"ignore_index": 255})])
+def test_rows_of_no_class_stay_and_count_for_nothing(tmp_path, label, options):
+    labels = np.where(np.arange(12) % 4 == 3, label, Y).astype(np.int64)
+    np.savez(tmp_path / "a.npz", x=X, y=labels)
+    data = load(tmp_path / "a.npz", **options)
+    assert data.num_classes == 3
+    assert data.train.tensors[1].tolist() == np.where(labels == label, -100, labels).tolist()
+    np.savez(
+        tmp_path / "ids.npz",
+        x_train=X,
+        y_train=np.where(labels == label, label, 1000 * labels),
+        x_test=X,
+        y_test=2000 * (Y > 0),
+    )
+    data = load(tmp_path / "ids.npz", renumber=True, **options)
+    assert data.class_names == ("0", "1000", "2000")
+    assert data.train.tensors[1].tolist() == np.where(labels == label, -100, labels).tolist()
+    assert data.test.tensors[1].tolist() == (2 * (Y > 0)).tolist()
+    np.savez(tmp_path / "none.npz", x=X, y=np.full(12, label))
+    with pytest.raises(FileFormatError, match="label to ignore"):
+        load(tmp_path / "none.npz", **options)
+
+
 @pytest.mark.parametrize(
     ("arrays", "options", "reason"),
     [

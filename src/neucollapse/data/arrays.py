@@ -8,7 +8,7 @@ from torch.utils.data import TensorDataset
 
 from .._errors import FileFormatError
 from .._files import fitting_contents
-from .._labels import label_tensor, renumbered
+from .._labels import IGNORED, label_tensor, renumbered
 from ._archive import MAX_BYTES, Archive
 from ._open import open_archive
 from .dataset import Dataset, scale_inputs
@@ -26,6 +26,7 @@ def load_arrays(
     scaling: str = "unit",
     flat: bool = False,
     renumber: bool = False,
+    ignore_index: int = IGNORED,
     max_bytes: int = MAX_BYTES,
 ) -> Dataset:
     """A data set from one file of arrays.
@@ -42,6 +43,7 @@ def load_arrays(
         scaling: ``unit`` as above, ``standard`` for mean 0 and variance 1 over the training split.
         flat: vectors in place of images.
         renumber: whether integers are ids that become 0, 1, ... in rising order, and their decimals the class names.
+        ignore_index: label of rows that belong to no class; in the data set they have the label -100.
         max_bytes: what a compressed array may expand to if that is over 100 times its file.
 
     Returns:
@@ -63,7 +65,7 @@ def load_arrays(
     test = None
     if test_mask is None and (test_key := _find(archive, x, "test")) is not None:
         test = _read(archive, test_key, _key(archive, y, "test"), flat, max_bytes)
-    train, test, names = _numbered(archive, train, test, renumber)
+    train, test, names = _numbered(archive, train, test, renumber, ignore_index)
     if test_mask is not None:
         train, test = _divide(archive, train, test_mask)
     if test is not None and test[0].shape[1:] != train[0].shape[1:]:
@@ -116,7 +118,7 @@ def _read(archive: Archive, x: str, y: str, flat: bool, max_bytes: int) -> _Pair
 
 
 def _numbered(
-    archive: Archive, train: _Pair, test: _Pair | None, renumber: bool
+    archive: Archive, train: _Pair, test: _Pair | None, renumber: bool, ignore_index: int
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None, list[str] | None]:
     """Both splits with class numbers as labels, and the class names."""
     pairs, stored = [train, *([] if test is None else [test])], archive.class_names()
@@ -132,16 +134,24 @@ def _numbered(
             place = {name: number for number, name in enumerate(stored)}
             numbers = [torch.tensor([place[str(text)] for text in labels]) for _, labels in pairs]
         elif renumber:
-            ids = torch.cat([torch.as_tensor(labels) for _, labels in pairs]).unique()
-            numbers = [renumbered(labels, ids)[0] for _, labels in pairs]
+            every, ids = renumbered(
+                torch.cat([torch.as_tensor(labels) for _, labels in pairs]), ignore_index=ignore_index
+            )
+            numbers = list(every.split([len(labels) for _, labels in pairs]))
             stored = stored or [str(one) for one in ids.tolist()]
         else:
             numbers = [torch.as_tensor(labels) for _, labels in pairs]
-    low, high = min(int(labels.min()) for labels in numbers), max(int(labels.max()) for labels in numbers)
+    counted = [labels[labels != ignore_index] for labels in numbers]
+    if not all(map(len, counted)):
+        raise FileFormatError(archive.path, f"every row of a split has the label to ignore, {ignore_index}")
+    low, high = min(int(labels.min()) for labels in counted), max(int(labels.max()) for labels in counted)
     if low < 0 or high >= _MAX_CLASSES:
         raise FileFormatError(
-            archive.path, f"its labels span {low} to {high}; expected 0 to K - 1: renumber=True makes ids classes"
+            archive.path,
+            f"its labels span {low} to {high}; expected 0 to K - 1: renumber=True makes ids classes, "
+            "ignore_index= names the label of rows that belong to no class",
         )
+    numbers = [torch.where(labels == ignore_index, IGNORED, labels) for labels in numbers]
     done = [(inputs, labels) for (inputs, _), labels in zip(pairs, numbers, strict=True)]
     return done[0], done[1] if len(done) > 1 else None, stored
 

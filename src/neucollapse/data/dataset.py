@@ -19,7 +19,8 @@ class Dataset:
 
     Args:
         name: what it is called in reports.
-        train: pairs of inputs, float32 (N, *input_shape), and labels, int64 (N,) in [0, K).
+        train: pairs of inputs, float32 (N, *input_shape), and labels, int64 (N,) in [0, K), or -100 for rows that
+            count for nothing.
         test: the same, or None.
         class_names: K names, or None.
         num_classes: K.

@@ -4,12 +4,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from .._labels import IGNORED
 from .._types import Int
 from ._random import generator
 from .config import TrainConfig
-
-IGNORED = -100
-"""The label of rows that count for nothing, as every loss has it."""
 
 
 def changed_training_set(dataset: TensorDataset, config: TrainConfig, num_classes: int) -> TensorDataset:
