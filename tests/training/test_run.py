@@ -17,7 +17,9 @@ from neucollapse._errors import FileFormatError, FileWriteError, OptionError, Re
 from neucollapse._files import load_tensors, save_tensors
 from neucollapse._lock import locked
 from neucollapse.metrics import CollapseResult
+from neucollapse.report._run import read_run
 from neucollapse.training import TrainConfig, load_checkpoint, train
+from neucollapse.training._history import write_history
 
 CONFIG = TrainConfig(width=64, dim=16, epochs=5, measure_every=2, checkpoint_seconds=0, batch_size=128)
 
@@ -222,6 +224,29 @@ def test_starting_over(tmp_path):
     assert TrainConfig.load(tmp_path / "config.json").epochs == 2
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert max(epoch for epoch, _, _ in history(tmp_path)) == 2
+
+
+def test_starting_over_spares_a_measurement(run, tmp_path):
+    result = CollapseResult.load(run)
+    del result.info["training"]
+    result.save(tmp_path)
+    before = (tmp_path / "result.json").read_bytes()
+    with pytest.raises(InputError, match=r"result\.json is a measurement.*would delete it.*another folder"):
+        train(dataclasses.replace(CONFIG, epochs=1, width=8), tmp_path, resume=False, progress=False)
+    assert (tmp_path / "result.json").read_bytes() == before
+    (tmp_path / "result.json").write_text("{")  # nobody can read it
+    train(dataclasses.replace(CONFIG, epochs=1, width=8), tmp_path, resume=False, progress=False)
+
+
+def test_the_result_knows_its_history(run, tmp_path):
+    shutil.copytree(run, tmp_path / "copy")
+    assert read_run(tmp_path / "copy").history
+    rows = history(run)
+    write_history(tmp_path / "copy" / "history.parquet", [(epoch, key, value + 1) for epoch, key, value in rows])
+    with pytest.raises(FileFormatError, match=r"not the history that result\.json names"):
+        read_run(tmp_path / "copy")
+    write_history(tmp_path / "copy" / "history.parquet", rows)
+    assert read_run(tmp_path / "copy").history
 
 
 def test_global_state_is_put_back(tmp_path):

@@ -1,5 +1,7 @@
 """Read ``history.parquet``: one row per epoch and key, gathered to one curve a key."""
 
+import hashlib
+import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,17 +20,24 @@ class Curve(NamedTuple):
     values: np.ndarray
 
 
-def read_history(path: Path) -> dict[str, Curve]:
+def read_history(path: Path, digest: str | None = None) -> dict[str, Curve]:
     """The curves of a training run, by key, in order of first appearance.
 
+    Args:
+        path: the file.
+        digest: its SHA-256, as the result of the run names it; None where it names none.
+
     Raises:
-        FileFormatError: if the file is not a parquet table with the columns epoch, key and value.
+        FileFormatError: if the file is not a parquet table with the columns epoch, key and value, or of another run.
     """
     import pyarrow
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(path, columns=list(_COLUMNS))
+        content = path.read_bytes()
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            raise FileFormatError(path, "it is not the history that result.json names: of another run, or changed")
+        table = pyarrow.parquet.read_table(io.BytesIO(content), columns=list(_COLUMNS))
         epochs = table["epoch"].to_numpy().astype(np.float64)
         values = table["value"].to_numpy().astype(np.float64)
         keys = table["key"].to_pylist()

@@ -136,7 +136,9 @@ def read_run(folder: str | Path) -> Run:
         run.arrays.update(_read_arrays(tensors, run, digest))
     table = folder / "history.parquet"
     if table.exists():
-        run.history.update(read_history(table))
+        training = checked_field(path, info, "training", dict, default=None) or {}
+        named = checked_field(path, training, "history", dict, "training", default={})
+        run.history.update(read_history(table, checked_field(path, named, "sha256", str, "history", default=None)))
     return run
 
 

@@ -1,5 +1,6 @@
 """``history.parquet``: one row per epoch and key."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,8 +19,8 @@ def with_terminal_phase(
     return rows + [(epoch, TERMINAL_PHASE_KEY, float(epoch >= first)) for epoch in epochs]
 
 
-def write_history(path: Path, rows: Iterable[tuple[int, str, float]]) -> None:
-    """Write rows ``(epoch, key, value)``, atomically."""
+def write_history(path: Path, rows: Iterable[tuple[int, str, float]]) -> str:
+    """Write rows ``(epoch, key, value)``, atomically; the SHA-256 of the file, by which a result knows it."""
     import pyarrow
     import pyarrow.parquet
 
@@ -28,3 +29,4 @@ def write_history(path: Path, rows: Iterable[tuple[int, str, float]]) -> None:
     table = pyarrow.table([epochs, keys, values], schema=pyarrow.schema(types))
     with atomic_path(path) as temporary:
         pyarrow.parquet.write_table(table, temporary)
+        return hashlib.sha256(temporary.read_bytes()).hexdigest()

@@ -11,7 +11,7 @@ import torch
 from .. import data
 from .._conditions import Condition
 from .._environment import command_line
-from .._errors import InputError
+from .._errors import FileFormatError, InputError
 from .._files import read_json
 from .._names import names_options
 from .._run_folder import CONFIG, Kind, RunFolder, digests
@@ -88,6 +88,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, resume: bool = True, prog
     place = RunFolder(run_dir, _KIND, config.to_dict(), digests(_files(config)))
     with place.held(), quiet(), _globals_restored(config.threads):
         if not resume:
+            _spare_measurements(run_dir / _RESULT)
             for path in (run_dir / _CHECKPOINTS).glob("*.safetensors"):
                 path.unlink()
             place.clear()
@@ -114,7 +115,7 @@ def _run(config: TrainConfig, place: RunFolder, checkpoint: Path | None, progres
     epochs = _fit(config, module, dataset, callbacks, checkpoint)
     stopped = early is not None and early.stopped
     rows = with_terminal_phase(collapse.history, collapse.zero_error_epoch)
-    write_history(place.path / "history.parquet", rows)
+    history = write_history(place.path / "history.parquet", rows)
     if signalled.signum is not None and epochs < config.epochs and not stopped:
         raise SystemExit(128 + signalled.signum)
     # A run killed after its last checkpoint comes here without having measured.
@@ -126,6 +127,7 @@ def _run(config: TrainConfig, place: RunFolder, checkpoint: Path | None, progres
         "stopped_when": config.stop_when if stopped else None,
         "config": config.to_dict(),
         "files": dict(place.files),
+        "history": {"sha256": history},
     }
     _describe(result, config, dataset, training)
     write_result(result, place.path)
@@ -181,6 +183,19 @@ def _identity_of_result(path: Path) -> Any:
     """What a result says of the run it is of; one that was measured and not trained says nothing."""
     training = read_json(path, schema=RESULT_SCHEMA).get("training")
     return {"settings": training.get("config"), "files": training.get("files")} if isinstance(training, dict) else {}
+
+
+def _spare_measurements(path: Path) -> None:
+    """Refuse to start over where that would delete a result that no training left."""
+    try:
+        is_measurement = path.exists() and not _identity_of_result(path)
+    except FileFormatError:
+        return  # damaged: nobody can read it
+    if is_measurement:
+        raise InputError(
+            f"{path} is a measurement, not of a training run, and starting over would delete it; expected an empty folder or "
+            "that of a training run. Choose another folder, or move the file"
+        )
 
 
 @contextmanager
