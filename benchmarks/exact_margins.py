@@ -28,7 +28,6 @@ from scipy.optimize import nnls
 from neucollapse._environment import environment
 from neucollapse._files import write_json
 from neucollapse.geometry import one_vs_rest, simplex, unit_rows
-from neucollapse.geometry.hull import _compiled
 
 STEPS, RATE = 10_000, 0.01
 RESULTS = Path(__file__).parent / "results"
@@ -133,12 +132,7 @@ def by_class(name, function, W, classes, result, seconds):
 
 
 def without_numba(W):
-    available = _compiled.numba_available
-    _compiled.numba_available = lambda: False
-    try:
-        return timed(lambda: one_vs_rest(W), 1)
-    finally:
-        _compiled.numba_available = available
+    return timed(lambda: one_vs_rest(W, method="plain"), 1)
 
 
 def case(name, W, *, repeats, ascent_steps=0, classes=0, plain=False):
@@ -175,18 +169,18 @@ def kept(make, K, d):
     return torch.load(path)
 
 
-def on_two_threads(name, make, K, d, repeats=1):
+def on_two_threads(name, make, K, d, *, repeats=1, method="auto"):
     torch.set_num_threads(2)
     W = kept(make, K, d)
     wall, cpu = [], []
     for _ in range(repeats):
         begin, cpu_begin = time.perf_counter(), time.process_time()
-        result = one_vs_rest(W)
+        result = one_vs_rest(W, method=method)
         wall.append(time.perf_counter() - begin)
         cpu.append(time.process_time() - cpu_begin)
     torch.set_num_threads(1)
     row = {
-        "code": name, "K": K, "d": d, "threads": 2, "repeats": repeats, "wall_seconds": statistics.median(wall),
+        "code": name, "K": K, "d": d, "threads": 2, "method": method, "repeats": repeats, "wall_seconds": statistics.median(wall),
         "cpu_seconds": statistics.median(cpu), "margin": result.margin, "largest_gap": float(result.gap.max()),
         "mean_support": float(np.mean([len(s.classes) for s in result.support])),
     }  # fmt: skip
@@ -232,6 +226,7 @@ def large():
         on_two_threads("random", random_code, 10_000, 512),
         on_two_threads("trained", trained_code, 10_000, 512),
         on_two_threads("optimised", optimised_code, 10_000, 512, repeats=3),
+        on_two_threads("optimised", optimised_code, 10_000, 512, method="compiled"),
     ]
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from scipy.optimize import nnls
 
-from neucollapse import InputError, NonFiniteError
+from neucollapse import InputError, MissingExtraError, NonFiniteError
 from neucollapse.geometry import (
     icosahedron,
     max_cosine,
@@ -20,7 +21,9 @@ from neucollapse.geometry import (
     simplex,
     unit_rows,
 )
-from neucollapse.geometry.hull import _compiled, _one_vs_rest, _single_precision
+from neucollapse.geometry.hull._compiled import large_supports, one_by_one
+from neucollapse.geometry.hull._one_vs_rest import own_units
+from neucollapse.geometry.hull._single_precision import single_precision
 
 
 def gaussian(K, d, seed=0):
@@ -207,9 +210,9 @@ def test_invariances(K, d, seed, factor):
     torch.testing.assert_close(one_vs_rest(W * factor).distance / factor, base, **close)
 
 
-def test_some_classes_only(path):
+def test_some_classes_only(method):
     W = gaussian(30, 6)
-    some = one_vs_rest(W, classes=[7, 3])
+    some = one_vs_rest(W, classes=[7, 3], method=method)
     torch.testing.assert_close(some.distance, one_vs_rest(W).distance[[7, 3]], rtol=0, atol=1e-12)
     assert some.classes.tolist() == [7, 3]
 
@@ -238,24 +241,25 @@ def test_refuses_bad_arguments():
             one_vs_rest(torch.eye(3), classes=classes)
     with pytest.raises(InputError, match="tolerance"):
         one_vs_rest(torch.eye(3), tolerance=0)
+    with pytest.raises((InputError, TypeCheckError), match="method"):  # types are executed in tests
+        one_vs_rest(torch.eye(3), method="compile")
+    with pytest.raises(InputError, match="mixed"):
+        one_vs_rest(torch.zeros(20_000, 1), method="mixed")
 
 
-@pytest.fixture(params=["compiled", "single-precision", "plain"])
-def path(request, monkeypatch):
-    """The same question through compiled code, with and without single precision first, and through plain torch."""
+def test_compiled_code_that_is_not_there_is_asked_for(monkeypatch):
+    monkeypatch.setattr("neucollapse.geometry.hull._one_vs_rest.numba_available", lambda: False)
+    for asked in ("compiled", "mixed"):
+        with pytest.raises(MissingExtraError, match="numba"):
+            one_vs_rest(torch.eye(3), method=asked)
+
+
+@pytest.fixture(params=["plain", "compiled", "mixed"])
+def method(request):
+    """The same question by each of the ways there are."""
     if request.param != "plain":
         pytest.importorskip("numba")
-        monkeypatch.setattr(_compiled, "_FAST_FROM", 1)
-        monkeypatch.setattr(_compiled, "fits", lambda _K, _d, _n: request.param == "single-precision")
-        monkeypatch.setattr(_compiled, "_LARGE", 0)
-    else:
-        monkeypatch.setattr(_compiled, "numba_available", lambda: False)
     return request.param
-
-
-def without_certificate_from_elsewhere(monkeypatch):
-    """The compiled code must get there alone: no second active set behind it."""
-    monkeypatch.setattr(_one_vs_rest, "nearest", lambda _W, batch, _tolerance, **_: batch)
 
 
 def contacts(K, d, seed=0):
@@ -285,8 +289,8 @@ def trained(K, d):
     ],
     ids=["random", "contacts", "inside", "duplicates", "grid", "dependent"],
 )
-def test_both_paths_agree_with_nnls(W, path):
-    result = one_vs_rest(W)
+def test_all_ways_agree_with_nnls(W, method):
+    result = one_vs_rest(W, method=method)
     scale = float((W - W.mean(0)).norm(dim=1).max())
     slow = np.array([slow_distance(W, k) for k in range(len(W))])
     far = slow > 1e-9 * scale  # inside the hull, SciPy stops at a distance its own rounding leaves
@@ -308,46 +312,36 @@ def cell_24():
     [(simplex(80, 100), 80 / 79), (orthoplex(120, 60), 1.0), (e8_roots(), 0.5), (cell_24(), 0.5), (polygon(75), None)],
     ids=["simplex", "orthoplex", "E8", "24-cell", "polygon"],
 )
-def test_ties_end_in_compiled_code(W, expected, monkeypatch):
+def test_ties_end_in_compiled_code(W, expected):
     pytest.importorskip("numba")
-    monkeypatch.setattr(
-        _one_vs_rest, "affine_weights", lambda W: torch.full((len(W), len(W)), torch.nan, dtype=W.dtype)
-    )
-    monkeypatch.setattr(_compiled, "_FAST_FROM", 1)
-    without_certificate_from_elsewhere(monkeypatch)
     expected = 1 - math.cos(2 * math.pi / len(W)) if expected is None else expected
-    result = one_vs_rest(W)
-    np.testing.assert_allclose(result.distance, expected, rtol=0, atol=1e-12)
-    check_certificate(W, result)
+    points, scale = own_units(W)
+    for batch in one_by_one(points, torch.arange(len(W)), 1e-12):  # alone: no second active set behind it
+        assert float(batch.gap.max()) <= 1e-12
+        np.testing.assert_allclose(batch.upper * scale, expected, rtol=0, atol=1e-12)
+    check_certificate(W, one_vs_rest(W, method="compiled"))
 
 
 @pytest.mark.parametrize("make", [gaussian, contacts], ids=["random", "contacts"])
-@pytest.mark.parametrize("table", [True, False], ids=["one-table", "table-by-class"])
-def test_candidates_that_miss_some_are_found_out(make, table, monkeypatch):
+@pytest.mark.parametrize("tabled", [True, False], ids=["one-table", "table-by-class"])
+def test_candidates_that_miss_some_are_found_out(make, tabled):
     """A few candidates at first: later rounds must bring in the rest, on their own."""
     pytest.importorskip("numba")
-    W = unit_rows(make(150, 16))
-    complete = one_vs_rest(W)
-    monkeypatch.setattr(_compiled, "_FAST_FROM", 1)
-    without_certificate_from_elsewhere(monkeypatch)
-    monkeypatch.setattr(_compiled, "_LOCAL", 24)
-    monkeypatch.setattr(_compiled, "_TABLE", 1 << 27 if table else 0)
-    asked = []
-    choose = _compiled._candidates
-    monkeypatch.setattr(_compiled, "_candidates", lambda b, k, most: asked.append(most) or choose(b, k, most))
-    result = one_vs_rest(W)
-    assert table or asked[:2] == [24, 48]
-    torch.testing.assert_close(result.distance, complete.distance, rtol=0, atol=1e-12)
-    check_certificate(W, result)
+    W, _ = own_units(unit_rows(make(150, 16)))
+    k = torch.arange(150)
+    (few,) = one_by_one(W, k, 1e-12, most=24, tabled=tabled, rounds=1)
+    assert (few.gap > 1e-12).any()
+    (all_,) = one_by_one(W, k, 1e-12, most=24, tabled=tabled)
+    assert (all_.gap <= 1e-12).all()
+    torch.testing.assert_close(all_.upper, one_vs_rest(W, method="plain").distance, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("first", [3, 18], ids=["few-candidates", "most-candidates"])
-def test_single_precision_gets_there_alone(first, monkeypatch):
+@pytest.mark.parametrize("first", [3, 22], ids=["few-candidates", "most-candidates"])
+def test_single_precision_gets_there_alone(first):
     pytest.importorskip("numba")
-    W, _ = _one_vs_rest._own_units(contacts(300, 40))
+    W, _ = own_units(contacts(300, 40))
     complete = one_vs_rest(W)
-    monkeypatch.setattr(_single_precision, "_FIRST", first)
-    batches = list(_single_precision.single_precision(W, torch.arange(300), 1e-12))
+    batches = list(single_precision(W, torch.arange(300), 1e-12, first=first))
     assert float(torch.cat([batch.gap for batch in batches]).max()) <= 1e-12
     distance = torch.cat([batch.upper for batch in batches])
     torch.testing.assert_close(distance, complete.distance, rtol=0, atol=1e-12)
@@ -359,15 +353,13 @@ def test_single_precision_gets_there_alone(first, monkeypatch):
 
 
 @pytest.mark.parametrize("exchanges", [0, 6])
-@pytest.mark.parametrize("turns", [1, 2, 6])
-def test_gaps_of_single_precision_are_those_among_all_classes(turns, exchanges, monkeypatch):
+@pytest.mark.parametrize("turns", [1, 6])
+def test_gaps_of_single_precision_are_those_among_all_classes(turns, exchanges):
     """Wherever it is stopped: what a rough direction is too far from to say must be looked at again."""
     pytest.importorskip("numba")
-    W, _ = _one_vs_rest._own_units(contacts(300, 40))
-    monkeypatch.setattr(_single_precision, "_TURNS", _single_precision._TURNS[:turns])
-    monkeypatch.setattr(_single_precision, "_EXCHANGES", exchanges)
+    W, _ = own_units(contacts(300, 40))
     gaps = []
-    for batch in _single_precision.single_precision(W, torch.arange(300), 1e-12):
+    for batch in single_precision(W, torch.arange(300), 1e-12, first=22, turns=turns, exchanges=exchanges):
         normal = batch.offset / batch.upper[:, None]
         beyond = ((W[None] - W[batch.k][:, None]) * normal[:, None]).sum(dim=2)
         beyond[torch.arange(len(batch.k)), batch.k] = torch.inf
@@ -436,40 +428,33 @@ def test_what_stands_in_the_way_joins_the_candidates(cap):
     assert weight[0, : size[0]].tolist() == [{4: 0.2, 6: 0.3}.get(c, 0) for c in kept + joined]
 
 
-def test_what_single_precision_cannot_tell_apart_is_found_otherwise(monkeypatch):
+def test_what_single_precision_cannot_tell_apart_is_found_otherwise():
     """Triples so tight that single precision gives their members equal inner products."""
     pytest.importorskip("numba")
     W = unit_rows(gaussian(40, 12)).repeat(3, 1) + 1e-6 * gaussian(120, 12, seed=1)
-    batches = list(_single_precision.single_precision(_one_vs_rest._own_units(W)[0], torch.arange(120), 1e-12))
+    batches = list(single_precision(own_units(W)[0], torch.arange(120), 1e-12))
     assert (torch.cat([batch.gap for batch in batches]) > 1e-12).any()
-    monkeypatch.setattr(_compiled, "fits", lambda _K, _d, _n: True)
-    monkeypatch.setattr(_compiled, "_LARGE", 0)
-    check_certificate(W, one_vs_rest(W))
+    check_certificate(W, one_vs_rest(W, method="mixed"))
 
 
-def test_large_supports_begin_in_single_precision(monkeypatch):
+def test_large_supports_are_told_from_small_ones():
     pytest.importorskip("numba")
-    W = contacts(300, 40)
-    asked = []
-    solve = _compiled.single_precision
-    monkeypatch.setattr(_compiled, "_FAST_FROM", 1)
-    monkeypatch.setattr(_compiled, "fits", lambda _K, _d, _n: True)
-    monkeypatch.setattr(_compiled, "single_precision", lambda *a: asked.append(a) or solve(*a))
+    (W, _), k = own_units(contacts(300, 40)), torch.arange(300)
     mean = np.mean([len(support.classes) for support in one_vs_rest(W).support])
-    assert not asked
-    monkeypatch.setattr(_compiled, "_LARGE", 0.8 * mean)
-    check_certificate(W, one_vs_rest(W))
-    assert asked
+    assert large_supports(W, k, 1e-12, points=300, members=int(0.8 * mean))
+    assert not large_supports(W, k, 1e-12, points=300, members=int(1.2 * mean))
+    assert not large_supports(W, k, 1e-12, points=301, members=1)
+    assert not large_supports(W, k[:10], 1e-12, points=300, members=1)  # few of the classes
 
 
-def test_threads_change_nothing(path):
+def test_threads_change_nothing(method):
     W = unit_rows(gaussian(200, 20))
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = one_vs_rest(W)
+        one = one_vs_rest(W, method=method)
         torch.set_num_threads(3)
-        three = one_vs_rest(W)
+        three = one_vs_rest(W, method=method)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -477,8 +462,8 @@ def test_threads_change_nothing(path):
     assert torch.equal(one.nearest, three.nearest)
 
 
-def test_what_compiled_code_leaves_is_taken_up(path, monkeypatch):
+def test_what_compiled_code_leaves_is_taken_up(method):
     """A pair nearer than inner products can tell, which only the plain active set brings to the tolerance."""
     W = unit_rows(gaussian(80, 8))
     W[1] = W[0] + 1e-9 * gaussian(1, 8, seed=1)[0]
-    check_certificate(W, one_vs_rest(W))
+    check_certificate(W, one_vs_rest(W, method=method))

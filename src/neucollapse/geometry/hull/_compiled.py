@@ -9,56 +9,73 @@ from torch import Tensor
 from ..._environment import numba_available
 from ..._types import Float, Int
 from ._active_set import Batch, separations
-from ._single_precision import fits, single_precision
+from ._single_precision import MOST_POINTS, single_precision
 
 _TABLE = 1 << 27  # entries in the largest table of all inner products kept: 1 GB, K = 11,585
 _CHUNK = 4_000_000  # numbers in the other temporaries of one batch: about 32 MB
 _FAST_FROM = 5_000  # pairs of classes: below, loading the compiled code takes longer than doing without
 _LOCAL = 256  # candidates at first where their inner products must be formed class by class
-_LARGE = 120  # members of a support from which single precision pays: a class at a time takes time by their square
+_MANY, _LARGE = 3_000, 120  # classes and members of a support from which single precision is twice as fast
 _PROBES = 8  # classes that tell
 _ROUNDS = 4  # each with twice the candidates of the one before
 
 
-def worthwhile(K: int, n: int) -> bool:
-    """Whether n of K classes are to be computed by compiled code."""
+def pays(K: int, n: int) -> bool:
+    """Whether n of K classes are many enough for compiled code, and there is some."""
     return K * n >= _FAST_FROM and numba_available()
 
 
-def compiled(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
-    """Nearest points for classes k, batch by batch, from no guess at all; W is centred, its longest row 1.
+def compiled(
+    W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float, *, mixed: bool | None = None
+) -> Iterator[Batch]:
+    """Nearest points for classes k, batch by batch; W is centred, its longest row 1.
 
-    Where supports are large, single precision comes first, and what it leaves open goes one class at a time, as all do
-    where they are small. ``gap`` says how far each one got: rounding may keep a few from it.
+    ``gap`` says how far each class got: rounding may keep a few from the tolerance. ``mixed`` decides whether single
+    precision comes first; by default it does where it pays.
     """
-    large = fits(len(W), W.shape[1], len(k)) and _typical_support(W, k, tolerance) >= _LARGE
-    yield from (_from_single_precision if large else _one_by_one)(W, k, tolerance)
-
-
-def _from_single_precision(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
+    if not (large_supports(W, k, tolerance) if mixed is None else mixed):
+        yield from one_by_one(W, k, tolerance)
+        return
     for batch in single_precision(W, k, tolerance):
         left = (batch.gap > tolerance).nonzero()[:, 0]
         if len(left):
-            now = _one_by_one(W, batch.k[left], tolerance)
+            now = one_by_one(W, batch.k[left], tolerance)
             for some, solved in zip(left.split(_step(W)), now, strict=True):
                 batch.put(some, solved)
         yield batch
 
 
-def _one_by_one(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
-    """A class starts from its most similar classes. The hyperplane found is held against all K; where others lie beyond
-    it, the class goes on with those most in its way.
-    """
-    K = len(W)
-    table = W @ W.T if K * K <= _TABLE and 8 * len(k) >= K else None
-    for part in k.split(_step(W)):
-        yield _rounds(W, table, part, tolerance)
-
-
-def _typical_support(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> float:
-    """Mean size of the supports of a few classes."""
+def large_supports(
+    W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float, *, points: int = _MANY, members: int = _LARGE
+) -> bool:
+    """Whether single precision pays: for most classes of many points, by the mean support of a few of them."""
+    K, d = W.shape
+    if not (points <= K <= MOST_POINTS and 8 * len(k) >= K and min(K, d) > members):
+        return False
     some = k[:: -(-len(k) // _PROBES)]
-    return sum(int(batch.live.sum()) for batch in _one_by_one(W, some, tolerance)) / len(some)
+    return sum(int(batch.live.sum()) for batch in one_by_one(W, some, tolerance)) >= members * len(some)
+
+
+def one_by_one(
+    W: Float[Tensor, "K d"],
+    k: Int[Tensor, " n"],
+    tolerance: float,
+    *,
+    most: int | None = None,
+    tabled: bool | None = None,
+    rounds: int = _ROUNDS,
+) -> Iterator[Batch]:
+    """A class starts from its ``most`` similar classes. The hyperplane found is held against all K; where others lie
+    beyond it, the class goes on with those most in its way, and twice as many of them in each of the ``rounds``.
+
+    ``tabled`` decides whether all inner products are formed at once, where they are few enough to be kept.
+    """
+    K, d = W.shape
+    tabled = K * K <= _TABLE and 8 * len(k) >= K if tabled is None else tabled
+    table = W @ W.T if tabled else None
+    most = most or (64 + d + d // 2 if tabled else _LOCAL)
+    for part in k.split(_step(W)):
+        yield _rounds(W, table, part, tolerance, min(K - 1, most), rounds)
 
 
 def _step(W: Float[Tensor, "K d"]) -> int:
@@ -66,14 +83,18 @@ def _step(W: Float[Tensor, "K d"]) -> int:
 
 
 def _rounds(
-    W: Float[Tensor, "K d"], table: Float[Tensor, "K K"] | None, k: Int[Tensor, " n"], tolerance: float
+    W: Float[Tensor, "K d"],
+    table: Float[Tensor, "K K"] | None,
+    k: Int[Tensor, " n"],
+    tolerance: float,
+    most: int,
+    rounds: int,
 ) -> Batch:
-    K, d = W.shape
-    most = min(K - 1, 64 + d + d // 2 if table is not None else _LOCAL)
+    K = len(W)
     similar = table[k] if table is not None else W[k] @ W.T
     now, behind = _solve(W, table, k, _candidates(-similar, k, most), tolerance)
     done, pending = now, torch.arange(len(k))
-    for _ in range(_ROUNDS - 1):
+    for _ in range(rounds - 1):
         left = now.gap > tolerance
         if most == K - 1 or not left.any():
             break

@@ -3,20 +3,23 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from ..._errors import InputError
-from ..._names import names_options
+from ..._environment import numba_available
+from ..._errors import InputError, MissingExtraError
+from ..._names import names_options, unknown_name
 from ..._types import Float, Int
 from .._rows import as_rows
 from ._active_set import Batch, begin, nearest
-from ._compiled import compiled, worthwhile
+from ._compiled import compiled, pays
+from ._single_precision import MOST_POINTS
 from ._warm_start import affine_weights, simplex_weights
 
 _CHUNK = 4_000_000  # numbers in the largest temporaries of one batch: about 32 MB
+Method = Literal["auto", "plain", "compiled", "mixed"]
 _STEPS = 40  # of the warm start: together about one round of the active set at K = 2000, d = 512
 
 
@@ -52,7 +55,7 @@ class OneVsRest:
 
 
 @names_options
-def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float | int = 1e-12) -> OneVsRest:
+def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float | int = 1e-12, method: Method = "auto") -> OneVsRest:
     r"""Exact distance from each row of W to the convex hull of the other rows, with a certificate.
 
     .. math:: d_k = \min_{\lambda \ge 0,\ \sum_j \lambda_j = 1} \Big\| w_k - \sum_{j \ne k} \lambda_j w_j \Big\|
@@ -67,14 +70,17 @@ def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float | int = 1e-12) 
         classes: the classes to compute (n,), whole numbers in [0, K); all by default.
         tolerance: the duality gap to reach, and the distance below which a class counts as inside the hull, both in
             units of the largest distance of a row from the mean of the rows.
+        method: ``"plain"`` PyTorch, ``"compiled"`` code (extra ``fast``), or compiled code in ``"mixed"`` precision; by
+            default the fastest for the size. All reach the same distances to the tolerance.
 
     Returns:
         Distances, gaps, nearest points and supports, on the CPU in float64. A gap above the tolerance (rounding in
         nearly degenerate data) is reported as it is, never hidden.
 
     Raises:
-        InputError: if W is not a matrix of at least two rows, or a class or the tolerance is out of range.
+        InputError: if W is not a matrix of at least two rows, or a class, the tolerance or the method is out of range.
         NonFiniteError: if W holds NaN or infinity.
+        MissingExtraError: if compiled code is asked for and numba is not installed.
 
     References:
         Jiang et al., "Generalized Neural Collapse for a Large Number of Classes", arXiv 2310.05351 (one-vs-rest
@@ -89,13 +95,19 @@ def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float | int = 1e-12) 
     rows = as_rows(W, minimum=2)
     if not 0 < tolerance < 1:
         raise InputError(f"expected a tolerance between 0 and 1, got {tolerance!r}")
+    if method not in get_args(Method):
+        raise unknown_name("method", method, get_args(Method))
+    if method in ("compiled", "mixed") and not numba_available():
+        raise MissingExtraError("numba", "fast", f"one_vs_rest(method={method!r})")
+    if method == "mixed" and len(rows) > MOST_POINTS:
+        raise InputError(f"method='mixed' keeps all inner products, of up to {MOST_POINTS:,} rows; got {len(rows):,}")
     k = _classes(classes, len(rows))
-    points, scale = _own_units(rows)
-    batches = list(_batches(points, k, tolerance))
+    points, scale = own_units(rows)
+    batches = list(_batches(points, k, tolerance, method))
     return _collect(rows, k, batches, scale, tolerance)
 
 
-def _own_units(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "K D"], float]:
+def own_units(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "K D"], float]:
     """The rows about their mean, the longest of length 1, in at most K dimensions; and what 1 stands for."""
     exponent = math.frexp(float(rows.abs().max()))[1]
     scale = 2.0 ** max(-1000, min(1000, exponent))  # a power of two: exact, and no sum or square overflows after it
@@ -109,10 +121,11 @@ def _own_units(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "K D"], float]
     return points, scale
 
 
-def _batches(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
+def _batches(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float, method: Method) -> Iterator[Batch]:
+    """All classes, solved: what the chosen way leaves open is taken up by the plain active set."""
     K, d = W.shape
     step = max(1, _CHUNK // (2 * (d + 1) * (2 * d + 1) + 4 * K))
-    for batch in _first(W, k, tolerance):
+    for batch in _first(W, k, tolerance, method):
         unsolved = (batch.gap > tolerance).nonzero()[:, 0]
         width = min(d + 1, batch.index.shape[1])
         for some in unsolved.split(step) if len(unsolved) else ():
@@ -120,12 +133,13 @@ def _batches(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) ->
         yield batch
 
 
-def _first(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
+def _first(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float, method: Method) -> Iterator[Batch]:
     """Batches that are solved, or close to it: by compiled code, from affine hulls, or from a few projected gradients."""
     K, d = W.shape
-    full = affine_weights(W) if d >= K - 1 else None
-    if worthwhile(K, len(k)) and (full is None or not (full[k] >= 0).all()):
-        yield from compiled(W, k, tolerance)
+    full = affine_weights(W) if d >= K - 1 and method in ("auto", "plain") else None
+    known = full is not None and bool((full[k] >= 0).all())
+    if method in ("compiled", "mixed") or (method == "auto" and not known and pays(K, len(k))):
+        yield from compiled(W, k, tolerance, mixed=None if method == "auto" else method == "mixed")
         return
     lipschitz = float(torch.linalg.eigvalsh(W.T @ W if d < K else W @ W.T)[-1]) or 1.0
     for part in k.split(max(1, _CHUNK // (16 * K))):

@@ -11,29 +11,31 @@ from torch import Tensor
 from ..._types import Float, Int
 from ._active_set import Batch, separations
 
-_TABLE = 1 << 28  # entries in the table of all inner products: 1 GB, K = 16,384
+MOST_POINTS = 1 << 14  # of which all inner products are kept: 1 GB
 _GRAM = 5 << 23  # entries in the inner products of the candidates that a thread holds: 160 MB
 _PARTS = 8  # into which few classes are divided, whatever the number of threads: results must not depend on it
-# Rounds of a turn: how closely each solves, in at most how many steps. The first turn only has to find out which classes
-# matter; what then stands in the way joins the candidates, half as many again because more will.
-_ROUGHLY = [(2e-3, 10), (5e-4, 10), (2e-4, 10), (2e-4, 10)]
-_BETTER = [(5e-4, 10), (1e-4, 10), (1e-5, 16)]
-_CLOSELY = [(3e-6, 20)] + 20 * [(3e-7, 30)]
-_TURNS = [_ROUGHLY, _BETTER + _CLOSELY, *4 * [_CLOSELY]]
+# How closely the rounds of a turn solve, in at most how many steps: roughly at first, to find out which classes matter.
+_ROUNDS = [*3 * [(5e-4, 10)], (3e-6, 20), *20 * [(3e-7, 30)]]
+_TURNS = 6  # after each, what stands in the way joins the candidates, half as many again because more will
 _FIRST = 18  # candidates at first, in thirty-secondths of d
-_FEWEST = 128  # dimensions: with fewer, no support is large
 _RESOLVED = 3e-6  # of the longest row: by less than this single precision does not say which class is nearer
 _EXCHANGES, _AT_ONCE = 6, 32  # rounds in double precision, and classes that join a support in one of them
 _BLOCK = 1024  # rows of the table that are formed together
 
 
-def fits(K: int, d: int, n: int) -> bool:
-    """Whether a table of all inner products can be kept, and n of K classes in d dimensions are worth it."""
-    return K * K <= _TABLE and 8 * n >= K and min(K, d) > _FEWEST
-
-
-def single_precision(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: float) -> Iterator[Batch]:
+def single_precision(
+    W: Float[Tensor, "K d"],
+    k: Int[Tensor, " n"],
+    tolerance: float,
+    *,
+    first: int | None = None,
+    turns: int = _TURNS,
+    exchanges: int = _EXCHANGES,
+) -> Iterator[Batch]:
     """Nearest points for classes k, part by part; ``gap`` says which of them single precision did not resolve.
+
+    ``first`` candidates a class are looked at to begin with, ``turns`` times others join them, and ``exchanges`` times
+    supports change after their weights are known in double precision.
 
     Each thread takes parts from beginning to end: some wait for memory while others compute.
     """
@@ -52,8 +54,8 @@ def single_precision(W: Float[Tensor, "K d"], k: Int[Tensor, " n"], tolerance: f
         work = spare.get()
         try:
             work.begin(part)
-            work.settle()
-            return work.refine(tolerance)
+            work.settle(first or _FIRST * d // 32, turns)
+            return work.refine(tolerance, exchanges)
         finally:
             spare.put(work)
 
@@ -102,12 +104,12 @@ class _Work:
         self.active = torch.zeros(n, cap, dtype=torch.bool)
         self.weight = self.W.new_zeros(n, cap)
 
-    def settle(self) -> None:
+    def settle(self, first: int, turns: int) -> None:
         """Supports and weights to single precision, and how far all classes lie beyond along the ``rough`` directions found."""
         from ._block_pivots import settle, widen
 
         n, d = len(self.k), self.W.shape[1]
-        first = min(max(1, _FIRST * d // 32), self.cap)
+        first = min(max(1, first), self.cap)
         similar = self.table[self.k]
         similar[torch.arange(n), self.k] = -torch.inf
         self.candidates[:, :first] = similar.topk(first, dim=1, sorted=False).indices.sort(dim=1).values
@@ -117,21 +119,21 @@ class _Work:
         fixed = (self.table.numpy(), self.single.numpy(), self.k.numpy())
         arrays = (self.size.numpy(), *self._candidates())
         lists = (self.size.numpy(), self.candidates.numpy(), self.active.numpy(), self.weight.numpy())
-        for turn, rounds in enumerate(_TURNS):
-            accuracy, steps = np.array([a for a, _ in rounds], np.float32), np.array([s for _, s in rounds])
+        accuracy, steps = np.array([a for a, _ in _ROUNDS], np.float32), np.array([s for _, s in _ROUNDS])
+        for turn in range(turns):
             settle(*fixed, left.numpy(), old.numpy(), *arrays, self.rough.numpy(), accuracy, steps)
             if len(left) == n:
                 separations(self.single, self.k, self.rough[:n], out=self.separation)
             else:
                 self.separation[left] = separations(self.single, self.k[left], self.rough[left])
-            if turn == len(_TURNS) - 1:  # nothing would settle what joins now
+            if turn == turns - 1:  # nothing would settle what joins now
                 break
             widen(left.numpy(), self.separation.numpy(), self.rough.numpy(), _RESOLVED, d // 2, old.numpy(), *lists)
             left = left[self.size[left] > old[left]]
             if not len(left):
                 break
 
-    def refine(self, tolerance: float) -> Batch:
+    def refine(self, tolerance: float, exchanges: int) -> Batch:
         """Weights and bounds in double precision."""
         from ._block_pivots import exchange
         from ._refinement import refine
@@ -144,14 +146,14 @@ class _Work:
         arrays = (self.size.numpy(), *self._candidates())
         behind = torch.empty(n, _AT_ONCE, dtype=torch.int64).numpy()
         seen = (self.rough.numpy(), self.separation.numpy())
-        for turn in range(_EXCHANGES + 1):
+        for turn in range(exchanges + 1):
             refine(*fixed, left.numpy(), *arrays, *seen, direction.numpy(), lower.numpy(), behind)
             upper[left] = direction[left].norm(dim=1)
             bound = (upper[left] - lower[left].clamp(min=0)).clamp(min=0)
             feasible = (self.weight[left] >= 0).all(dim=1) & bound.isfinite()
             gap[left] = torch.where(feasible, bound, torch.inf)
             left = left[gap[left] > tolerance]
-            if turn == _EXCHANGES or not len(left):
+            if turn == exchanges or not len(left):
                 break
             exchange(fixed[0], left.numpy(), behind, *arrays)
         return Batch(self.k, self.candidates, self.weight > 0, self.weight, direction, upper, gap)
