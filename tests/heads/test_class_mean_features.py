@@ -128,6 +128,7 @@ def make_heads():
     return ClassMeanFeatures(D, K), SubCentre(D, K)
 
 
+@pytest.mark.slow
 def test_two_ranks_are_one_process(tmp_path):
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

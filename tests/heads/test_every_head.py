@@ -111,12 +111,14 @@ def ranks(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 def test_every_head_compiles():
     process = start("compile")
     _, errors = process.communicate()
     assert process.returncode == 0, errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_on_two_ranks(name, ranks):
     first, second = (heads[name] for heads, _ in ranks)
@@ -125,6 +127,7 @@ def test_every_head_on_two_ranks(name, ranks):
         torch.testing.assert_close(first[key], expected, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_digits_on_two_ranks(name, ranks):
     first, second = (trainings[name] for _, trainings in ranks)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 COMPILED = """
 import torch
 from neucollapse.heads import FixedKerdock
@@ -18,6 +20,7 @@ for mine, other in zip(*((f(x), *torch.autograd.grad(f(x), x)) for f in (loss, c
 """
 
 
+@pytest.mark.slow
 def test_one_graph_under_compile():
     """In a process of its own: torch.compile cannot read the shape checks that the tests put around every function."""
     subprocess.run([sys.executable, "-c", COMPILED], check=True)

@@ -173,6 +173,7 @@ def test_no_loss_is_missing():
     assert modules == {type(case.loss()) for case in CASES.values()} - {Sphere}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_two_ranks(name, ranks):
     """Their mean is the gradient of the whole batch, but where samples are coupled, when it is another one."""

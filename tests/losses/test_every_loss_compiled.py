@@ -6,6 +6,7 @@ This file, run as a script, does it: torch.compile cannot read the shape checks 
 import subprocess
 import sys
 
+import pytest
 import torch
 
 # A number read back decides what is done next: the closest pair, the labels in a batch, the tiles that hold a class.
@@ -33,6 +34,7 @@ def compile_all():
     sys.exit("\n".join(failed) or 0)
 
 
+@pytest.mark.slow
 def test_every_loss_compiles():
     run = subprocess.run([sys.executable, __file__], stderr=subprocess.PIPE, text=True)
     assert run.returncode == 0, run.stderr

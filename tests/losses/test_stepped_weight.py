@@ -136,6 +136,7 @@ assert (head.weight != before).any() and backbone.weight.grad is not None
 """
 
 
+@pytest.mark.slow
 def test_under_compile_it_is_a_break_in_the_graph():
     """In a process of its own: torch.compile cannot read the shape checks that the tests put around every function."""
     subprocess.run([sys.executable, "-c", COMPILED], check=True)

@@ -10,6 +10,7 @@ from neucollapse.theory import model_of
 from neucollapse.theory.conv_rank._findings import CLEAN, DATA, FILTERS
 from neucollapse.theory.settings import SETTINGS
 
+from ..slow import slow_but
 from .test_simulate import small
 
 # Enough steps that the discretisation is no part of the error.
@@ -118,7 +119,7 @@ CONTROLS = {
 }
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", slow_but("seli", "central-path", of=SETTINGS))
 def test_both_sides_of_the_tolerance(name):
     model, state, rows = ended(name)
     near, far = (model.findings(*CONTROLS[name](model, state, rows, far)) for far in (False, True))

@@ -20,6 +20,7 @@ from neucollapse.theory._simulation import ARRAYS_SCHEMA
 from neucollapse.theory.settings import SETTINGS
 
 from .. import fault
+from ..slow import slow_but
 
 # Sizes that take a second or two; whatever is not named keeps its default.
 SMALL: dict[str, dict] = {
@@ -69,7 +70,7 @@ def straight():
     return get
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", slow_but("svm", of=SETTINGS))
 def test_a_stopped_simulation_goes_on_to_the_same_numbers(name, straight, tmp_path, monkeypatch):
     settings = small(name)
     model = type(model_of(settings))
@@ -94,7 +95,7 @@ def test_a_stopped_simulation_goes_on_to_the_same_numbers(name, straight, tmp_pa
         assert torch.equal(stored[key], tensor)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", slow_but("svm", "seli", of=SETTINGS))
 def test_what_a_model_tells(name, straight, tmp_path):
     simulation = straight(name)
     found = simulation.findings

@@ -17,11 +17,13 @@ from neucollapse.training._stop import StopOnSignal
 from neucollapse.training.run import train
 
 from .. import fault
+from ..slow import slow_but
 
 KILLS = int(os.environ.get("NEUCOLLAPSE_KILLS", "6"))
 CONFIG = TrainConfig(width=32, depth=2, dim=8, epochs=6, measure_every=3, checkpoint_seconds=0, threads=1)
 LAST = "checkpoints/epoch-000006.safetensors"
 MOMENTS = 60  # files are opened, renamed and deleted a few more times than this in the whole run
+SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
 
 def train_quietly(run):
@@ -55,12 +57,13 @@ def assert_same_bits(run, whole):
     assert CollapseResult.load(run).to_dict() == CollapseResult.load(whole).to_dict()
 
 
-def test_killed_at_random_moments(tmp_path, whole):
+@pytest.mark.parametrize("kills", [1, pytest.param(KILLS, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(tmp_path, whole, kills):
     """Killed again and again, each time at another moment of what is left; and all of that until so many kills are done."""
     moments, killed, finished = random.Random(0), 0, 0
-    while killed < KILLS or not finished:
+    while killed < kills or not finished:
         run = tmp_path / str(finished)
-        code = trained(run, at=moments.randint(1, MOMENTS) if killed < KILLS else 0)
+        code = trained(run, at=moments.randint(1, MOMENTS) if killed < kills else 0)
         killed += code != 0
         finished += code == 0
         if code == 0:
@@ -69,7 +72,7 @@ def test_killed_at_random_moments(tmp_path, whole):
             assert code == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("signum", "code"), slow_but((signal.SIGTERM, 143), of=SIGNALS))
 def test_a_signal_saves_the_epoch_and_exits(tmp_path, whole, signum, code):
     # The first checkpoint is renamed into place when the first epoch has ended: the second one is then finished, and no more.
     options = {"signum": signum, "events": ("os.rename",), "of": "checkpoints"}
@@ -81,7 +84,7 @@ def test_a_signal_saves_the_epoch_and_exits(tmp_path, whole, signum, code):
     assert_same_bits(tmp_path, whole)
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("signum", "code"), SIGNALS)
 def test_a_second_signal_exits_at_once(signum, code, capfd):
     before = signal.getsignal(signum)
     stop = StopOnSignal()

@@ -6,10 +6,12 @@ import pytest
 
 from neucollapse.training import PRESETS, train
 
+from ..slow import slow_but
+
 HUG_OPTIMUM = 0.9666  # of the best margin: ten points of least energy (s = 2) are no softmax code at d = 3
 
 
-@pytest.fixture(scope="module", params=PRESETS)
+@pytest.fixture(scope="module", params=slow_but("digits-sphere", of=PRESETS))
 def result(request, tmp_path_factory):
     # Measuring at the end alone halves the time and, since measuring changes nothing, gives the same numbers.
     config = dataclasses.replace(PRESETS[request.param], measure_every=10**6, optimum="lookup", threads=1)

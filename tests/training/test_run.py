@@ -260,6 +260,7 @@ def test_global_state_is_put_back(tmp_path):
     assert torch.get_num_threads() == 1
 
 
+@pytest.mark.slow
 def test_the_seed_is_all_that_matters(run, tmp_path):
     """P10: the same config gives the same bits whatever the process drew before; another seed does not."""
     torch.manual_seed(99)

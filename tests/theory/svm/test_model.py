@@ -90,7 +90,14 @@ def falls(values):
     return all(later <= now for now, later in pairwise(values))
 
 
-@pytest.mark.parametrize("counts", [(1, 1, 1, 1), (3, 3, 3, 3), (5, 5, 1, 1)])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        (5, 5, 1, 1),
+        pytest.param((1, 1, 1, 1), marks=pytest.mark.slow),
+        pytest.param((3, 3, 3, 3), marks=pytest.mark.slow),
+    ],
+)
 def test_the_flow_turns_towards_the_exact_solution(counts):
     simulation = simulate(SVM(classes=4, dim=6, counts=counts, drop=150.0, points=10, descent_steps=0), progress=False)
     target = minimum_norm_separation(counts)
@@ -107,6 +114,7 @@ def test_the_flow_turns_towards_the_exact_solution(counts):
     assert series(rows, "kkt/angle", "flow")[1][-1] < 1e-3
 
 
+@pytest.mark.slow
 def test_the_simplex_of_ten_classes_is_approached():
     """T5.1 of the digest: |W| = |H| = 1, n = 1, K = 10, d = 16 has the margin 1/9."""
     simulation = simulate(SVM(drop=120.0, points=12, descent_steps=0), progress=False)
@@ -141,6 +149,7 @@ def conserved(state):
     return W.mT @ W - H.mT @ H, W.sum(dim=0)
 
 
+@pytest.mark.slow
 def test_plain_descent_is_on_the_same_curve():
     chosen = SVM(classes=4, dim=6, drop=8.0, points=16, descent_steps=300, descent_lr=0.3)
     rows = simulate(chosen, progress=False).rows
@@ -155,6 +164,7 @@ def test_too_few_dimensions_stay_below_the_bound_and_reach_the_best_code():
     assert series(simulation.rows, "margin/normalised", "flow")[1][-1] < minimum_norm_separation([1] * 6).margin
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers():
     chosen = SVM(classes=3, dim=4, drop=20.0, **SMALL)
     once, twice = (simulate(chosen, progress=False) for _ in range(2))

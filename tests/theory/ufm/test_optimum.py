@@ -76,6 +76,7 @@ def test_cross_entropy_under_decay(model: UFM) -> None:
     assert_met(model)
 
 
+@pytest.mark.slow
 @quick
 @given(st.builds(UFM, loss=st.just("focal"), gamma=st.sampled_from([0.5, 2.0]), **common))
 def test_focal_under_decay_where_a_simplex_wins(model: UFM) -> None:
@@ -85,6 +86,7 @@ def test_focal_under_decay_where_a_simplex_wins(model: UFM) -> None:
     assert abs(end.value - predicted.value) <= 1e-8
 
 
+@pytest.mark.slow
 @quick
 @given(
     st.builds(
@@ -101,6 +103,7 @@ def test_ball(model: UFM) -> None:
     assert abs(solved(model, seeds=2).value - optimum.value) <= 1e-8
 
 
+@pytest.mark.slow
 @quick
 @given(
     st.builds(UFM, constraint=st.just("sphere"), temperature=st.floats(0.1, 1.0), objective=st.just("log"), **curved)
@@ -115,6 +118,7 @@ def test_sphere(model: UFM) -> None:
         assert abs(solved(model).value - optimum.value) <= 1e-8
 
 
+@pytest.mark.slow
 @quick
 @given(
     st.builds(
