@@ -1,5 +1,6 @@
 """Promises P2 and P13: two real gloo ranks, with unequal and with no samples, give what one process gives."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from neucollapse import ClassStatistics, CollapseResult, measure
 
 K, D, N = 4, 6, 203
+PARTS = slice(0, 50), slice(50, N)
 
 # What both ranks and the single process run; a rank's share of the samples is data[cuts[rank]:cuts[rank + 1]].
 COMMON = """
@@ -19,13 +21,22 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 K, D, N = 4, 6, 203
+COUNTS = [50, 51, 51, 51]
+DEFAULTS = {"num_classes": K, "dim": D, "class_counts": COUNTS}
+OTHER = {
+    "num_classes": {"num_classes": 5, "class_counts": [*COUNTS, 0]}, "normalize": {"normalize": True},
+    "ignore_index": {"ignore_index": 255}, "nan": {"nan": "drop"}, "scatter": {"scatter": "trace", "class_counts": None},
+    "class_counts": {"class_counts": COUNTS[::-1]}, "no class_counts": {"class_counts": None},
+}
 torch.set_num_threads(1)
 
 def data(dtype=torch.float64):
     generator = torch.Generator().manual_seed(0)
     means = torch.randn(K, D, generator=generator, dtype=torch.float64) + 100
     labels = torch.randint(K, (N,), generator=generator)
-    return (means[labels] + 1e-3 * torch.randn(N, D, generator=generator, dtype=torch.float64)).to(dtype), labels
+    features = means[labels] + 1e-3 * torch.randn(N, D, generator=generator, dtype=torch.float64)
+    features[0] *= 1 + 2e-5  # the longest of its class is on the first rank, those of the others are on the second
+    return features.to(dtype), labels
 
 def model():
     torch.manual_seed(0)
@@ -38,7 +49,7 @@ def loader(rows):
 """
 
 RANK = """
-import os, sys
+import json, os, sys
 import torch.distributed as dist
 from neucollapse import ClassStatistics, InputError, measure
 
@@ -63,12 +74,25 @@ for name, cut, dtype in (("unequal", 50, torch.float64), ("none", 0, torch.float
     else:
         raise AssertionError("a second all_reduce was not refused")
 
+def refusal(first, second):
+    # What an all_reduce says where the ranks have other settings: both must say it, and neither may wait.
+    stats = ClassStatistics(**(first, second)[rank])
+    stats.update(data()[0][share(50)], data()[1][share(50)])
+    try:
+        stats.all_reduce()
+    except InputError as error:
+        assert stats.num_samples == len(data()[1][share(50)])  # nothing was added before it was refused
+        return str(error)
+
 def keep(name, result):
     result.save(f"{folder}/{name}-{rank}")
 
 keep("file", measure(f"{folder}/features.safetensors", progress=False))
 splits = {"train": loader(share(70)), "test": loader(share(0))}
 keep("model", measure(model(), splits, layers=["1"], progress=False))
+refusals = {name: refusal(DEFAULTS, {**DEFAULTS, **other}) for name, other in OTHER.items()}
+refusals |= {f"{name}, the other way": refusal({**DEFAULTS, **other}, DEFAULTS) for name, other in OTHER.items()}
+json.dump(refusals, open(f"{folder}/refusals-{rank}.json", "w"))
 dist.destroy_process_group()
 """
 
@@ -119,6 +143,7 @@ def test_statistics_of_two_ranks_are_those_of_one_process(name, rank, folder, co
         lambda stats: stats.within_scatter("class"),
         lambda stats: stats.between_scatter(),
         lambda stats: stats.mean_norms,
+        lambda stats: stats.largest_norms,
     ):
         assert relative(reading(both), reading(one)) <= tolerance
     assert both.feature_dtype == one.feature_dtype
@@ -153,3 +178,22 @@ def test_every_rank_returns_the_same(folder):
         assert first.numbers == second.numbers
         for key, array in first.arrays.items():
             torch.testing.assert_close(second.arrays[key], array, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("way", ["", ", the other way"])
+def test_other_settings_are_refused_on_every_rank(way, folder, common):
+    """One sentence, which names the setting; no rank waits for the others, and nothing was added."""
+    said = [json.loads((folder / f"refusals-{rank}.json").read_text()) for rank in range(2)]
+    assert said[0] == said[1]
+    for name in common["OTHER"]:
+        sentence = said[0][name + way]
+        assert sentence.startswith("expected statistics of rank 1 with "), name
+        assert name.removeprefix("no ") in sentence
+        assert "do not add up" in sentence
+
+
+def test_the_longest_features_are_on_either_rank(common):
+    """So that the largest norm over ranks is neither their sum nor that of one rank."""
+    H, y = common["data"]()
+    first, second = (torch.stack([H[rows][y[rows] == c].norm(dim=1).max() for c in range(K)]) for rows in PARTS)
+    assert 0 < (first > second).sum() < K

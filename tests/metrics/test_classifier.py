@@ -130,6 +130,25 @@ def test_two_classes_that_point_the_same_way(one_less_cosine, flagged):
     assert ("coincident_classes" in codes(weight_metrics(rows))) == flagged
 
 
+@pytest.mark.parametrize(("one_less_cosine", "flagged"), [(1.2e-6, False), (0.8e-6, True)])
+def test_two_means_that_point_the_same_way(one_less_cosine, flagged, measured):
+    angle = math.sqrt(2 * one_less_cosine)
+    H = torch.tensor([[1.0, 0.0], [math.cos(angle), math.sin(angle)], [-1.0, 0.0]], dtype=torch.float64)
+    result = measured(H, torch.arange(3))
+    assert (("coincident_classes", "gnc2/max_cosine") in {(flag.code, flag.where) for flag in result.flags}) == flagged
+
+
+@pytest.mark.parametrize(("width", "flagged"), [(0.025, False), (0.02, True)])
+def test_a_thousandth_of_rounding_is_said(width, flagged, measured):
+    """One direction is wide; along the others float32 sums hold the scatter to 5e-7 / width^2, about 1e-3 of it at 0.022."""
+    y, wide, narrow = torch.arange(120) % 3, torch.tensor([1.0, -0.3, -0.7]), torch.tensor([0.0, 1.0, -1.0])
+    means = torch.stack([wide, width * narrow], 1).double()[y]
+    H = width * noise(120, 70)
+    H[:, 0] /= width
+    H[:, :2] = (H[:, :2] + means) @ torch.tensor([[1.0, 1.0], [-1.0, 1.0]]).double() / math.sqrt(2)
+    assert ("imprecise_sums" in codes(measured(H.float(), y))) == flagged
+
+
 @pytest.mark.parametrize("offset", [0.0, 1.0])
 def test_two_classes_with_one_mean_are_flagged_also_where_it_is_zero(offset, measured):
     H = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0, -1.0, 0], [0, 0, 3.0], [0, 0, 4.0]]).double() + offset
