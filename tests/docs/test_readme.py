@@ -85,6 +85,7 @@ def test_beyond_simplex(capsys: pytest.CaptureFixture[str]) -> None:
     assert "record" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_target_codes(capsys: pytest.CaptureFixture[str]) -> None:
     run_blocks("docs/target-codes.md", {})
     said = capsys.readouterr().out

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -60,6 +61,7 @@ def on_a_rank(rank, ranks, folder):
         dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_measure_a_sharded_model(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ranks = [

@@ -128,6 +128,7 @@ def test_both_sides_of_the_tolerance(name):
     assert list(near.sentences) != list(far.sentences)
 
 
+@pytest.mark.slow
 def test_nothing_is_decided_where_nothing_is_tested():
     """A depth at which no start tells the classes apart; networks that have not learned."""
     model, state, rows = ended("deep-linear")

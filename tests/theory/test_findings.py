@@ -54,7 +54,7 @@ def test_too_few_dimensions_are_held_against_the_best_code():
     assert model_of(SVM(classes=6, dim=2, counts=(2, 1, 1, 1, 1, 1))).goal is None
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_memorisation_with_as_few_dimensions_as_it_takes(classes):
     assert findings(Memorisation(classes=classes, dim=classes - 1, prices=(0.0, 1.0))).agrees is True
 
@@ -65,6 +65,7 @@ def test_nothing_is_memorised_where_everything_is_zero():
     assert found.sentences[2].count("at 0 of 2 prices") == 2
 
 
+@pytest.mark.slow
 def test_a_temperature_so_low_that_the_loss_is_flat_decides_nothing():
     found = findings(SupCon(classes=3, dim=2, samples=2, temperature=0.02, steps=20, starts=1))
     assert found.agrees is None

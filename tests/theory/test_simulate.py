@@ -176,7 +176,9 @@ def copy(done, tmp_path):
 @pytest.mark.parametrize(
     "lost", [("config.json",), ("config.json", "state.safetensors"), ("config.json", "simulation.json")]
 )
-@pytest.mark.parametrize("other", [replace(SUPCON, seed=1), small("local-elasticity")])
+@pytest.mark.parametrize(
+    "other", slow_but(replace(SUPCON, seed=1), of=[replace(SUPCON, seed=1), small("local-elasticity")])
+)
 def test_without_its_settings_a_folder_is_still_of_its_simulation(copy, lost, other):
     for name in lost:
         (copy / name).unlink()

@@ -167,6 +167,7 @@ def test_rankin_and_fejes_toth_at_their_codes():
         assert fejes_toth(K) == pytest.approx(max_cosine(code), abs=1e-15)
 
 
+@pytest.mark.slow
 def test_no_bound_exceeds_a_code_on_record():
     """Sizes with a known code: the bounds stay below, Levenshtein's and Fejes Toth's too."""
     sizes = [(K, d) for d in (2, 3, 4, 5, 8) for K in range(d + 2, 60)]

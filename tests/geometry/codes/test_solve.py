@@ -68,6 +68,7 @@ def test_largest_determinant(K, d):
     assert solution.value == pytest.approx(np.log(K / r), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_seed_alone_decides():
     problem = SphericalCode(11, 3)  # 18 starts: the second batch hops from the best of the first
     one = solve(problem, starts=18, workers=1)

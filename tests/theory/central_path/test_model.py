@@ -151,7 +151,7 @@ def test_singular_values_meet_and_zero_stays():
     assert float(end[1]) == pytest.approx((4 * 25 * 1e12) ** 0.25, rel=1e-3)
 
 
-@pytest.mark.parametrize("renormalise", ["project", "whiten"])
+@pytest.mark.parametrize("renormalise", ["project", pytest.param("whiten", marks=pytest.mark.slow)])
 def test_the_simulation_agrees_and_is_reproducible(renormalise):
     chosen = CentralPath(**SMALL, renormalise=renormalise, horizon=30.0)
     once, twice = (simulate(chosen, progress=False) for _ in range(2))

@@ -16,6 +16,8 @@ from neucollapse.theory.depth.mse_optimum import deep_optimum, deep_target, shri
 from neucollapse.theory.settings import ExtendedUFM
 from neucollapse.theory.solvers import minimise
 
+from ...slow import slow_but
+
 SIZES = {
     "K": st.integers(2, 5),
     "n": st.integers(1, 3),
@@ -51,6 +53,7 @@ def solved(K, n, dim, decays, bias, starts=10):
     return best, value
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=8, deadline=None)
 @given(**SIZES, strength=st.floats(0.05, 1.3), tilt=st.lists(st.floats(0.4, 2.5), min_size=5, max_size=5))
 def test_the_predicted_optimum_is_the_one_found(K, n, dim, layers, bias, strength, tilt):
@@ -100,7 +103,7 @@ def test_every_layer_of_the_target_is_aligned_with_the_next_weights(bias):
     assert max(misalignment(deep_target(5, 3, 7, (0.01, 0.02, 0.005, 0.01), bias))) < 1e-12
 
 
-@pytest.mark.parametrize("options", [{}, {"bias": True}, {"dim": 3}, {"layers": 2, "decay_features": 0.002}])
+@pytest.mark.parametrize("options", slow_but({"dim": 3}, of=OPTIONS))
 def test_the_simulation_agrees(options):
     found = simulate(ExtendedUFM(steps=400, starts=3, sweep=3, **options), progress=False).findings
     assert found.agrees, found.sentences
@@ -108,12 +111,14 @@ def test_the_simulation_agrees(options):
         assert comparison.found == pytest.approx(comparison.predicted, abs=1e-8), comparison
 
 
+@pytest.mark.slow
 def test_two_runs_of_a_seed_are_equal():
     a, b = (simulate(ExtendedUFM(steps=100, starts=1, sweep=2), progress=False) for _ in range(2))
     assert a.rows == b.rows
     assert a.to_dict() == b.to_dict()
 
 
+@pytest.mark.slow
 def test_relu_finds_something_below_the_orthogonal_frame():
     """Six classes under five matrices: gradient descent ends below deep neural collapse, so it is not optimal."""
     found = simulate(ExtendedUFM(activation="relu", classes=6, layers=5, starts=1, steps=3000), progress=False).findings

@@ -123,7 +123,7 @@ def test_simplex_wins_the_pull_of_labels_iff_others_are_pushed_away():
 @pytest.mark.parametrize(
     "chosen",
     [
-        SMALL,
+        pytest.param(SMALL, marks=pytest.mark.slow),
         LocalElasticity(dim=3, drift="labels", inter=-1.0, gaps=(2.0,), steps=300, replicas=8, samples=5, time=50.0),
     ],
 )

@@ -43,6 +43,7 @@ def test_the_prediction_is_met(changes: dict) -> None:
     assert findings.plots
 
 
+@pytest.mark.slow
 def test_two_runs_of_a_seed_agree_and_another_seed_differs() -> None:
     first, again, other = (run(UFM(**SMALL, seed=seed))[0] for seed in (1, 1, 2))
     assert first == again
@@ -55,7 +56,7 @@ def test_without_a_closed_form_it_says_so() -> None:
     assert "No closed form" in findings.sentences[0]
 
 
-@pytest.mark.parametrize("loss", ["ce", "mse"])
+@pytest.mark.parametrize("loss", ["ce", pytest.param("mse", marks=pytest.mark.slow)])
 def test_saddles_are_strict_with_the_curvature_of_the_closed_form(loss: str) -> None:
     rows, _ = run(UFM(**(SMALL | {"classes": 5, "saddles": 4}), loss=loss))
     numbers = {(row.x, row.key): row.value for row in rows if row.series == "saddles"}
@@ -82,6 +83,7 @@ def test_no_spurious_minimum_from_many_starts() -> None:
     assert max(values) - min(values) < 1e-12
 
 
+@pytest.mark.slow
 def test_annealing_ends_at_the_orthoplex_margin() -> None:
     """(d, K) = (3, 6): the best code has margin 1."""
     settings = UFM(
