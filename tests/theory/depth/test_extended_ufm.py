@@ -103,6 +103,9 @@ def test_every_layer_of_the_target_is_aligned_with_the_next_weights(bias):
     assert max(misalignment(deep_target(5, 3, 7, (0.01, 0.02, 0.005, 0.01), bias))) < 1e-12
 
 
+OPTIONS = [{}, {"bias": True}, {"dim": 3}, {"layers": 2, "decay_features": 0.002}]
+
+
 @pytest.mark.parametrize("options", slow_but({"dim": 3}, of=OPTIONS))
 def test_the_simulation_agrees(options):
     found = simulate(ExtendedUFM(steps=400, starts=3, sweep=3, **options), progress=False).findings
