@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ._sources import Rows, from_all_ranks
 from .metrics import Decisions
-from .statistics import ClassStatistics
+from .statistics import ClassStatistics, ScatterByClass
 
 _FULL_UP_TO = 8192  # dimensions; beyond, a (d, d) scatter in float64 takes over half a gigabyte
 _SAMPLE = 2000  # features kept for drawing, where they can be drawn: d = 2 and d = 3
@@ -22,9 +22,11 @@ class Collected:
         self._stats: dict[str, tuple[ClassStatistics, ClassStatistics]] = {"": self._make(d)}
         self.decisions: dict[str, Decisions] = {}
         self._sample = _Sample(_SAMPLE) if d in (2, 3) else None
+        self.by_class = ScatterByClass(K, d, **settings) if scatter == "class" else None
 
     def _make(self, d: int) -> tuple[ClassStatistics, ClassStatistics]:
-        scatter = self._scatter if self._scatter != "auto" else "full" if d <= _FULL_UP_TO else "trace"
+        auto = "full" if d <= _FULL_UP_TO else "trace"
+        scatter = {"auto": auto, "class": "full"}.get(self._scatter, self._scatter)
         plain, unit = (
             ClassStatistics(self._K, d, scatter, normalize=normalize, **self._settings) for normalize in (False, True)
         )
@@ -39,9 +41,17 @@ class Collected:
         """Statistics of a layer (``""``: of the features the classifier takes), plain and at unit norm."""
         return self._stats[layer]
 
-    def read(self, batches: Iterable[Rows]) -> None:
-        """The first pass; afterwards every rank holds the statistics of all."""
+    def read(self, batches: Iterable[Rows], left_out: Tensor | None = None) -> None:
+        """The first pass; afterwards every rank holds the statistics of all.
+
+        Samples of the classes that the mask ``left_out`` (K,) marks are passed over.
+        """
         for rows in batches:
+            if left_out is not None:
+                labels = rows.labels.where(rows.labels != self._settings["ignore_index"], 0)
+                rows = rows.keep(~left_out.to(labels.device)[labels])
+            if self.by_class is not None:
+                self.by_class.update(rows.features, rows.labels)
             for layer, features in {"": rows.features, **rows.layers}.items():
                 if layer not in self._stats:
                     self._stats[layer] = self._make(features.shape[-1])
@@ -53,6 +63,8 @@ class Collected:
         for layer, d in _layers_of_all_ranks({layer: stats.dim for layer, (stats, _) in self._stats.items()}).items():
             for stats in self._stats.setdefault(layer, self._make(d)):
                 stats.all_reduce()
+        if self.by_class is not None:
+            self.by_class.all_reduce()
 
     def decide(
         self,

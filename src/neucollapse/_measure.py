@@ -135,7 +135,8 @@ def measure(
         min_samples: leave out classes of which the training split has fewer samples; a flag lists them.
         exact_margins: exact one-vs-rest margins beyond K = 2,000 too (``True``), or never (``False``).
         optimum: ``"lookup"`` the best known code, ``"solve"`` for one where none is proved and K d <= 5,000, or None.
-        scatter: ``"full"``, ``"trace"``, or ``"auto"``: full up to d = 8,192.
+        scatter: ``"full"``, ``"trace"``, or ``"auto"``: full up to d = 8,192; or ``"class"``: full, and of each class
+            by itself too (K d^2 numbers), for the effective rank within classes.
         second_pass: read the data again for decisions and margins.
         ignore_index: label of samples to leave out.
         nan: what NaN or infinity in features does: ``"raise"`` or ``"drop"``.

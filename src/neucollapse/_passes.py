@@ -65,10 +65,16 @@ def two_passes(
         source = sources[name]
         return track(numbering.rows(source), source.batches(), f"{words} {name}", show=chosen.progress)
 
-    collected = {name: Collected(K, dim, chosen.scatter, chosen.statistics) for name in sources}
-    for name, own in collected.items():
-        own.read(rows(name, "statistics"))
-    reference = collected["train" if "train" in collected else next(iter(collected))]
+    def collect(left_out: Tensor | None = None) -> tuple[dict[str, Collected], Collected]:
+        found = {name: Collected(K, dim, chosen.scatter, chosen.statistics) for name in sources}
+        for name, own in found.items():
+            own.read(rows(name, "statistics"), left_out)
+        return found, found["train" if "train" in found else next(iter(found))]
+
+    collected, reference = collect()
+    few = _few(collected, reference, chosen.min_samples)
+    if few.any() and all(source.repeatable for source in sources.values()):
+        collected, reference = collect(few)
     decided = {
         name: sources[name].repeatable and own.decide(rows(name, "decisions"), reference, W, b, chosen.min_samples)
         for name, own in collected.items()
@@ -82,6 +88,7 @@ def two_passes(
         "optimum": chosen.optimum is not None,
         "exact_margins": chosen.exact_margins,
         "min_samples": chosen.min_samples,
+        "left_out": few.nonzero()[:, 0].tolist(),
     }
     parts: dict[str, CollapseResult] = {}
     for name, own in collected.items():
@@ -94,6 +101,16 @@ def two_passes(
         if array is not None:
             result.arrays[name] = array.detach().to("cpu", torch.float64)
     return result
+
+
+def _few(collected: dict[str, Collected], reference: Collected, min_samples: int) -> Tensor:
+    """Which classes (K,) have too few samples, if any of them has a share in a (d, d) sum, out of which nothing comes again."""
+    few = (reference.statistics("")[0].counts < min_samples).cpu()
+    every = [own.statistics(layer)[0] for own in collected.values() for layer in ("", *own.layers)]
+    counts = torch.stack([stats.counts.cpu() for stats in every]).amax(dim=0)
+    few &= counts > 0
+    in_sum = any(stats.scatter == "full" for stats in every) and bool((few & (counts > 1)).any())
+    return few if in_sum and bool((~few & (counts > 0)).any()) else torch.zeros_like(few)
 
 
 _READ_ONCE = Flag(
@@ -154,7 +171,7 @@ def _metrics(
     # The classifier is the same for every split: its numbers are copied, not computed again.
     keys = chosen if before is None else [key for key in chosen if not key.endswith("@weight")]
     stats, normalized = own.statistics("")
-    options = {"decisions": own.decisions.get(""), "reference": reference.statistics("")[0]}
+    options = {"decisions": own.decisions.get(""), "reference": reference.statistics("")[0], "by_class": own.by_class}
     result = collapse_metrics(stats, W, b, normalized, keys=keys, **options, **common)
     if before is not None:
         for mine, other in zip(result.tables(), before.tables(), strict=True):
@@ -172,9 +189,9 @@ def _metrics(
 
 
 def _suits_a_layer(key: str) -> bool:
-    """Whether a metric needs no classifier (and no out-of-distribution data), so that an inner layer has it."""
-    without = ("nc3/", "gnc3/", "nc4/", "nc5/", "bias/", "mse/", "margins/")
-    return not key.endswith("@weight") and not key.startswith(without) and key != "accuracy/linear"
+    """Whether inner layers have a metric: it needs no classifier, and nothing that is kept of the last features alone."""
+    without = ("nc3/", "gnc3/", "nc4/", "nc5/", "bias/", "mse/", "margins/", "accuracy/linear", "rank/effective_within")
+    return not key.endswith("@weight") and not key.startswith(without)
 
 
 def _solve(reference: Collected, seed: int) -> geometry.Optimum | None:

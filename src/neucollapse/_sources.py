@@ -35,6 +35,12 @@ class Rows(NamedTuple):
     logits: Tensor | None = None
     layers: Mapping[str, Tensor] = {}
 
+    def keep(self, mask: Tensor) -> "Rows":
+        """The rows where ``mask`` (N,) is true."""
+        logits = None if self.logits is None else self.logits[mask]
+        layers = {name: features[mask] for name, features in self.layers.items()}
+        return Rows(self.features[mask], self.labels[mask], logits, layers)
+
 
 @dataclass(frozen=True)
 class ModelOptions:

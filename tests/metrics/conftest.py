@@ -5,6 +5,7 @@ import torch
 
 from neucollapse import ClassStatistics
 from neucollapse.metrics import Decisions, collapse_metrics
+from neucollapse.statistics import ScatterByClass
 
 
 def _measured(features, labels, weight=None, bias=None, *, num_classes=None, ood=None, counts_known=True, **options):
@@ -17,6 +18,8 @@ def _measured(features, labels, weight=None, bias=None, *, num_classes=None, ood
     for stats in (plain, unit):
         for rows, own in zip(H.split(50), y.split(50), strict=True):
             stats.update(rows, own)
+    by_class = ScatterByClass(K, H.shape[1])
+    by_class.update(H, y)
     outside = None
     if ood is not None:
         outside = ClassStatistics(1, H.shape[1], "trace")
@@ -24,7 +27,7 @@ def _measured(features, labels, weight=None, bias=None, *, num_classes=None, ood
     W, b = (None if rows is None else torch.as_tensor(rows).double() for rows in (weight, bias))
     decisions = Decisions(plain, W, b)
     decisions.update(H, y)
-    return collapse_metrics(plain, W, b, unit, decisions=decisions, ood=outside, **options)
+    return collapse_metrics(plain, W, b, unit, decisions=decisions, ood=outside, by_class=by_class, **options)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ PROPERTIES = {
     "gnc2/log_mean": "SRTLD",
     "bias/relation_sample_mean": "RLD",
     "rank/effective_centred": "SRTLD",
+    "rank/effective_within_class": "SRTLD",
     "nc1/pinv": "SRTLD",
     "nc1/pinv_unscaled": "SRTLD",
     "nc1/svd": "SRTLD",

@@ -74,4 +74,26 @@ def test_the_training_split_decides_who_is_left_out():
     assert [flag.where for flag in left_out] == ["test", "train"]
     assert result["train/nc1/pinv"] > 0
     assert result["test/accuracy/ncc"] * 8 % 1 == 0  # of the eight samples of the four classes that count
-    assert "left out of it afterwards" in result.absent["test/nc1/pinv"]
+    assert result["test/nc1/pinv"] > 0  # read again without the two samples of each of the others
+
+
+@pytest.mark.parametrize("options", [{}, {"scatter": "class"}, {"scatter": "trace"}])
+def test_a_pass_is_repeated_where_a_sum_holds_what_must_go(options):
+    H, y, W = problem()
+    kept = (COUNTS >= 8)[y]
+    result = neucollapse.measure((H, y), weight=W, min_samples=8, progress=False, **options)
+    without = neucollapse.measure((H[kept], y[kept]), weight=W, progress=False, **options)
+    assert {key: result[key] for key in result} == pytest.approx({**without}, rel=1e-12, abs=1e-14)
+    assert result.absent.keys() == without.absent.keys()
+    (flag,) = [flag for flag in result.flags if flag.code == "few_samples"]
+    assert "4 classes have fewer than 8 samples and were left out (1, 3, 4, 5)" in flag.sentence
+    assert not [flag for flag in result.flags if flag.code == "missing_classes"]
+
+
+def test_what_is_read_once_says_what_it_cannot_leave_out():
+    H, y, _ = problem()
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6)).double().eval()
+    batches = iter([(H, y)])
+    result = neucollapse.measure(model, batches, min_samples=8, progress=False)
+    assert "left out of it afterwards" in result.absent["nc1/pinv"]
+    assert result["nc1/trace_ratio"] > 0

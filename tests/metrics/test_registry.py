@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from neucollapse import ClassStatistics
 from neucollapse.metrics import REGISTRY, Decisions, Metric, collapse_metrics
 from neucollapse.metrics._range import Bound, Range
+from neucollapse.statistics import ScatterByClass
 
 SIZES = {torch.float64: (-80, 77), torch.float32: (-12, 12), torch.bfloat16: (-12, 12), torch.float16: (-1, 1)}
 SHAPES = {
@@ -68,9 +69,11 @@ def measure(problem, batch=None):
         plain.update(rows, own)
         unit.update(rows, own)
     outside.update(H.flip(1) + 1, torch.zeros_like(y))
+    by_class = ScatterByClass(K, d)
+    by_class.update(H, y)
     decisions = Decisions(plain, W, b)
     decisions.update(H, y)
-    return collapse_metrics(plain, W, b, unit, decisions=decisions, ood=outside)
+    return collapse_metrics(plain, W, b, unit, decisions=decisions, ood=outside, by_class=by_class)
 
 
 @settings(derandomize=True, max_examples=20, deadline=None, database=None)

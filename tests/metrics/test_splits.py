@@ -38,6 +38,10 @@ def test_an_inner_layer_has_what_needs_no_classifier_and_nothing_else():
     result = neucollapse.measure(model, data, layers=["0"], ood=[(H + 3, y)], progress=False)
     inner = {key.partition("@layer:")[0] for key in (*result, *result.absent) if "@layer:" in key}
     alone = neucollapse.measure((H, y), progress=False)
-    needs = {key for key, reason in alone.absent.items() if "weight=" in reason or "ood=" in reason}
+    needs = {
+        key
+        for key, reason in alone.absent.items()
+        if any(option in reason for option in ("weight=", "ood=", "scatter="))
+    }
     assert inner == REGISTRY.keys() - needs
     assert {"mse/loss", "bias/relation", "nc3/cosine", "nc5/cosine", "nc0/row_sum@weight"} <= needs

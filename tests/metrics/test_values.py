@@ -304,6 +304,7 @@ TWINS = {
     "gnc3/jiang": lambda p: np.mean(1 - alignment(p.W, p.unit.M("sample"))),
     "gnc3/jiang_floor": lambda p: np.mean(1 - alignment(p.W, about_sample_mean(rows(p.W), p.n))),
     "rank/effective_centred": lambda p: effective_rank(centred(p.H)),
+    "rank/effective_within_class": lambda p: np.mean([effective_rank(centred(p.H[p.y == c])) for c in range(p.K)]),
     "mse/loss": lambda p: p.loss(np.c_[p.W, p.b]),
     "mse/within": lambda p: np.trace(p.least_squares()[:, :-1] @ p.within() @ p.least_squares()[:, :-1].T) / 2,
     "mse/means": lambda p: p.loss(p.least_squares()) - TWINS["mse/within"](p),

@@ -72,8 +72,8 @@ class Measure:
     """Look up the best known code, solve for one, or do without."""
     exact_margins: bool = False
     """Exact one-vs-rest margins also beyond 2,000 classes."""
-    scatter: Literal["auto", "full", "trace"] = "auto"
-    """Scatter in full, (d, d), or its trace alone; auto is full up to d = 8,192."""
+    scatter: Literal["auto", "full", "trace", "class"] = "auto"
+    """Scatter in full, (d, d), or its trace alone; auto is full up to d = 8,192; class keeps that of each class too."""
     one_pass: bool = False
     """Read the data once, without decisions and margins."""
     seed: int = 0

@@ -9,7 +9,7 @@ from torch import Tensor
 from .._errors import InputError
 from .._names import names_options, unknown_name
 from ..geometry import Optimum
-from ..statistics import ClassStatistics
+from ..statistics import ClassStatistics, ScatterByClass
 from ..statistics._subset import without_classes
 from ._flags import find_flags
 from ._linear_algebra import finite
@@ -30,9 +30,11 @@ def collapse_metrics(
     decisions: Decisions | None = None,
     reference: ClassStatistics | None = None,
     ood: ClassStatistics | None = None,
+    by_class: ScatterByClass | None = None,
     preset: str | None = None,
     keys: Iterable[str] | None = None,
     min_samples: int = 1,
+    left_out: Iterable[int] = (),
     exact_margins: bool | None = None,
     optimum: bool = True,
     solved: Optimum | None = None,
@@ -50,11 +52,13 @@ def collapse_metrics(
         decisions: counts of a second pass, for NC4, accuracies and margins; ``reference``: the statistics whose class
             means decided there, if not ``stats``.
         ood: statistics of out-of-distribution features (one class), for NC5.
+        by_class: the scatter of each class by itself, for the effective rank within classes.
         preset: only what one paper reports, by its key (``"papyan2020"``, ``"jiang2023"``, ...).
         keys: only these keys.
         min_samples: leave out classes with fewer samples in ``reference`` (or else in ``stats``); a flag lists them. Give
             the same to ``Decisions``. Their scatter cannot be taken out of the (d, d) sum of all classes, unless they have
             one sample each: what needs it is then absent.
+        left_out: classes whose few samples did not enter the statistics in the first place; the flag lists them too.
         exact_margins: whether ``gnc2/margin`` is exact; by default up to K = 2,000 classes, beyond which its lower
             bound 1 - max cosine is reported and flagged.
         optimum: look up the best possible values for this K and d.
@@ -86,7 +90,7 @@ def collapse_metrics(
     if normalized is not None and not normalized.normalize:
         raise InputError("expected normalized= to be statistics with normalize=True, got ones of the raw features")
     few = _few(stats, reference or stats, min_samples)
-    left_out = tuple((few & stats.present.cpu()).nonzero()[:, 0].tolist())
+    named = {*left_out, *(few & stats.present.cpu()).nonzero()[:, 0].tolist()}
     stats = without_classes(stats, few)
     normalized, reference = (side and without_classes(side, few) for side in (normalized, reference))
     terms = Terms(
@@ -97,10 +101,11 @@ def collapse_metrics(
         decisions=decisions,
         reference=reference,
         ood=ood,
+        by_class=by_class,
         exact_margins=exact_margins,
         find_optimum=optimum,
         solved=solved,
-        few=left_out,
+        few=tuple(sorted(named)),
         min_samples=min_samples,
     )
     result = CollapseResult(info={"num_classes": K, "dim": d})

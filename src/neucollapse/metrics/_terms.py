@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..geometry import Optimum, best_known
-from ..statistics import ClassStatistics, Precision
+from ..statistics import ClassStatistics, Precision, ScatterByClass
 from ._discriminant import Discriminant, discriminant
 from ._linear_algebra import EPS, Inverse, finite, inverse_gram, resolved_spectrum
 from ._metric import Absent
@@ -38,6 +38,7 @@ class Terms:
         full_weight: classifier rows (K, d), or None; ``full_bias`` (K,), or None.
         decisions: what a second pass counted, or None; ``reference``: the statistics whose class means decided.
         ood: statistics of out-of-distribution features (one class), or None.
+        by_class: the scatter of each class by itself, or None.
         exact_margins: whether ``gnc2/margin`` is exact (else its bound, 1 - max cosine); None: up to 2,000 classes.
         find_optimum: whether optima are looked up.
         solved: a code found for this measurement, which counts if it is of this size and beats the best known one.
@@ -52,6 +53,7 @@ class Terms:
     decisions: Decisions | None = None
     reference: ClassStatistics | None = None
     ood: ClassStatistics | None = None
+    by_class: ScatterByClass | None = None
     exact_margins: bool | None = None
     find_optimum: bool = True
     solved: Optimum | None = None
@@ -144,9 +146,9 @@ class Terms:
         return self.once(("within", weighting, normalized), lambda: self._within_scatter(weighting, normalized))
 
     def _within_scatter(self, weighting: str, normalized: bool) -> Tensor:
-        return self._in_units(self._side(normalized).within_scatter(weighting).cpu(), normalized)
+        return self.in_units(self._side(normalized).within_scatter(weighting).cpu(), normalized)
 
-    def _in_units(self, squares: Tensor, normalized: bool) -> Tensor:
+    def in_units(self, squares: Tensor, normalized: bool = False) -> Tensor:
         """Sums of squares of features, in units of ``unit``; ``Absent`` where double precision does not hold them."""
         if not bool(torch.isfinite(squares).all()):
             raise Absent("the sums of squares of the features are too large for double precision: scale the features")
@@ -161,13 +163,13 @@ class Terms:
         return self.once(("within trace", weighting, normalized), lambda: self._within_trace(weighting, normalized))
 
     def _within_trace(self, weighting: str, normalized: bool) -> float:
-        variances = self._in_units(self._side(normalized).class_variances.cpu()[self.present], normalized)
+        variances = self.in_units(self._side(normalized).class_variances.cpu()[self.present], normalized)
         return float(self.class_weights(weighting) @ variances)
 
     @cached_property
     def class_variances(self) -> Tensor:
         """E ||h - mu_c||^2 of each class, (K',)."""
-        return self._in_units(self._class_variances[self.present], normalized=False)
+        return self.in_units(self._class_variances[self.present], normalized=False)
 
     def between_trace(self, weighting: str = "class", *, normalized: bool = False) -> float:
         """tr S_B."""

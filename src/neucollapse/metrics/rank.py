@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .._types import Float
+from ..statistics import Precision
 from ._discriminant import sum_error
 from ._linear_algebra import EPS, finite, spectrum
 from ._metric import Absent, Metric
@@ -58,14 +59,33 @@ def _centred_features(terms: Terms) -> Tensor:
 
 def _moment_spectrum(terms: Terms, means: Tensor) -> Tensor:
     # H^T H / N = S_W + sum_c (n_c / N) mu_c mu_c^T, from the statistics alone.
-    weights = terms.class_weights("sample")
-    within, precision = terms.within_scatter("sample"), terms.precision
-    squares = torch.linalg.eigvalsh(finite(within + (weights[:, None] * means).T @ means, "second moments"))
-    # A direction that holds rounding alone is none: its square root would count, however small.
-    d = len(squares)
+    weights, within = terms.class_weights("sample"), terms.within_scatter("sample")
+    return _spreads(within + (weights[:, None] * means).T @ means, within, terms.precision, terms.precision.num_samples)
+
+
+def _spreads(squares: Tensor, within: Tensor, precision: Precision, rows: int) -> Tensor:
+    """Roots of the eigenvalues of second moments; zero for directions along which the features hold rounding alone."""
+    squares, d = torch.linalg.eigvalsh(finite(squares, "second moments")), len(squares)
     alike = torch.full((d, 1), d**-0.5, dtype=torch.float64)  # the coordinates on average
-    rounding = float(precision.noise(precision.num_samples).square().mean()), float(sum_error(within, alike, precision))
+    rounding = float(precision.noise(rows).square().mean()), float(sum_error(within, alike, precision))
     return squares.where(squares > max(*rounding, d * EPS * float(squares[-1])), 0.0).sqrt()
+
+
+def _within_classes(terms: Terms) -> float:
+    if terms.by_class is None:
+        raise Absent(
+            'needs the scatter of each class, which takes K d^2 numbers: measure(..., scatter="class") keeps it'
+        )
+    ranks = []
+    for c in terms.present.nonzero()[:, 0].tolist():
+        own = terms.by_class.classes[c]
+        if own.num_samples > 1:
+            within = terms.in_units(own.within_scatter().cpu())
+            s = _spreads(within, within, terms.precision, own.num_samples)
+            ranks += [effective_rank(s)] if bool(s.any()) else []
+    if not ranks:
+        raise Absent("no class has two samples that the features tell apart")
+    return sum(ranks) / len(ranks)
 
 
 def _weight(terms: Terms) -> Tensor:
@@ -106,6 +126,18 @@ METRICS = (
         _D,
         "K-1 for a simplex",
         lambda terms: effective_rank(_centred_features(terms)),
+        "roy2007",
+    ),
+    Metric(
+        "rank/effective_within_class",
+        "effective rank within classes",
+        "mean_c exp H(s_c / Σs_c)",
+        "Exponential of the entropy of the singular values of a class's features less their mean, on average over classes. "
+        "Classes that have collapsed to one point, to within rounding, do not count. Needs the scatter of each class "
+        "(scatter='class').",
+        _D,
+        "undefined: each class is one point",
+        _within_classes,
         "roy2007",
     ),
 )

@@ -13,8 +13,9 @@ within a class is a millionth of the distance between class means, and under a l
 '2.5e-08'
 """
 
+from ._by_class import ScatterByClass as ScatterByClass
 from ._class_statistics import ClassStatistics as ClassStatistics
 from ._precision import Precision as Precision
 from ._sums import summed_in_double as summed_in_double
 
-__all__ = ["ClassStatistics", "Precision", "summed_in_double"]
+__all__ = ["ClassStatistics", "Precision", "ScatterByClass", "summed_in_double"]
