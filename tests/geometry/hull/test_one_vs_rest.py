@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -445,6 +447,15 @@ def test_large_supports_are_told_from_small_ones():
     assert not large_supports(W, k, 1e-12, points=300, members=int(1.2 * mean))
     assert not large_supports(W, k, 1e-12, points=301, members=1)
     assert not large_supports(W, k[:10], 1e-12, points=300, members=1)  # few of the classes
+
+
+def test_a_change_of_the_products_reaches_compiled_code():
+    """Numba compiles an entry again when the file of the entry has changed, whatever became of the files beside it."""
+    pytest.importorskip("numba")
+    from neucollapse.geometry.hull import _pivots
+
+    text = Path(_pivots.__file__).with_name("_products.py").read_text(encoding="utf-8")
+    assert zlib.crc32(text.encode()) == _pivots._PRODUCTS, "set _PRODUCTS in _pivots.py to this checksum"
 
 
 def test_threads_change_nothing(method):

@@ -10,8 +10,6 @@ it have joined), and walks from the old point ``x`` to the new minimum ``z``, dr
 first to join always moves the point, so every round strictly improves and none can recur. A point affinely dependent on
 the support lies on its hyperplane and violates nothing: one that rounding makes seem to is refused. Where all are refused
 that violate by more, it is the inverse that rounding has spoilt (on the way a support was nearly dependent): it is renewed.
-
-All of it is one file because numba's cache looks at the file of ``solve`` alone: what changed elsewhere would not be compiled.
 """
 
 from collections import namedtuple
@@ -20,7 +18,9 @@ from typing import no_type_check  # annotations checked at run time would wrap w
 import numpy as np
 
 from ._jit import entry, inner
+from ._products import add_outer, dot, multiply
 
+_PRODUCTS = 2462752534  # checksum of _products.py, kept by a test: numba's cache looks at this file alone
 _DEPENDENT = 1e-11  # of H_jj: what a newcomer must have outside the span of the support not to count as dependent on it
 _SPOILT = 1000.0  # times what counts: so large a violation is not rounding
 _FEWEST, _MOST = 8, 32  # members that may join in one round: an eighth of the support, within these
@@ -73,8 +73,7 @@ def solve(gram, local, W, k, candidates, tolerance, index, weight, count, direct
         total = _combine(W, k[p], candidates[p], m, work, direction[p])
         for i in range(m):
             index[p, i], weight[p, i] = candidates[p, work.members[i] + 1], work.z[i] / total
-        for j in range(direction.shape[1]):
-            direction[p, j] /= total
+        direction[p] /= total
         count[p] = m
 
 
@@ -111,8 +110,7 @@ def _begin(gram, offset, at, work):
         work.diagonal[j] = max(work.diagonal[j], 0.0) / size + 1.0
         if work.diagonal[j] < work.diagonal[first]:
             first = j
-    for i in range(len(work.row)):
-        work.row[i] = i
+    work.row[:] = np.arange(len(work.row))
     work.members[0] = first
     _fetch(gram, offset, at, 1.0 / size, first, work.near, own, work.H[0])
     work.B[0, 0] = work.x[0] = work.z[0] = 1.0 / work.diagonal[first]
@@ -162,8 +160,7 @@ def _fetch(gram, offset, at, scale, j, near, own, out):
 @no_type_check
 def _price(H, row, members, z, m, tolerance, violation):
     # 1 - H z: by how much each candidate violates optimality; returns from where it counts.
-    for j in range(len(violation)):
-        violation[j] = 1.0
+    violation[:] = 1.0
     i = 0
     while i + 4 <= m:
         r0, r1, r2, r3 = H[row[i]], H[row[i + 1]], H[row[i + 2]], H[row[i + 3]]
@@ -176,10 +173,9 @@ def _price(H, row, members, z, m, tolerance, violation):
         for j in range(len(violation)):
             violation[j] -= r0[j] * z0
         i += 1
-    total = 0.0
     for i in range(m):
-        total += z[i]
         violation[members[i]] = -1.0
+    total = z[:m].sum()
     # |sum_j z_j p_j|^2 = total (1 - total): a violation over its root is a distance
     return 0.25 * tolerance * np.sqrt(max(total * (1.0 - total), 0.0)) + 4e-16
 
@@ -213,32 +209,28 @@ def _join(work, m, q, room, least):
         h = H[row[m + e]]
         for i in range(m):
             G[e, i] = h[work.members[i]]
-        for f in range(q):
-            S[e, f] = h[newcomers[f]]
+        S[e, :q] = h[newcomers[:q]]
         S[e, e] = work.diagonal[newcomers[e]]
-    _multiply(B, G, m, q, U)
+    multiply(B, G, m, q, U)
     for e in range(q):
         for f in range(e + 1):
-            S[e, f] -= _dot(U[e], G[f], m)
+            S[e, f] -= dot(U[e], G[f], m)
             S[f, e] = S[e, f]
-        for i in range(m, m + q):
-            U[e, i] = 0.0
+        U[e, m : m + q] = 0.0
     joined = 0
     for e in range(q):
         if joined == room or gain[e] <= least or S[e, e] <= _DEPENDENT * work.diagonal[newcomers[e]]:
             continue
         n = m + joined
         row[n], row[m + e] = row[m + e], row[n]
-        for i in range(n):
-            U[joined, i] = U[e, i]  # in the place of one that was refused, if any
+        U[joined, :n] = U[e, :n]  # in the place of one that was refused, if any
         _eliminate(U, S, gain, z, n, e, joined, q)
         work.x[n], work.members[n], work.factor[joined] = 0.0, newcomers[e], 1.0 / S[e, e]
         joined += 1
     n = m + joined
-    for i in range(n):
-        for j in range(0 if i >= m else m, n):
-            B[i, j] = 0.0
-    _add_outer(B, U, work.factor, n, joined)
+    B[:m, m:n] = 0.0
+    B[m:n, :n] = 0.0
+    add_outer(B, U, work.factor, n, joined)
     return n
 
 
@@ -273,7 +265,7 @@ def _renew(work, m):
             residual[0, i] = 1.0 if e == m or i == e else 0.0
             for j in range(m):
                 residual[0, i] -= h[work.members[j]] * (work.z[j] if e == m else B[e, j])
-        _multiply(B, residual, m, 1, step)
+        multiply(B, residual, m, 1, step)
         for i in range(m):
             if e == m:
                 work.z[i] += step[0, i]
@@ -298,8 +290,7 @@ def _walk(work, m):
                 if leaves < 0 or ratio < step:
                     step, leaves = ratio, i
         if leaves < 0 or m == 1:
-            for i in range(m):
-                x[i] = z[i]
+            x[:m] = z[:m]
             return m
         for i in range(m):
             x[i] = max(x[i] + step * (z[i] - x[i]), 0.0)
@@ -324,7 +315,7 @@ def _drop(work, i, m):
         v[i], members[i], x[i], z[i] = v[last], members[last], x[last], z[last]
         row[i], row[last] = row[last], row[i]
     work.factor[0] = -1.0 / pivot
-    _add_outer(B, work.U, work.factor, last, 1)
+    add_outer(B, work.U, work.factor, last, 1)
     return last
 
 
@@ -333,8 +324,7 @@ def _drop(work, i, m):
 def _combine(W, k, candidate, m, work, y):
     # y = sum_i z_i p_i, formed in d dimensions; returns the sum of the weights.
     own, total = W[k], 0.0
-    for j in range(len(y)):
-        y[j] = 0.0
+    y[:] = 0.0
     for i in range(m):
         w, u = W[candidate[work.members[i] + 1]], work.z[i]
         total += u
@@ -356,79 +346,5 @@ def _refine(W, k, candidate, scale, m, work, y):
             for j in range(len(y)):
                 level += (w[j] - own[j]) * y[j]
             residual[0, i] = 1.0 - total - scale * level
-        _multiply(work.B, residual, m, 1, work.U)
-        for i in range(m):
-            z[i] += work.U[0, i]
-
-
-@inner
-@no_type_check
-def _dot(a, b, n):
-    total = 0.0
-    for i in range(n):
-        total += a[i] * b[i]
-    return total
-
-
-@inner
-@no_type_check
-def _multiply(B, G, m, q, out):
-    # out[e] = B G[e] for q vectors of m, in tiles of 2 x 4: what is read once serves several.
-    e = 0
-    while e + 4 <= q:
-        g0, g1, g2, g3 = G[e, :m], G[e + 1, :m], G[e + 2, :m], G[e + 3, :m]
-        for i in range(0, m - 1, 2):
-            a, b = B[i, :m], B[i + 1, :m]
-            s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = 0.0
-            for j in range(m):
-                s0 += a[j] * g0[j]
-                s1 += a[j] * g1[j]
-                s2 += a[j] * g2[j]
-                s3 += a[j] * g3[j]
-                t0 += b[j] * g0[j]
-                t1 += b[j] * g1[j]
-                t2 += b[j] * g2[j]
-                t3 += b[j] * g3[j]
-            out[e, i], out[e + 1, i], out[e + 2, i], out[e + 3, i] = s0, s1, s2, s3
-            out[e, i + 1], out[e + 1, i + 1], out[e + 2, i + 1], out[e + 3, i + 1] = t0, t1, t2, t3
-        if m % 2:
-            for f in range(e, e + 4):
-                out[f, m - 1] = _dot(B[m - 1], G[f], m)
-        e += 4
-    while e < q:
-        for i in range(m):
-            out[e, i] = _dot(B[i], G[e], m)
-        e += 1
-
-
-@inner
-@no_type_check
-def _add_outer(B, U, factor, m, q):
-    # B += sum_e factor[e] U[e] U[e]^T, tiled alike
-    e = 0
-    while e + 4 <= q:
-        u0, u1, u2, u3 = U[e, :m], U[e + 1, :m], U[e + 2, :m], U[e + 3, :m]
-        f0, f1, f2, f3 = factor[e], factor[e + 1], factor[e + 2], factor[e + 3]
-        for i in range(0, m - 1, 2):
-            a, b = B[i, :m], B[i + 1, :m]
-            x0, x1, x2, x3 = f0 * u0[i], f1 * u1[i], f2 * u2[i], f3 * u3[i]
-            y0, y1, y2, y3 = f0 * u0[i + 1], f1 * u1[i + 1], f2 * u2[i + 1], f3 * u3[i + 1]
-            for j in range(m):
-                v0, v1, v2, v3 = u0[j], u1[j], u2[j], u3[j]
-                a[j] += (x0 * v0 + x1 * v1) + (x2 * v2 + x3 * v3)
-                b[j] += (y0 * v0 + y1 * v1) + (y2 * v2 + y3 * v3)
-        if m % 2:
-            for f in range(e, e + 4):
-                _add_row(B[m - 1], U[f], factor[f] * U[f, m - 1], m)
-        e += 4
-    while e < q:
-        for i in range(m):
-            _add_row(B[i], U[e], factor[e] * U[e, i], m)
-        e += 1
-
-
-@inner
-@no_type_check
-def _add_row(row, u, factor, m):
-    for j in range(m):
-        row[j] += factor * u[j]
+        multiply(work.B, residual, m, 1, work.U)
+        z[:m] += work.U[0, :m]
