@@ -88,6 +88,7 @@ def test_measuring_runs_no_program_of_the_current_folder(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_workers_of_a_search_import_nothing_of_the_current_folder(tmp_path):
     for name in ("random", "json", "numpy", "joblib"):
         (tmp_path / f"{name}.py").write_text("open('ran', 'w')\n")

@@ -194,6 +194,7 @@ def test_a_model_from_a_module(files):
     assert "K" in dry.stdout
 
 
+@pytest.mark.slow
 def test_train_with_a_head_and_a_loss(tmp_path):
     options = [
         "--head",

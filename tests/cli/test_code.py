@@ -328,6 +328,7 @@ _codes.keep(Path(sys.argv[1]), simplex(int(sys.argv[2])), "softmax", "here")
 """
 
 
+@pytest.mark.slow
 def test_codes_added_at_the_same_time_are_all_kept(tmp_path):
     atlas, sizes = tmp_path / "atlas.safetensors", range(3, 6)
     started = [

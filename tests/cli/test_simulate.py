@@ -39,6 +39,7 @@ def test_a_table_a_sentence_and_a_page(tmp_path, capsys):
     assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_json_is_all_that_is_printed(tmp_path, capsys):
     assert main([*SMALL, "--out", str(tmp_path), "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
@@ -47,6 +48,7 @@ def test_json_is_all_that_is_printed(tmp_path, capsys):
     assert content["agrees"] is True
 
 
+@pytest.mark.slow
 def test_another_setting_needs_another_folder_or_a_restart(tmp_path, capsys):
     assert main([*SMALL, "--out", str(tmp_path)]) == 0
     assert main([*SMALL, "--out", str(tmp_path), "--seed", "1"]) == 2
@@ -62,6 +64,7 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_measured_run_gives_its_size_and_its_numbers(run, tmp_path, capsys):
     folder = tmp_path / "simulation"
     arguments = ["simulate", "supcon", "--samples", "2", "--steps", "40", "--starts", "1", "--overlay", str(run)]

@@ -94,7 +94,7 @@ def test_adam_is_that_of_torch_and_goes_on_where_it_stopped():
         assert torch.allclose(whole[name], peer[name].detach(), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "momentum"])
+@pytest.mark.parametrize("optimiser", ["adam", pytest.param("momentum", marks=pytest.mark.slow)])
 def test_the_simulation_agrees_and_repeats(optimiser):
     settings = replace(SMALL, optimiser=optimiser)
     one, two = (simulate(settings, progress=False) for _ in range(2))

@@ -70,6 +70,7 @@ def test_collapsed_loss_is_the_loss_of_collapsed_features():
     assert collapsed_loss(code, 3, 0.4) == pytest.approx(slow_loss(code[labels], labels, 0.4), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_simulation_agrees_and_repeats():
     first, second = simulate(SMALL, progress=False), simulate(SMALL, progress=False)
     assert first.findings.agrees
@@ -78,6 +79,7 @@ def test_simulation_agrees_and_repeats():
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_where_no_simplex_fits_it_explores():
     found = simulate(SupCon(classes=5, dim=2, samples=2, temperature=0.2, steps=20, starts=1), progress=False).findings
     assert found.agrees is None

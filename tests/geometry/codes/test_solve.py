@@ -29,6 +29,8 @@ from neucollapse.geometry import (
 )
 from neucollapse.geometry.codes import _search
 
+from ...slow import slow_but
+
 
 @pytest.mark.parametrize(("K", "d"), [(10, 3), (12, 3), (24, 3), (10, 4), (16, 5), (27, 6)])
 def test_reaches_what_is_known(K, d):
@@ -113,8 +115,11 @@ print(solution.result.name, solution.stats["starts"], solution.value)
 """
 
 
+INTERRUPTS = [(1, 0, 0.9), (4, 3, 0.4), (30, 16, 1 / 3 + 1e-12)]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize(("call", "starts", "worst"), [(1, 0, 0.9), (4, 3, 0.4), (30, 16, 1 / 3 + 1e-12)])
+@pytest.mark.parametrize(("call", "starts", "worst"), slow_but((4, 3, 0.4), of=INTERRUPTS))
 def test_an_interrupt_returns_the_best_of_every_finished_start(call, starts, worst):
     ended = subprocess.run([sys.executable, "-c", _INTERRUPTED, str(call)], capture_output=True, text=True, check=True)
     name, done, value = ended.stdout.split()
@@ -133,7 +138,7 @@ def _kill_one(after: str) -> None:
     workers[-1].kill()
 
 
-@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("batches", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_killed_worker_costs_nothing_but_its_own_start(tmp_path, batches):
     file = tmp_path / "search.safetensors"
     killer = threading.Thread(target=_kill_one, args=(str(file) if batches else "",))
@@ -157,6 +162,7 @@ def test_what_was_cut_short_is_raised_with_the_code(monkeypatch):
     assert error.value.solution.value == pytest.approx(1 / 3, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_killed_search_resumes(tmp_path):
     file = tmp_path / "search.safetensors"

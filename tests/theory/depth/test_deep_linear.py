@@ -162,6 +162,7 @@ def test_early_singular_values_follow_their_closed_form(layers):
     assert repulsion > 1.05 if layers > 2 else repulsion == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_rank_falls_with_depth():
     found = simulate(DeepLinear(classes=6, dim=12, depths=(2, 4), steps=400), progress=False).findings
     assert found.agrees, found.sentences
@@ -175,6 +176,7 @@ def test_spectral_simulation_keeps_its_basis():
     assert max(row.value for row in simulation.rows if row.key == "turned") < 1e-12
 
 
+@pytest.mark.slow
 def test_two_runs_of_a_seed_are_equal():
     a, b = (simulate(DeepLinear(classes=4, dim=6, depths=(2, 3), steps=60), progress=False) for _ in range(2))
     assert a.rows == b.rows
