@@ -54,10 +54,15 @@ class Block(NamedTuple):
     part: slice
 
 
+def is_one_block(features: Tensor) -> bool:
+    """Whether a batch is short enough to be one block."""
+    return len(features) <= _ROWS
+
+
 def blocks(features: Tensor, members: Tensor, m: int, scratch: Scratch) -> Iterator[Block]:
     """A batch in parts, rows of a class side by side; a short batch is one part as it is."""
     n, step = len(features), _ROWS
-    if n <= step:
+    if is_one_block(features):
         yield Block(features, members, slice(0, m))
         return
     members, order = torch.sort(members, stable=True)
@@ -68,12 +73,28 @@ def blocks(features: Tensor, members: Tensor, m: int, scratch: Scratch) -> Itera
         yield Block(torch.index_select(features, 0, places, out=rows), own, slice(first, last + 1))
 
 
+class Products(NamedTuple):
+    """Residuals of a block, whose products go straight into the sums they belong to: a matrix less to fill and to read."""
+
+    residual: Tensor  # (B, d), used up when it is added
+    weights: Tensor | None  # (B,)
+
+    def add_to(self, scatter: Tensor, weighted: Tensor | None) -> None:
+        """Add R^T R and, where there are weights, R^T diag(weights) R, on and above the diagonal."""
+        R = self.residual
+        factor = 1.0 if R.dtype == torch.float64 else OFF_GRID**-2
+        _add_product(scatter, R if factor == 1 else R.mul_(OFF_GRID), factor)
+        if weighted is not None and self.weights is not None:
+            _add_product(weighted, R.mul_(self.weights.sqrt().to(R.dtype)[:, None]), factor)
+
+
 @dataclass
 class Totals:
     """Sums of a batch over its m classes, in float64.
 
     ``centres`` (K, d) are those of all classes, ``classes`` (m,) those of the batch; a new one gets its centre here.
-    ``weights`` (m,) asks for a second scatter, in which the rows of a class weigh as they say.
+    ``weights`` (m,) asks for a second scatter, in which the rows of a class weigh as they say. Where the batch is one block,
+    ``products`` may stand in place of both scatters.
     """
 
     centres: Tensor
@@ -84,10 +105,13 @@ class Totals:
     squares: Tensor  # (m,)
     norms: Tensor  # (m,)
     largest: Tensor  # (m,)
-    scatter: Tensor | None  # (d, d), on and above the diagonal
     weights: Tensor | None
-    weighted: Tensor | None  # (d, d), on and above the diagonal
     scratch: Scratch
+    full: bool  # whether scatters are asked for
+    one_block: bool  # whether the batch is a single block
+    scatter: Tensor | None = None  # (d, d), on and above the diagonal
+    weighted: Tensor | None = None  # (d, d), on and above the diagonal
+    products: Products | None = None
     zero_rows: int = 0
 
     def add(self, block: Block, dtype: torch.dtype, *, normalize: bool) -> None:
@@ -122,12 +146,25 @@ class Totals:
         if len(fresh):
             self._keep_centres(near, classes, fresh)
             new.fill_(False)
-        self._add_products(residual, own, part)
+        if self.full:
+            weights = None if self.weights is None else self.weights[part][own]
+            products = Products(residual, weights)
+            if self.one_block and shift is None:
+                self.products = products
+            else:
+                products.add_to(*self._scatters())
         if shift is None:
             self.residuals[part] += sums
             self.squares[part] += squares
         else:
             self._add_shifted(shift, counts[:, None], sums.double(), squares, part)
+
+    def _scatters(self) -> tuple[Tensor, Tensor | None]:
+        d = self.centres.shape[1]
+        if self.scatter is None:
+            self.scatter = self.scratch.zeros("scatter", d, self.centres)
+            self.weighted = None if self.weights is None else self.scratch.zeros("weighted", d, self.centres)
+        return self.scatter, self.weighted
 
     def _near(self, rows: Tensor, own: Tensor, part: slice, fresh: Tensor) -> Tensor:
         """Centres (g, d) of the classes of a block, in the type of ``rows``; of new ones the mean of its rows."""
@@ -162,17 +199,6 @@ class Totals:
         sums = self.scratch.zeros("sums", len(near), near, self.narrow).index_add_(0, own, residual)
         squares = torch.linalg.vector_norm(residual, dim=1).double().square_()
         return residual, sums, self.squares.new_zeros(len(near)).index_add_(0, own, squares)
-
-    def _add_products(self, residual: Tensor, own: Tensor, part: slice) -> None:
-        """Add R^T R; ``residual`` is used up."""
-        if self.scatter is None:
-            return
-        narrow = self.narrow != torch.float64
-        factor = OFF_GRID**-2 if narrow else 1.0
-        R = residual.mul_(OFF_GRID) if narrow else residual
-        _add_product(self.scatter, R, factor)
-        if self.weighted is not None and self.weights is not None:
-            _add_product(self.weighted, R.mul_(self.weights[part].sqrt().to(R.dtype)[own, None]), factor)
 
     def _add_shifted(self, shift: Tensor, counts: Tensor, sums: Tensor, squares: Tensor, part: slice) -> None:
         """Add sums about a centre that lies ``shift`` (g, d) from the class's own."""
