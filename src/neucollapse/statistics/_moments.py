@@ -79,6 +79,8 @@ class Moments:
             self.scatter += sums.scatter
         if self.weighted_scatter is not None and sums.weighted_scatter is not None:
             self.weighted_scatter += sums.weighted_scatter
+        if self.scatter is not None and sums.products is not None:
+            sums.products.add_to(self.scatter, self.weighted_scatter)
 
     def offsets(self) -> Tensor:
         """Mean less centre, (K, d); zero where a class has no samples."""

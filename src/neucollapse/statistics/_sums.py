@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._environment import numba_available
-from ._blocks import Scratch, Totals, blocks
+from ._blocks import Products, Scratch, Totals, blocks, is_one_block
 
 _WIDE_UP_TO = 64  # dimensions up to which float64 costs so little that float32 features are widened
 _TINY = 1e-12  # below this size of an entry float32 squares lose digits; they are then taken in float64
@@ -28,6 +28,7 @@ class Sums(NamedTuple):
     largest: Tensor  # (m,), the largest norm
     scatter: Tensor | None = None  # (d, d), on and above the diagonal alone
     weighted_scatter: Tensor | None = None  # the same, rows weighted by ``weights[class]``
+    products: Products | None = None  # of a batch that is one block, in place of the scatters
     zero_rows: int = 0  # rows that ``normalize`` could not give unit norm
 
     @property
@@ -91,12 +92,12 @@ def residual_sums(
         squares=zeros(m),
         norms=zeros(m),
         largest=zeros(m),
-        scatter=scratch.zeros("scatter", d, centres) if scatter else None,
         weights=weights,
-        weighted=None if weights is None else scratch.zeros("weighted", d, centres),
         scratch=scratch,
+        full=scatter,
+        one_block=is_one_block(features),
     )
     for block in blocks(features, members, m, scratch):
         totals.add(block, dtype, normalize=normalize)
     sums = totals.residuals, totals.squares, totals.norms, totals.largest
-    return Sums(*sums, totals.scatter, totals.weighted, totals.zero_rows)
+    return Sums(*sums, totals.scatter, totals.weighted, totals.products, totals.zero_rows)
