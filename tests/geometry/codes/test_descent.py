@@ -87,7 +87,7 @@ def forces(U, pairs, multipliers, kind):
     ],
 )
 def test_the_polish_reaches_the_last_digit(K, d, kind, seed):
-    U = anneal(random_code(K, d, seed), kind, 32.0, 1e4, 3.0, 300, 1e-12)
+    U = anneal(random_code(K, d, seed), kind, 32.0, 1e4, factor=3.0, iterations=300, tolerance=1e-12)
     end = polish(U, kind)
     cosines = end.points @ end.points.T
     cosines = np.abs(cosines) if kind == ABSOLUTE else cosines
@@ -106,7 +106,7 @@ def test_the_polish_reaches_the_last_digit(K, d, kind, seed):
 
 def test_the_interior_point_tells_what_touches():
     # The best 7 points of Schuette and van der Waerden have 12 contacts; from a blunt start all are found.
-    U = anneal(random_code(7, 3), SIGNED, 8.0, 300.0, 3.0, 200, 1e-10)
+    U = anneal(random_code(7, 3), SIGNED, 8.0, 300.0, factor=3.0, iterations=200, tolerance=1e-10)
     V, i, j, multipliers = approach(U, SIGNED, 300.0)
     assert len(i) == 12
     assert multipliers.sum() == pytest.approx(1, abs=1e-9)
@@ -117,10 +117,10 @@ def test_the_interior_point_tells_what_touches():
 def test_without_numba_the_same_code(monkeypatch):
     if not hasattr(evaluate, "py_func"):
         pytest.skip("numba is not installed: there is one kind only")
-    compiled = anneal(random_code(8, 3), SIGNED, 8.0, 1e4, 3.0, 200, 1e-10)
+    compiled = anneal(random_code(8, 3), SIGNED, 8.0, 1e4, factor=3.0, iterations=200, tolerance=1e-10)
     monkeypatch.setattr(_descent, "evaluate", evaluate.py_func)
     monkeypatch.setattr(_descent, "descend", descend.py_func)
-    plain = anneal(random_code(8, 3), SIGNED, 8.0, 1e4, 3.0, 200, 1e-10)
+    plain = anneal(random_code(8, 3), SIGNED, 8.0, 1e4, factor=3.0, iterations=200, tolerance=1e-10)
 
     def top(U):
         C = U @ U.T

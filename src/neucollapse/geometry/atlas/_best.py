@@ -56,10 +56,9 @@ def best_code(
 ) -> Solution:
     """The best code to be had: of closed forms, constructions and parts of them, the atlas, and a search.
 
-    What is known is looked up first. Where it is proved best, as good as the value on record, or without a budget simply of
-    that very size in an atlas, it is returned at once. Else a search is tried too, until it meets the value on record or
-    the best bound, to 1e-10, and the best is kept: the result is never worse than any one way; ``source`` says which it
-    was. The search runs for K d <= 5,000 only; ``solve`` searches on beyond a record.
+    What is known is looked up first. It is returned at once where it is proved best, as good as the value on record, or,
+    unless a search is asked for, of that very size in an atlas. Else a search is tried too, until it meets the value on
+    record or the best bound, and the best is kept: the result is never worse than any one way. ``source`` says which won.
 
     Args:
         K: number of points (classes); d: dimension.
@@ -67,57 +66,70 @@ def best_code(
             ``"grassmannian"`` (smallest coherence), ``"energy"`` (least mean Riesz energy of exponent ``s``) or
             ``"determinant"``.
         s: exponent of the energy.
-        budget: seconds for the call, certificate included (see ``solve``), to do better than what is known; 0 only looks up.
-            By default 60 where no code of that size is known and no ``starts`` are asked for, else 0.
-        starts: bound the search by work in place of time: this many starts, whose result depends on the seed alone.
+        budget: seconds for the call, certificate included, to do better than what is known; 0 only looks up. By default 60
+            where no code of that size is known and no ``starts`` are asked for, else 0.
+        starts: bound the search by work in place of time: so many starts, whose result depends on the seed alone.
         seed: of the search.
         atlas: a file of your own codes, beside the shipped ones.
         workers: processes of the search, by default one a core.
         progress: show a bar on standard error while searching.
 
     Returns:
-        A ``Solution``; its ``result`` says where the search was interrupted, also if a known code is the best. For
-        K > 2,000 a softmax value is the lower bound 1 - max cosine of the margin; for K > 1,000 there is no certificate.
+        A ``Solution``, whose ``result`` says how a search ended, also where a known code is the best. For K > 2,000 a
+        softmax value is the lower bound 1 - max cosine of the margin; for K > 1,000 there is no certificate.
 
     Raises:
-        InputError: a size, kind, budget or number of starts out of range, or nothing to start from: K d > 5,000 where no
-            code is known.
+        InputError: an argument out of range, or nothing to start from: the search is for K d <= 5,000.
 
     Example:
         >>> [best_code(*size, budget=0).source.split(":")[0] for size in ((10, 9), (9, 3))]
         ['Simplex', 'Best known code']
     """
+    problem = _problem(K, d, kind, s, budget)
+    check_counts(seed, starts, workers)
+    if isinstance(problem, MaximumGramDeterminant):
+        return solve(problem)
+    until, atlases = deadline(budget or None), _opened(atlas)
+    ready = list(_ready_made(problem, atlases))
+    best = _best(problem, ready)
+    if best is not None and _is_proved(problem, best):
+        return _solution(problem, best._replace(result=Outcome.PROVED), until=until)
+    if not (_worth_a_search(problem, best, atlases, budget, starts) and left(until) > 0):
+        return _solution(problem, _something(problem, best, budget), until=until)
+    until = until or (deadline(_UNASKED) if starts is None else None)
+    options: dict[str, Any] = {"seed": seed, "starts": starts, "workers": workers, "progress": progress}
+    return _searched(problem, ready, until, options)
+
+
+def _problem(K: int, d: int, kind: str, s: float | int, budget: float | int | None) -> Problem:
     check_size(K, d)
     if kind not in PROBLEMS:
         raise unknown_name("kind of code", kind, PROBLEMS)
     if budget is not None and not (_is_number(budget) and 0 <= budget < math.inf):
         raise InputError(f"expected budget as seconds, 0 or more, got {budget!r}")
-    check_counts(seed, starts, workers)
-    until = deadline(budget or None)
-    problem = MinimumEnergy(K, d, s) if kind == "energy" else PROBLEMS[kind](K, d)
-    if isinstance(problem, MaximumGramDeterminant):
-        return solve(problem)
-    atlases = _opened(atlas)
-    ready = list(_ready_made(problem, atlases))
-    best, stats = _best(problem, ready), {}
-    if best is not None and _is_proved(problem, best):
-        return _solution(problem, best._replace(result=Outcome.PROVED), until=until)
-    if _worth_a_search(problem, best, atlases, budget, starts) and left(until) > 0:
-        until = until or (deadline(_UNASKED) if starts is None else None)
-        options: dict[str, Any] = {"seed": seed, "starts": starts, "workers": workers, "progress": progress}
-        found = solve(problem, budget=None if until is None else left(until), target=_goal(problem), **options)
-        searched = _Found(found.points, found.source, found.value, max_cosine(found.points), found.result)
-        best, stats = _best(problem, [*ready, searched]), found.stats
-        if best is searched:
-            return found
-        if best is not None and not found.result.finished:
-            best = best._replace(result=found.result)
+    return MinimumEnergy(K, d, s) if kind == "energy" else PROBLEMS[kind](K, d)
+
+
+def _searched(problem: Problem, ready: list[_Found], until: float | None, options: dict[str, Any]) -> Solution:
+    """The best of what is ready and of a search."""
+    found = solve(problem, budget=None if until is None else left(until), target=_goal(problem), **options)
+    searched = _Found(found.points, found.source, found.value, max_cosine(found.points), found.result)
+    best = _best(problem, [*ready, searched])
+    if best is None or best is searched:
+        return found
+    if not found.result.finished:
+        best = best._replace(result=found.result)
+    return _solution(problem, best, found.stats, until)
+
+
+def _something(problem: Problem, best: _Found | None, budget: float | int | None) -> _Found:
     if best is None:
+        size = f"{problem.K} points in {problem.d} dimensions"
         raise InputError(
-            f"no code of {K} points in {d} dimensions is known, and a search is for K d <= {_SOLVED_UP_TO:,} and a "
-            f"budget above 0 only, got K d = {K * d:,} and budget = {budget}. Try a larger d, or solve() with patience"
+            f"no code of {size} is known, and a search is for K d <= {_SOLVED_UP_TO:,} and a budget above 0 only, got "
+            f"K d = {problem.K * problem.d:,} and budget = {budget}. Try a larger d, or solve() with patience"
         )
-    return _solution(problem, best, stats, until)
+    return best
 
 
 def _is_number(value: Any) -> bool:

@@ -90,6 +90,26 @@ def evaluate(U: np.ndarray, kind: int, p: float) -> tuple[float, np.ndarray]:
 
 @compiled
 @no_type_check
+def _direction(U, slope, steps, changes, curvature, count):
+    # Minus the inverse Hessian, as the last steps tell it, times the slope, along the sphere (Nocedal and Wright, 7.4).
+    alpha = np.zeros(_MEMORY)
+    direction = -slope
+    kept = min(count, _MEMORY)
+    for back in range(kept):
+        at = (count - 1 - back) % _MEMORY
+        alpha[at] = (steps[at] * direction).sum() / curvature[at]
+        direction -= alpha[at] * changes[at]
+    if kept:
+        at = (count - 1) % _MEMORY
+        direction *= curvature[at] / (changes[at] * changes[at]).sum()
+    for back in range(kept - 1, -1, -1):
+        at = (count - 1 - back) % _MEMORY
+        direction += (alpha[at] - (changes[at] * direction).sum() / curvature[at]) * steps[at]
+    return direction - (direction * U).sum(axis=1).reshape((len(U), 1)) * U
+
+
+@compiled
+@no_type_check
 def descend(U: np.ndarray, kind: int, p: float, iterations: int, tolerance: float) -> tuple[np.ndarray, float]:
     """L-BFGS with a weak Wolfe line search by bisection, which also serves the nearly kinked objectives of large p.
 
@@ -98,25 +118,12 @@ def descend(U: np.ndarray, kind: int, p: float, iterations: int, tolerance: floa
     """
     K, d = U.shape
     steps, changes, curvature = np.zeros((_MEMORY, K, d)), np.zeros((_MEMORY, K, d)), np.zeros(_MEMORY)
-    alpha = np.zeros(_MEMORY)
     value, slope = evaluate(U, kind, p)
     count = 0
     for _ in range(iterations):
         if np.sqrt((slope * slope).sum(axis=1).max()) <= tolerance:
             break
-        direction = -slope
-        kept = min(count, _MEMORY)
-        for back in range(kept):
-            at = (count - 1 - back) % _MEMORY
-            alpha[at] = (steps[at] * direction).sum() / curvature[at]
-            direction -= alpha[at] * changes[at]
-        if kept:
-            at = (count - 1) % _MEMORY
-            direction *= curvature[at] / (changes[at] * changes[at]).sum()
-        for back in range(kept - 1, -1, -1):
-            at = (count - 1 - back) % _MEMORY
-            direction += (alpha[at] - (changes[at] * direction).sum() / curvature[at]) * steps[at]
-        direction -= (direction * U).sum(axis=1).reshape((K, 1)) * U
+        direction = _direction(U, slope, steps, changes, curvature, count)
         downhill = (direction * slope).sum()
         if downhill >= 0:
             direction, downhill, count = -slope, -(slope * slope).sum(), 0
@@ -158,10 +165,10 @@ def anneal(
     kind: int,
     first: float,
     last: float,
+    *,
     factor: float,
     iterations: int,
     tolerance: float,
-    *,
     deadline: float | None = None,
 ) -> np.ndarray:
     """``descend`` on smooth maxima of sharpness first, first * factor, ..., last; to the deadline at most."""

@@ -5,7 +5,7 @@ Loaded when a search begins, as it brings scipy and the compiled descent.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._errors import OptionError
 from ..._progress import track
 from .._clock import late, left
 from ..certificate import Certificate, certify_energy
@@ -34,6 +35,8 @@ _FLAT = 1e-9  # relative gradient of an energy at its minimum, as far as L-BFGS 
 _CERTIFIED_UP_TO = 2000  # points
 _UNLIMITED = 10**9
 _MET = 1e-10  # a target nearer than this is met
+_STREAMED_FROM = 4000  # points
+_STREAMED_FOR = 60.0  # seconds, where no budget was given
 _POLISHING = 0.4  # share of a budget kept for the polish, where codes are polished at the end alone
 
 
@@ -48,8 +51,19 @@ class Plan:
     workers: int
     checkpoint: Path | None
     progress: bool
-    begin: float  # a moment of the monotonic clock, as the deadline is
-    deadline: float | None
+    budget: float | int | None
+    begin: float = field(default_factory=monotonic)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether there are so many points that one start alone is lowered, in tiles."""
+        return self.problem.K > _STREAMED_FROM and self.problem.kind in ("spherical", "softmax")
+
+    @property
+    def deadline(self) -> float | None:
+        """When to end, on the monotonic clock."""
+        seconds = _STREAMED_FOR if self.streamed and self.budget is None else self.budget
+        return None if seconds is None else self.begin + seconds
 
     @property
     def goal(self) -> Goal:
@@ -67,8 +81,22 @@ class Plan:
         return enough and not isinstance(problem, MinimumEnergy) and not is_quick(self.goal)
 
 
-def search(plan: Plan) -> Solution:
-    """Search as planned."""
+def run(plan: Plan) -> Solution:
+    """Search as planned.
+
+    Raises:
+        OptionError: if an option has no use for so many points.
+    """
+    unused = [name for name in ("starts", "target", "checkpoint") if getattr(plan, name) is not None]
+    if plan.streamed and unused:
+        raise OptionError(
+            f"solve uses no {unused[0]!r} for {plan.problem.K:,} points: beyond {_STREAMED_FROM:,} one start goes downhill "
+            "until the budget ends; give budget= alone"
+        )
+    return _search_in_tiles(plan) if plan.streamed else _search(plan)
+
+
+def _search(plan: Plan) -> Solution:
     found = Search(plan.goal, plan.seed)
     if plan.checkpoint is not None and plan.checkpoint.exists():
         _checkpoint.restore(found, plan.checkpoint)
@@ -157,7 +185,7 @@ def _certificate(plan: Plan, W: Tensor) -> Certificate | None:
     return certify_until(W, plan.problem.kind, deadline=plan.deadline)
 
 
-def search_in_tiles(plan: Plan) -> Solution:
+def _search_in_tiles(plan: Plan) -> Solution:
     """From a construction where there is one, else from random points, downhill in tiles until the deadline."""
     problem, (K, d) = plan.problem, (plan.problem.K, plan.problem.d)
     construction = next(iter(candidates(K, d)), None)

@@ -81,8 +81,19 @@ def brief(goal: Goal, seed: int, start: int, origin: np.ndarray | None, deadline
         first = max(first, 50.0) if origin is not None else first  # a hop must not melt the code it came from
         if origin is None and goal.kind == SIGNED and goal.K % 2 == 0 and start % 5 == 1:
             U, first = _antipodal(goal, rng, deadline), _SCREEN
-        U = anneal(U, goal.kind, first, _SCREEN, factor, _SCREEN_STEPS, 1e-10, deadline=deadline)
+        U = _screened(U, goal.kind, first, factor, deadline)
     return Candidate(goal.value(U), start, U)
+
+
+def _screened(U: np.ndarray, kind: int, first: float, factor: float, deadline: float | None) -> np.ndarray:
+    steps, tolerance = _SCREEN_STEPS, 1e-10
+    return anneal(U, kind, first, _SCREEN, factor=factor, iterations=steps, tolerance=tolerance, deadline=deadline)
+
+
+def _sharpened(
+    U: np.ndarray, kind: int, first: float, last: float, steps: int, *, deadline: float | None
+) -> np.ndarray:
+    return anneal(U, kind, first, last, factor=10**0.5, iterations=steps, tolerance=1e-12, deadline=deadline)
 
 
 def _antipodal(goal: Goal, rng: np.random.Generator, deadline: float | None) -> np.ndarray:
@@ -95,7 +106,7 @@ def _antipodal(goal: Goal, rng: np.random.Generator, deadline: float | None) -> 
     for place in range(_LINE_TRIES):
         U = fresh(half.K, half.d, rng, 2 * place)  # random, cyclic and harmonic in turn
         first = _GENTLE * (_BRISK / _GENTLE) ** rng.random()
-        tries.append(anneal(U, ABSOLUTE, first, _SCREEN, 3.0, _SCREEN_STEPS, 1e-10, deadline=deadline))
+        tries.append(_screened(U, ABSOLUTE, first, 3.0, deadline))
         if late(deadline):
             break
     lines = min(tries, key=half.value)
@@ -119,22 +130,22 @@ def refine(goal: Goal, candidate: Candidate, deadline: float | None = None) -> C
         U = lower(U, goal.kind, goal.exponent, 20000, 1e-13, deadline=deadline)
     elif is_quick(goal):
         for steps in (_BRIEF, 10 * _BRIEF):
-            V = anneal(candidate.points, goal.kind, _SCREEN, _END, 10**0.5, steps, 1e-12, deadline=deadline)
+            V = _sharpened(candidate.points, goal.kind, _SCREEN, _END, steps, deadline=deadline)
             end = polish(V, goal.kind, _END, deadline=deadline)
             U = min(U, V, end.points, key=goal.value) if late(deadline) else end.points
             if end.residual <= _BALANCED or late(deadline):
                 break
     else:
-        U = anneal(U, goal.kind, _SCREEN, _END, 10**0.5, _REFINE_STEPS, 1e-12, deadline=deadline)
+        U = _sharpened(U, goal.kind, _SCREEN, _END, _REFINE_STEPS, deadline=deadline)
     return Candidate(goal.value(U), candidate.start, U)
 
 
 def settle(goal: Goal, candidate: Candidate, seed: int, place: int, deadline: float | None = None) -> Candidate:
-    """The code a little shaken and sharpened at once: rivals that part ways only at the last are 1e-7 apart in value."""
+    """Shake the code a little and sharpen it: it may end in another one, whose value differs by no more than 1e-7."""
     U, rng = candidate.points, np.random.default_rng([seed, candidate.start, place])
     U = U + _SHAKE * rng.standard_normal(U.shape)
     U = U / np.linalg.norm(U, axis=1)[:, None]
-    U = anneal(U, goal.kind, _END, _SHARPEST, 10**0.5, _BRIEF, 1e-12, deadline=deadline)
+    U = _sharpened(U, goal.kind, _END, _SHARPEST, _BRIEF, deadline=deadline)
     U = polish(U, goal.kind, _SHARPEST, deadline=deadline).points
     return Candidate(goal.value(U), candidate.start, U)
 

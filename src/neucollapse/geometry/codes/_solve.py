@@ -3,7 +3,6 @@
 import math
 import os
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from ..._errors import InputError, SolverError
@@ -14,8 +13,6 @@ from ._solution import Outcome, Solution
 
 _IN_PROCESS = 400  # K d starts up to which starting processes takes longer than the search
 _SHORT = 20.0  # seconds of a budget up to which it does
-_STREAMED_FROM = 4000  # points
-_STREAMED_FOR = 60.0  # seconds, where no budget was given
 
 
 @names_options
@@ -33,38 +30,30 @@ def solve(
 ) -> Solution:
     r"""Search for the best K unit vectors in d dimensions.
 
-    Starts are random, antipodal, cyclic or harmonic, and every other batch of 16 moves a few points of the best codes so
-    far. Each start lowers a smooth maximum of the cosines, sharper from stage to stage, by L-BFGS:
+    Starts are random, antipodal, cyclic or harmonic; every other batch of 16 moves a few points of the best codes so far.
+    L-BFGS lowers a smooth maximum of the cosines (or the energy itself), sharper from stage to stage:
 
-    .. math:: f_p(W) = \frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}, \qquad p \to 10^5 ,
+    .. math:: f_p(W) = \frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}, \qquad p \to 10^5 .
 
-    (or the energy itself); the best of a batch go to the end of their slow modes, and then (beyond K (d-1) = 1,000 the
-    best of all alone) through a primal-dual interior-point method to the last digit. That is dense: its time
-    grows as the cube of K (d-1), to minutes at 6,000, its limit.
-
-    A softmax code is searched as a spherical code, and the margin taken exactly: where the optimality conditions of the
-    spherical code hold, it is 1 - max cosine.
-
-    Beyond 4,000 points one start, from a construction where there is one, goes downhill in tiles until the budget ends (a
-    minute by default); a softmax value is then the lower bound 1 - max cosine.
+    A primal-dual interior-point method takes the best of each batch to the last digit; beyond K (d-1) = 1,000 it takes the
+    best of all alone, and beyond 6,000 none. A softmax code is searched as a spherical code, and its margin taken exactly.
+    Beyond 4,000 points one start goes downhill in tiles until the budget ends (a minute by default); a softmax value is
+    then the lower bound 1 - max cosine.
 
     Args:
         problem: ``SoftmaxCode(K, d)``, ``SphericalCode(K, d)``, ``GrassmannianFrame``, ``MinimumEnergy``, ...
         seed: the same seed and number of starts (no budget) give the same code, whatever the number of workers.
-        starts: how many; by default 32, or as many as the budget allows. Where the budget ends before they are done, or
-            before the first batch is, ``result`` says so.
-        budget: seconds for the whole call. Starts, polish and certificate look at the clock: what it cuts short is left as
-            good as it is, and the certificate says what it leaves out. Compiling, once after an installation, is not counted.
+        starts: how many; by default 32, or as many as the budget allows, one batch at least.
+        budget: seconds for the call, the certificate included; compiling, once after an installation, is not counted.
         target: stop after the batch whose best value is as good as this, to 1e-10.
-        workers: processes, one thread each; by default one for small or short searches, else one a core. No more than 16
-            are of use.
+        workers: processes of one thread; by default one for small or short searches, else one a core, 16 at most.
         checkpoint: a file to keep the search in. If it exists, the search goes on from there.
         progress: show a bar on standard error, where that is a terminal.
         throw: raise ``SolverError`` (which holds the solution) unless everything asked for was done.
 
     Returns:
-        A ``Solution``. An interrupt (Ctrl-C), or the end of a worker process before its time, returns the best code so
-        far, every finished start counted, and says so in ``result``.
+        A ``Solution``, whose ``result`` says how the search ended. An interrupt (Ctrl-C), the end of the budget or of a
+        worker process before its time return the best code so far, every finished start counted.
 
     Raises:
         InputError: unusable arguments. FileFormatError: a checkpoint that is damaged or of another search.
@@ -79,23 +68,11 @@ def solve(
     _check(problem, seed, starts, budget, target, workers)
     if isinstance(problem, MaximumGramDeterminant):
         return _closed_form(problem)
-    from ._multistart import Plan, search, search_in_tiles
+    from ._multistart import Plan, run
 
-    begin = monotonic()
-    streamed = problem.K > _STREAMED_FROM and problem.kind in ("spherical", "softmax")
-    seconds = _STREAMED_FOR if streamed and budget is None else budget
-    plan = Plan(
-        problem,
-        seed,
-        starts,
-        target,
-        workers or _processes(problem, starts or 32, budget),
-        None if checkpoint is None else Path(checkpoint),
-        progress,
-        begin,
-        deadline=None if seconds is None else begin + seconds,
-    )
-    solution = search_in_tiles(plan) if streamed else search(plan)
+    file = None if checkpoint is None else Path(checkpoint)
+    processes = workers or _processes(problem, starts or 32, budget)
+    solution = run(Plan(problem, seed, starts, target, processes, file, progress, budget))
     if throw and not solution.result.finished:
         raise SolverError(solution.result.value, solution)
     return solution

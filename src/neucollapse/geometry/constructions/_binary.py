@@ -208,10 +208,11 @@ def _bases(d: int, rows: Iterable[np.ndarray], *, axes: bool = False) -> Iterato
     """Orthonormal bases (d, d): the axes if asked for, then the Sylvester-Hadamard matrix times each row of signs."""
     if axes:
         yield np.eye(d)
-    index = np.arange(d)
-    hadamard = (1 - 2.0 * (np.bitwise_count(index[:, None] & index) & 1)) / sqrt(d)
+    from scipy.linalg import hadamard
+
+    basis = hadamard(d) / sqrt(d)
     for row in rows:
-        yield hadamard * row
+        yield basis * row
 
 
 def _both_signs(bases: Iterable[np.ndarray], *, lines: bool) -> Iterator[np.ndarray]:

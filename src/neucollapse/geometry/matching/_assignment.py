@@ -52,10 +52,8 @@ def assign_by_similarity(
     .. math:: \max_\pi \sum_{i \ne j} S_{ij}\, \langle w_{\pi(i)}, w_{\pi(j)} \rangle
 
     A quadratic assignment problem, NP-hard in general. For K <= 8 all permutations are tried, so the result is a best
-    one. Beyond, it is a heuristic: FAQ (conditional gradients over doubly stochastic matrices) from the barycentre and
-    from random matrices, and random permutations, each then improved by the best swap of two classes until none
-    helps. ``bound`` says how much better any other could be, ``exact`` whether none can. On the simplex, K <= d+1, all
-    assignments are equally good: the choice matters for K >= d+2 alone.
+    one. Beyond, it is a heuristic: FAQ from the barycentre and from random matrices, and random permutations, each then
+    improved by the best swap of two classes until none helps. On the simplex, K <= d+1, all assignments are equally good.
 
     Args:
         points: the code (K, d), rows of any length but zero.
