@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neucollapse import ClassStatistics, FileFormatError, InputError, NonFiniteError
+from neucollapse._environment import numba_available
 from neucollapse.statistics import _sums
 
 K, D = 5, 7
+FAST = [pytest.param(True, marks=pytest.mark.skipif(not numba_available(), reason="needs the extra fast")), False]
 
 
 def twin(features, labels, K):
@@ -104,7 +106,7 @@ def test_float64_near_collapse_under_a_large_offset(scatter):
     assert relative(stats.within_trace(), np.trace(truth)) <= 1e-9
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("fast", FAST)
 @pytest.mark.parametrize("scatter", ["full", "trace"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_narrow_features_against_the_float64_truth_of_the_same_numbers(dtype, scatter, fast, monkeypatch):
@@ -227,7 +229,7 @@ def test_labels_to_ignore_are_counted_and_any_other_label_outside_is_an_error():
     assert stats.num_samples == len(labels) - 10
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("fast", FAST)
 def test_non_finite_rows_raise_drop_or_propagate_and_never_half_enter(fast, monkeypatch):
     monkeypatch.setattr(_sums, "_FAST_FROM", 0)
     monkeypatch.setattr(_sums, "numba_available", lambda: fast)
