@@ -12,11 +12,11 @@ looks up the best values and says whether they are proved, and ``best_code(K, d)
 ``constructions``, one of the atlas, or what a search finds; ``required_dim(K, margin)`` asks the other way round.
 ``solve(SoftmaxCode(K, d))`` searches alone, ``certify`` says how good any code is, against the ``bounds``. ``align`` turns
 and permutes a code onto class means, ``angle_to_code`` says how many degrees they are from it; ``assign_by_similarity``
-chooses which class sits where. Signed cosines are meant throughout: ``coherence``, the absolute kind, is another problem,
-and its best frames are not those of neural collapse.
+chooses which class sits where. Cosines are signed throughout: ``coherence``, which takes absolute values, is another
+problem, whose best frames are not a target of collapse.
 
-Every function takes any array-like, of any float type, and returns detached CPU float64. ``pair_tiles`` alone works on
-tensors as they are.
+Every function takes any array-like, of any float type, and returns detached CPU float64. ``pair_tiles`` alone keeps the
+device and type of a tensor.
 
     >>> from neucollapse.geometry import best_known, one_vs_rest, orthoplex, simplex
     >>> [round(one_vs_rest(code).margin, 6) for code in (simplex(10), orthoplex(10, 5))]

@@ -49,7 +49,7 @@ class Agreement:
     Attributes:
         K: number of points (classes).
         d: dimension.
-        margin: whether the codes of smallest maximal cosine (spherical codes) are those of largest margin (softmax codes).
+        margin: whether the codes of smallest maximal cosine (spherical codes) have the largest margin (softmax codes).
         energy: whether one spherical code has the least energy for every completely monotone function of the squared
             distance, hence every Riesz energy s >= 0, the logarithmic one included: whether it is universally optimal.
         reason: why, in sentences.

@@ -111,7 +111,7 @@ def _problem(K: int, d: int, kind: str, s: float | int, budget: float | int | No
 
 
 def _searched(problem: Problem, ready: list[_Found], until: float | None, options: dict[str, Any]) -> Solution:
-    """The best of what is ready and of a search."""
+    """The best of the codes at hand and of a search."""
     found = solve(problem, budget=None if until is None else left(until), target=_goal(problem), **options)
     searched = _Found(found.points, found.source, found.value, max_cosine(found.points), found.result)
     best = _best(problem, [*ready, searched])
@@ -233,7 +233,7 @@ def _best(problem: Problem, found: list[_Found]) -> _Found | None:
     tied = [one for one in found if sign * one.value <= top + _SAME]
     return min(
         tied, key=lambda one: round(one.max_cosine, 12)
-    )  # of equals the first: what is known goes before a search
+    )  # of equals the first: a known code goes before a search
 
 
 def _is_proved(problem: Problem, best: _Found) -> bool:
@@ -268,8 +268,8 @@ class RequiredDim(NamedTuple):
     """The smallest dimension of a code known to have a margin, and a dimension below which none can.
 
     Attributes:
-        d: where a known code reaches the margin.
-        margin: what it reaches there, at least.
+        d: the dimension in which a known code reaches the margin.
+        margin: the margin that this code has, at least.
         source: which code it is.
         at_least: no code of so many points in fewer dimensions reaches the margin (proved).
     """

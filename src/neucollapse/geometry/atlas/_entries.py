@@ -86,7 +86,7 @@ class Atlas:
         self._entries: dict[tuple[str, int, int], Entry] = {}
 
     def add(self, entry: Entry) -> bool:
-        """Keep the entry if it beats what is there; says whether it does."""
+        """Keep the entry if it beats the one held; returns whether it does."""
         held = self._entries.get((entry.kind, entry.K, entry.d))
         if held is not None and not entry.beats(held):
             return False

@@ -28,15 +28,14 @@ def best_known(K: int, d: int) -> Optimum:
     K <= d+1                  K/(K-1)             -1/(K-1)               proved (Rankin): the simplex
     d = 2                     1 - cos(2 pi / K)   cos(2 pi / K)          proved: the polygon
     d+2 <= K <= 2d            1                   0                      proved (Rankin, Radon): a family of codes
-    a value on record         its own             its own                record; the maximal cosine often proved
-    a code of our search      its own             its own                found
+    a value on record         of that code        of that code           record; the maximal cosine often proved
+    a code of our search      of that code        of that code           found
     part of a larger code     at least its        at most its            found
     neither                   1                   0                      bound, not reached: ``best_code`` finds a code
     ========================  ==================  =====================  ==============================================
 
-    Codes are those of the shipped atlas, the values on record and the constructions. K points of a larger code, in fewer
-    dimensions or as many, are as far apart as the whole: a lower limit on what is possible, which a search for that
-    size may well beat.
+    Known are the codes of the shipped atlas, the values on record and the constructions. K points of a larger code, in as
+    many dimensions or fewer, are as far apart as the whole code; a search for that size may well do better.
 
     Raises:
         InputError: if K < 2 or d < 1.

@@ -69,7 +69,7 @@ def best_bound(K: int, d: int, kind: str = "spherical") -> Bound:
 
 
 def check_kind(kind: Any) -> None:
-    """Refuse what is not one of the three problems."""
+    """Check the name of a problem."""
     if kind not in get_args(Kind):
         raise InputError(f"expected kind as one of {', '.join(map(repr, get_args(Kind)))}, got {kind!r}")
 

@@ -12,7 +12,7 @@ from ._gegenbauer import maximum, monomials, values
 from ._levenshtein import check_sphere, levenshtein
 
 _BITS = 44  # of the certified cosine after the point: few, so that its powers stay short in exact arithmetic
-_SLACK = Fraction(1, 10**13)  # the exact bound on a maximum may be too large by this, where -1 is what is wanted
+_SLACK = Fraction(1, 10**13)  # the exact bound on a maximum may exceed -1 by this much, and counts as -1
 _SAMPLES = 200  # per degree: of the dense grid on which the largest violation is looked for
 _ROUNDS = 20  # of the exchange of points, at most
 _NEARLY = 1e-2  # points where the solution is this far below -1 are dropped in the next round

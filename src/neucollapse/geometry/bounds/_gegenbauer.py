@@ -20,7 +20,7 @@ def values(degree: int, d: int, t: np.ndarray) -> np.ndarray:
 
 
 def monomials(degree: int, d: int) -> list[list[Fraction]]:
-    """The exact coefficients of P_0, ..., P_degree: row k holds those of 1, t, ..., t^k."""
+    """The exact coefficients of P_0, ..., P_degree: row k holds the coefficients of 1, t, ..., t^k."""
     P = [[Fraction(1)], [Fraction(0), Fraction(1)]]
     for k in range(1, degree):
         shifted = [Fraction(0), *(Fraction(2 * k + d - 2, k + d - 2) * a for a in P[k])]
@@ -63,7 +63,7 @@ def _substitute(polynomial: list[Fraction], low: Fraction, width: Fraction) -> l
 
 
 def _bernstein(polynomial: list[Fraction]) -> list[Fraction]:
-    """The Bernstein coefficients on [0, 1] of a polynomial given by those of 1, u, u^2, ..."""
+    """The Bernstein coefficients on [0, 1] of a polynomial given by its coefficients of 1, u, u^2, ..."""
     degree = len(polynomial) - 1
     scaled = [c / comb(degree, j) for j, c in enumerate(polynomial)]
     return [sum((comb(i, j) * scaled[j] for j in range(i + 1)), Fraction(0)) for i in range(degree + 1)]

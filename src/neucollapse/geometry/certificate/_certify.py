@@ -40,8 +40,8 @@ def certify(
     .. math:: \sum_j \lambda_{ij} (\sigma_{ij} w_j - s\, w_i) = 0 \quad \text{for all } i,
 
     with :math:`\sigma_{ij}` the sign of the cosine for lines, 1 for codes. These are the Karush-Kuhn-Tucker conditions; the
-    multipliers are found by least squares. Balance and rigidity together make a strict local optimum. Multipliers need not
-    be unique: those of least norm are taken, which stress as many contacts as they can. A large residual disproves a
+    multipliers are found by least squares. Balance and rigidity together make a strict local optimum. Where multipliers
+    are not unique, the least norm decides, which stresses as many contacts as it can. A large residual disproves a
     local optimum, where the contacts are complete (see ``tolerance``) and ``skipped`` does not say that it decides nothing.
 
     The same stress certifies a margin. If every class carries stress, :math:`s w_k = \sum_j \lambda_{kj} w_j / \sum_j

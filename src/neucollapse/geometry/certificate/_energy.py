@@ -22,7 +22,7 @@ class EnergyCertificate:
 
     Attributes:
         energy: the mean over pairs, as ``mean_energy`` gives it.
-        gradient: the norm of the tangential gradient over that of the forces: at each point, the sum of their magnitudes.
+        gradient: the norm of the tangential gradient, divided by the norm of the sums of force magnitudes at each point.
             0 at a stationary code; rounding leaves about 1e-16.
         smallest_curvature: the smallest eigenvalue of the Riemannian Hessian on the motions orthogonal to rotations, over
             its largest one; None for K d > 1500. Positive at a strict local minimum up to rotations; 0 where a motion

@@ -19,7 +19,7 @@ _FAIR = 1e-11  # residual with which no other solution is sought
 _SMALL = 1e-10  # share of the largest multiplier below which one counts as zero
 _DROPS = 10  # rounds of leaving out contacts that would pull
 RIGID = 2500  # K d up to which rigidity is decided
-_SOFT = 1e-9  # stiffness at which a motion counts as free, where that of one contact is about 1
+_SOFT = 1e-9  # stiffness below which a motion counts as free; one contact has about 1
 _SPEED = 1e10  # operations a second, of one slow core
 RANKED = 1500  # points up to which the rank of the stress matrix is worked out
 
@@ -52,7 +52,7 @@ def equations(rows: Float[Tensor, "K d"], contacts: Contacts, s: float) -> Any:
 def solve_stress(A: Any, d: int, seconds: float = math.inf) -> tuple[np.ndarray, float, bool]:
     """Multipliers >= 0 of sum 1 with A lam = 0 as nearly as can be had, the largest residual, and whether that decides.
 
-    Tried in turn: equal multipliers, those of symmetric codes; the solution of least norm, which gives stress to as many
+    Tried in turn: equal multipliers, which symmetric codes have; the solution of least norm, which gives stress to as many
     contacts as it can; the same with negative ones left out; and, up to a size, non-negative least squares, which is
     always right. Where that was too large, or would take more than ``seconds``, a residual that is not small decides nothing.
     """

@@ -18,7 +18,7 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-# Without numba, functions stay as they are.
+# Without numba the functions run as plain Python.
 compiled: Callable[..., Any] = _plain if not numba_available() else import_module("numba").njit(cache=True)
 
 SIGNED, ABSOLUTE, RIESZ, LOGARITHMIC = 0, 1, 2, 3

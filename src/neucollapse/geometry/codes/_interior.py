@@ -79,7 +79,7 @@ def _begin(at: Contacts, sharpness: float) -> tuple[_Interior, float]:
 
 
 def _newton(now: _Interior, mu: float, equations: Condensed) -> tuple[Step, np.ndarray]:
-    """Newton's step and that of the slacks, corrected once for what the sphere bends it by."""
+    """Newton's step of the points and of the slacks, corrected once for the curvature of the sphere."""
     at, product = now.at, now.multiplier * now.slack
 
     def solve(gap: np.ndarray) -> tuple[Step, np.ndarray]:

@@ -130,7 +130,7 @@ def _run(plan: Plan, found: Search) -> Outcome | None:
 
 
 def _meets(problem: Problem, hard: float, target: float | int) -> bool:
-    """Whether a code of that hard value is as good as the target; 1 - s is what its margin is at least."""
+    """Whether a code of that hard value is as good as the target; its margin is at least 1 - s."""
     value = 1 - hard if isinstance(problem, SoftmaxCode) else hard
     return abs(value - target) <= _MET or problem.better(value, target)
 

@@ -4,7 +4,7 @@ At a best code the pairs at the maximal cosine t carry multipliers lam >= 0 of s
 ``sum_j lam_ij (u_j - t u_i) = 0`` for every i. ``approach`` (``_interior``) finds these pairs; then
 
 * ``equalise``: Newton's method on the equations above together with ``<u_i, u_j> = t`` for them;
-* ``tighten``: what is left to gain where contacts are more than a code needs.
+* ``tighten``: the last gain, where a code has more contacts than it needs.
 """
 
 from typing import NamedTuple

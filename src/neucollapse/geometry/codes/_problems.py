@@ -25,7 +25,7 @@ class Problem(ABC):
         K: number of points, at least 2.
         d: dimension.
         kind: short name, as the command line takes it.
-        symbol: what is optimised.
+        symbol: the formula that is optimised.
         maximise: whether large values are good.
     """
 

@@ -24,7 +24,7 @@ _MANY = 150  # points from which batches are half as large
 _GENTLE, _BRISK, _SHARP = 4.0, 16.0, 256.0  # sharpness of the gentle starts, and the range of the others
 _SCREEN, _END, _SHARPEST = 1e4, 1e5, 1e6
 _SCREEN_STEPS, _REFINE_STEPS = 60, 3000
-_SMALL, _QUICK = 200, 1000  # unknowns up to which starts are brisk, and candidates polished as they are refined
+_SMALL, _QUICK = 200, 1000  # unknowns up to which starts are brisk, and up to which every refined candidate is polished
 _BRIEF = 300  # steps of L-BFGS before a polish
 _BALANCED = 1e-10  # residual of the optimality conditions above which the polish has lost its way
 _SETTLES, _SHAKE = 4, 1e-3  # tries to settle a new best code otherwise, and how far it is shaken
@@ -119,7 +119,7 @@ def is_small(goal: Goal) -> bool:
 
 
 def is_quick(goal: Goal) -> bool:
-    """Whether candidates are polished as they are refined."""
+    """Whether every refined candidate is polished."""
     return goal.kind not in (RIESZ, LOGARITHMIC) and goal.K * (goal.d - 1) <= _QUICK
 
 
@@ -196,12 +196,12 @@ class Search:
             yield self.done
 
     def so_far(self) -> list[Candidate]:
-        """The best candidates with distinct values, the best first, those of an unfinished batch among them; never none."""
+        """The best candidates with distinct values, the best first, an unfinished batch included; one at least."""
         found = [*self.best, *self.under_way] or [brief(self.goal, self.seed, 0, None, deadline=-math.inf)]
         return _distinct(found)
 
     def started(self) -> int:
-        """How many starts have come to an end, those of an unfinished batch among them."""
+        """How many starts have come to an end, an unfinished batch included."""
         return self.done + len({candidate.start for candidate in self.under_way} - set(range(self.done)))
 
     def _gathered(

@@ -36,7 +36,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Solution:
-    """A code and what is known of it.
+    """A code, its value, and how good it is known to be.
 
     Attributes:
         problem: what was asked.

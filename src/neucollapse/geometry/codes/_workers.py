@@ -1,4 +1,4 @@
-"""Many calls over processes: each result as soon as it is there, and those of before kept when a process is killed."""
+"""Many calls over processes: each result comes as soon as it is there, and none is lost when a process is killed."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What there is to build: every construction of this room with its size, what it reaches and where it comes from."""
+"""Every construction of this room with its size, its maximal cosine and its source."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Construction:
         K: number of points or lines.
         d: dimension.
         max_cosine: the largest cosine between two of them; for lines the coherence, the largest absolute cosine.
-        source: what it is, why it is good and who found it, a sentence or two.
+        source: a sentence or two: the object, why it is good, and who found it.
         kind: ``"code"`` (signed cosines) or ``"lines"`` (absolute ones).
         make: makes the first ``count`` rows, given that number.
     """

@@ -45,6 +45,6 @@ def riesz(squared: torch.Tensor, s: float | int) -> torch.Tensor:
 
 
 def check_exponent(s: object) -> None:
-    """Refuse what is no exponent of a Riesz energy."""
+    """Check the exponent of a Riesz energy."""
     if not (isinstance(s, int | float) and 0 <= s < math.inf):
         raise InputError(f"expected a Riesz exponent s >= 0 (0 is the logarithmic energy), got {s!r}")

@@ -205,7 +205,7 @@ def _join(batch: Batch, violation: Float[Tensor, "B K"], count: int, allowed: Bo
 def nearest(W: Float[Tensor, "K d"], now: Batch, tolerance: float, *, block: int) -> Batch:
     """Solve the problems of a batch from the supports it has; W is centred, its longest row 1.
 
-    ``gap`` of what is returned says how far each one got.
+    ``gap`` of the result says how far each class got.
     """
     best = now[torch.arange(len(now.k))]
     best.upper.fill_(torch.inf)

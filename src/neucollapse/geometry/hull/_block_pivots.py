@@ -1,6 +1,6 @@
 """Nearest points of convex hulls from single precision, compiled by numba (extra ``fast``): many members change at once.
 
-The problem and its optimality conditions are those of ``_active_set``: ``H_T u = 1`` on a support T, with
+The problem and the optimality conditions are described in ``_active_set``: ``H_T u = 1`` on a support T, with
 ``H = P P^T + 1 1^T`` and ``p_j = w_j - w_k``. Here a class's few hundred candidates and their inner products in single
 precision fit the processor's cache, and no factor is kept up to date:
 
@@ -232,9 +232,9 @@ def _conjugate_gradients(problem, rows, m, vectors, tolerance, steps):
 @inner
 @no_type_check
 def _multiply(problem, rows, m, v, out):
-    # out = H v on the rows off which v is 0, with H = P P^T + 1 1^T read off the inner products of W. Of these there is the
-    # lower triangle, with half the diagonal and zeros right of it: what is read once counts for the level of its row and
-    # for that of its column. Lanes are full: a scalar end to every row would take as long as the rest.
+    # out = H v, where v is 0 outside the given rows. H = P P^T + 1 1^T is formed from the inner products of W, of which the
+    # lower triangle is kept, with half the diagonal and zeros right of it: one read serves the row and the column of an
+    # entry. Rows are padded to full lanes, as a scalar loop at the end of every row would take as long as the rest.
     gram, begin, near, own, _ = problem
     total = shift = _ZERO
     for j in range(len(v)):

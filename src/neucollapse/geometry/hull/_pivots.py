@@ -1,6 +1,6 @@
 """Nearest points of convex hulls one class at a time, compiled by numba (extra ``fast``).
 
-The problem and its active set are those of ``_active_set``: ``H_T u = 1`` on a support T, ``H = P P^T + 1 1^T`` with
+The problem and the active set are described in ``_active_set``: ``H_T u = 1`` on a support T, ``H = P P^T + 1 1^T`` with
 ``p_j = w_j - w_k``. Here T changes by a few members at a time and ``H_T^-1`` is kept up to date: joining q members to m
 is one symmetric rank-q update, dropping one is a rank-1 update. H is read off the inner products of W, so that nothing
 before the last refinement costs a factor d.
@@ -20,7 +20,7 @@ import numpy as np
 from ._jit import entry, inner
 from ._products import add_outer, dot, multiply
 
-_PRODUCTS = 2462752534  # checksum of _products.py, kept by a test: numba's cache looks at this file alone
+_PRODUCTS = 3195321011  # checksum of _products.py, kept by a test: numba's cache looks at this file alone
 _DEPENDENT = 1e-11  # of H_jj: what a newcomer must have outside the span of the support not to count as dependent on it
 _SPOILT = 1000.0  # times what counts: so large a violation is not rounding
 _FEWEST, _MOST = 8, 32  # members that may join in one round: an eighth of the support, within these

@@ -13,7 +13,7 @@ from ._jit import entry, inner
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _STEPS = 4
-_ROUNDING = 4e-15  # what it leaves of 1 - sum(u) - <p, y>
+_ROUNDING = 4e-15  # size of 1 - sum(u) - <p, y> that rounding leaves
 _EPSILON = 2.0**-23  # of single precision
 _PIVOT = np.float32(1e-5)  # the least pivot of a Cholesky factor in single precision
 
@@ -113,7 +113,7 @@ def _factor(A, m):
 @inner
 @no_type_check
 def _subtract_two(A, k, i, m):
-    # Rows i and i + 1 of what is left lose the products of rows k to k + 3.
+    # Subtract the products of rows k to k + 3 from rows i and i + 1.
     v0, v1, v2, v3 = A[k, i:m], A[k + 1, i:m], A[k + 2, i:m], A[k + 3, i:m]
     x, y = A[i, i:m], A[i + 1, i:m]
     a0, a1, a2, a3 = v0[0], v1[0], v2[0], v3[0]

@@ -63,7 +63,7 @@ def single_precision(
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield from pool.map(solve, k.split(most))
     finally:
-        torch.set_num_threads(threads)  # the default of threads to come, which those of the pool have changed
+        torch.set_num_threads(threads)  # threads of the pool have changed the default of later ones
 
 
 def _products(W: Float[Tensor, "K d"]) -> Float[Tensor, "K K"]:

@@ -40,10 +40,10 @@ class CodeAngle:
             a family of codes.
         largest: the largest of these angles; None for a family.
         arrangement: ``"same"``: moved apart without a detour, the points end in this code, or for a family in one of its
-            members. ``"another"``: they end elsewhere, in an arrangement of its own. ``"undecided"`` where they are too many.
+            members. ``"another"``: they end in another arrangement. ``"undecided"`` where they are too many.
         family: whether codes of different shape are best (d+2 <= K <= 2d), so that the angle to one of them says nothing.
         closest: the smallest angle between two of the points, in degrees.
-        code_closest: the same of the code: what is there to reach.
+        code_closest: the smallest angle between two points of the code, in degrees.
     """
 
     mean: float | None
@@ -61,13 +61,13 @@ def angle_to_code(points: Any, code: Any = None, *, starts: int | None = None, s
     .. math:: \theta_k = \angle(m_k,\ c_{\pi(k)} Q), \qquad \pi, Q \text{ of least } \sum_k |m_k/|m_k| - c_{\pi(k)} Q|^2
 
     Lengths do not count. A small angle beside the closest pair (``code_closest``) is a code nearly reached. Where it is not
-    small, the points are let go: they move apart, from their own places, and end in the code or in another arrangement, a
+    small, the points are moved apart, downhill from their places: they end in the code or in another arrangement, a
     local optimum that no longer training leaves. For d+2 <= K <= 2d every code without a positive cosine is best, so that
-    ``mean`` and ``largest`` are None; ``closest`` beside 90 degrees is the measure there. The matching is that of
+    ``mean`` and ``largest`` are None; compare ``closest`` with 90 degrees there. The matching is by
     ``match``, a heuristic: the angles may be too large, never too small.
 
     Args:
-        points: class means (K, d), centred as they are to be compared.
+        points: class means (K, d), already centred.
         code: the code (K, d); by default the best known of that size.
         starts: of the matching, as in ``match``.
         seed: of the matching.
