@@ -27,7 +27,7 @@ from neucollapse.geometry import (
 )
 from neucollapse.geometry.atlas._known import shipped
 from neucollapse.geometry.bounds import best_bound
-from neucollapse.geometry.certificate._certify import certify_until
+from neucollapse.geometry.certificate._certify import Limits, certify_until
 from neucollapse.geometry.constructions import candidates, pad
 
 
@@ -67,7 +67,7 @@ def test_margins_of_the_shipped_codes_are_those_of_their_cosines():
     ],
 )  # fmt: skip
 def test_never_worse_than_any_way(K, d, kind):
-    code = best_code(K, d, kind, starts=8, workers=1, progress=False)
+    code = best_code(K, d, kind, starts=4, workers=1, progress=False)
     assert code.points.shape == (K, d)
     assert code.value == pytest.approx(code.problem.value(code.points), abs=1e-12)
     assert code.source
@@ -79,7 +79,7 @@ def test_never_worse_than_any_way(K, d, kind):
         value = code.problem.value(points)
         assert not code.problem.better(value, code.value) or value == pytest.approx(code.value, abs=1e-11)
     assert code.result.finished
-    searched = solve(code.problem, starts=8, workers=1)
+    searched = solve(code.problem, starts=4, workers=1)
     assert not code.problem.better(searched.value, code.value) or searched.value == pytest.approx(code.value, abs=1e-11)
 
 
@@ -95,10 +95,10 @@ def test_never_worse_than_any_way(K, d, kind):
         (120, 4, "energy", None),
     ],
 )
-def test_what_is_proved_is_said_to_be_and_not_searched(K, d, kind, value, monkeypatch):
-    monkeypatch.setattr("neucollapse.geometry.atlas._best.solve", None)
+def test_what_is_proved_is_said_to_be_and_not_searched(K, d, kind, value):
     code = best_code(K, d, kind)
     assert code.result is Outcome.PROVED
+    assert not code.stats  # a search leaves some
     value = best_known_energy(K, d, 1).value if value is None else value
     assert code.value == pytest.approx(value, abs=1e-12)
 
@@ -106,11 +106,10 @@ def test_what_is_proved_is_said_to_be_and_not_searched(K, d, kind, value, monkey
 @pytest.mark.parametrize(
     ("K", "d", "budget"), [(10, 3, None), (10, 3, 3), (24, 3, 5), (100, 10, None), (26, 8, 10), (56, 20, None)]
 )
-def test_what_is_on_record_is_looked_up_and_not_searched(K, d, budget, monkeypatch):
-    monkeypatch.setattr("neucollapse.geometry.atlas._best.solve", None)
+def test_what_is_on_record_is_looked_up_and_not_searched(K, d, budget):
     code = best_code(K, d, budget=budget)
     assert code.value >= best_known(K, d).margin - 1e-10
-    assert "seconds" not in code.stats
+    assert not code.stats
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,7 @@ def test_a_budget_and_a_number_of_starts_are_handed_on(options, budget, monkeypa
 
 
 def test_a_certificate_ends_with_the_budget():
-    late = certify_until(best_known(100, 30).points, "softmax", deadline=0.0)
+    late = certify_until(best_known(100, 30).points, "softmax", Limits(deadline=0.0))
     assert late.multipliers is None
     assert any("budget" in sentence for sentence in late.skipped)
     assert late.margin is not None

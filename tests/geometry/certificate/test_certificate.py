@@ -12,7 +12,8 @@ from torch.autograd.functional import hessian, jacobian
 from neucollapse import InputError, NonFiniteError
 from neucollapse.geometry import icosahedron, mean_energy, one_vs_rest, orthoplex, polygon, simplex, unit_rows
 from neucollapse.geometry.bounds import best_bound
-from neucollapse.geometry.certificate import _contacts, _stress, certify, certify_energy
+from neucollapse.geometry.certificate import _stress, certify, certify_energy
+from neucollapse.geometry.certificate._certify import Limits, certify_until
 
 
 def e8_roots():
@@ -263,7 +264,7 @@ def test_without_a_stress_the_least_residual_is_found():
     assert residual == pytest.approx(1)
 
 
-def test_sizes_beyond_reach_say_so(monkeypatch):
+def test_sizes_beyond_reach_say_so():
     W = torch.randn(2300, 16)
     c = certify(W, bound=False)
     assert c.margin is None
@@ -271,16 +272,13 @@ def test_sizes_beyond_reach_say_so(monkeypatch):
     assert c.relative_gap is None
     assert any("margin=True" in reason for reason in c.skipped)
     assert certify(W[:50], margin=False).margin is None
-    monkeypatch.setattr(_stress, "ENTRIES", 100)
-    c = certify(icosahedron())
+    c = certify_until(icosahedron(), "spherical", Limits(entries=100))
     assert c.multipliers is None
     assert c.kkt_residual is None
     assert c.is_stationary is None
     assert bool(c.balanced.all())  # by the nearest points of the hulls
     assert "more than 100 entries" in c.describe()
-    monkeypatch.setattr("neucollapse.geometry.certificate._certify.MOST", 10)
-    monkeypatch.setattr(_contacts, "MOST", 10)
-    c = certify(icosahedron())
+    c = certify_until(icosahedron(), "spherical", Limits(contacts=10))
     assert c.contact_count == 30
     assert c.contacts.shape == (0, 2)
     assert len(c.rattlers) == 0

@@ -253,11 +253,11 @@ def _is_proved(problem: Problem, best: _Found) -> bool:
 def _solution(
     problem: Problem, best: _Found, stats: dict[str, Any] | None = None, until: float | None = None
 ) -> Solution:
-    from ..certificate._certify import certify_until
+    from ..certificate._certify import Limits, certify_until
 
     certificate = None
     if problem.kind != "energy" and problem.K <= _CERTIFIED_UP_TO:
-        certificate = certify_until(best.points, problem.kind, deadline=until)
+        certificate = certify_until(best.points, problem.kind, Limits(until))
         residual = certificate.kkt_residual
         if best.result is Outcome.FOUND and residual is not None and residual <= _SAME:
             best = best._replace(result=Outcome.POLISHED)

@@ -74,16 +74,24 @@ def certify(
         >>> certificate.kkt_residual < 1e-14, certificate.margin_identity < 1e-12
         (True, True)
     """
-    return _certified(points, kind, tolerance, bound, margin, None)
+    return _certified(points, kind, tolerance, bound, margin, Limits())
 
 
-def certify_until(points: Any, kind: str, *, deadline: float | None) -> Certificate:
-    """``certify`` to a deadline: parts for which no time is left are named in ``skipped``."""
-    return _certified(points, kind, 1e-10, True, None, deadline)
+class Limits(NamedTuple):
+    """How far a certificate goes: parts beyond are named in ``skipped``."""
+
+    deadline: float | None = None
+    contacts: int = MOST  # that are listed
+    entries: int = _stress.ENTRIES  # of the stress equations
+
+
+def certify_until(points: Any, kind: str, limits: Limits) -> Certificate:
+    """``certify`` within limits."""
+    return _certified(points, kind, 1e-10, True, None, limits)
 
 
 def _certified(
-    points: Any, kind: str, tolerance: float | int, bound: bool, margin: bool | None, deadline: float | None
+    points: Any, kind: str, tolerance: float | int, bound: bool, margin: bool | None, limits: Limits
 ) -> Certificate:
     check_kind(kind)
     if not 0 < tolerance < 1:
@@ -91,9 +99,9 @@ def _certified(
     rows = unit_rows(as_rows(points, "points", minimum=2))
     lines, skipped = kind == "grassmannian", []
     s = coherence(rows) if lines else max_cosine(rows)
-    contacts = find_contacts(rows, s, tolerance, absolute=lines)
+    contacts = find_contacts(rows, s, tolerance, absolute=lines, most=limits.contacts)
     hull = _hull(rows, margin, lines, skipped)
-    stress = _stressed(rows, contacts, s, skipped, deadline)
+    stress = _stressed(rows, contacts, s, skipped, limits)
     K, d = rows.shape
     best = best_bound(K, d, kind) if bound else None
     rho = None if hull is None else hull.margin
@@ -131,15 +139,15 @@ class _Stress(NamedTuple):
     rigid: bool | None = None
 
 
-def _stressed(rows: Tensor, contacts: Contacts, s: float, skipped: list[str], deadline: float | None) -> _Stress:
-    d = rows.shape[1]
-    if contacts.count > MOST:
+def _stressed(rows: Tensor, contacts: Contacts, s: float, skipped: list[str], limits: Limits) -> _Stress:
+    d, deadline = rows.shape[1], limits.deadline
+    if contacts.count > limits.contacts:
         skipped.append(
-            f"The {contacts.count:,} contacts are more than the {MOST:,} that are listed and given multipliers."
+            f"The {contacts.count:,} contacts are more than the {limits.contacts:,} that are listed and given multipliers."
         )
         return _Stress()
-    if 2 * d * contacts.count > _stress.ENTRIES:
-        limit = f"{_stress.ENTRIES:,} entries of the stress equations"
+    if 2 * d * contacts.count > limits.entries:
+        limit = f"{limits.entries:,} entries of the stress equations"
         skipped.append(f"Multipliers of {contacts.count:,} contacts in {d} dimensions need more than {limit}.")
         return _Stress()
     if _stress.seconds_of_multipliers(rows.numel(), contacts.count) > left(deadline):

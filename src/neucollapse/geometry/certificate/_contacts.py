@@ -16,7 +16,7 @@ class Contacts:
     """The pairs of rows whose (absolute) cosine is within a tolerance of the largest.
 
     Attributes:
-        pairs: (m, 2), i < j; none of them (0, 2) where there are more than ``MOST``.
+        pairs: (m, 2), i < j; none of them (0, 2) where there are too many to list.
         signs: (m,) of their cosines, for lines; ones for codes.
         count: how many there are.
         degrees: contacts of each row (K,).
@@ -28,8 +28,10 @@ class Contacts:
     degrees: Int[Tensor, " K"]
 
 
-def find_contacts(rows: Float[Tensor, "K d"], largest: float, tolerance: float, *, absolute: bool) -> Contacts:
-    """All pairs with a cosine of at least ``largest - tolerance``, in tiles."""
+def find_contacts(
+    rows: Float[Tensor, "K d"], largest: float, tolerance: float, *, absolute: bool, most: int = MOST
+) -> Contacts:
+    """All pairs with a cosine of at least ``largest - tolerance``, in tiles; up to ``most`` are listed."""
     pairs, signs, count = [], [], 0
     degrees = torch.zeros(len(rows), dtype=torch.int64)
     for tile in pair_tiles(rows):
@@ -41,12 +43,12 @@ def find_contacts(rows: Float[Tensor, "K d"], largest: float, tolerance: float, 
         cosine = tile.gram[i, j]
         i, j = i + tile.rows.start, j + tile.columns.start
         degrees += torch.bincount(i, minlength=len(rows)) + torch.bincount(j, minlength=len(rows))
-        if count <= MOST:
+        if count <= most:
             pairs.append(torch.stack([i, j], dim=1))
             # Orthogonal lines have no side on which they touch: their sign is rounding.
             signs.append(
                 torch.where(cosine.abs() > tolerance, cosine.sign(), 0) if absolute else torch.ones_like(cosine)
             )
-    if count > MOST or not pairs:
+    if count > most or not pairs:
         return Contacts(torch.empty(0, 2, dtype=torch.int64), rows.new_empty(0), count, degrees)
     return Contacts(torch.cat(pairs), torch.cat(signs), count, degrees)

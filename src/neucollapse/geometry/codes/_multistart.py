@@ -17,7 +17,7 @@ from ..._errors import OptionError
 from ..._progress import track
 from .._clock import late, left
 from ..certificate import Certificate, certify_energy
-from ..certificate._certify import certify_until
+from ..certificate._certify import Limits, certify_until
 from ..constructions import candidates, pad
 from ..frames import max_cosine, unit_rows
 from . import _checkpoint
@@ -182,7 +182,7 @@ def _report(plan: Plan, found: Search, points: np.ndarray, outcome: Outcome | No
 def _certificate(plan: Plan, W: Tensor) -> Certificate | None:
     if plan.problem.K > _CERTIFIED_UP_TO or isinstance(plan.problem, MinimumEnergy):
         return None
-    return certify_until(W, plan.problem.kind, deadline=plan.deadline)
+    return certify_until(W, plan.problem.kind, Limits(plan.deadline))
 
 
 def _search_in_tiles(plan: Plan) -> Solution:

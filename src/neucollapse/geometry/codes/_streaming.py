@@ -83,9 +83,9 @@ def spread(
             neighbours = neighbours._replace(others=neighbours.others + 2 * float(speed.norm(dim=1).max()))
 
 
-def _blocks(W: Tensor) -> Iterator[tuple[int, Tensor]]:
+def _blocks(W: Tensor, tile: int = _TILE) -> Iterator[tuple[int, Tensor]]:
     """Blocks of rows of the cosines of all pairs, -inf on the diagonal, each with its first row."""
-    rows = max(1, _TILE // len(W))
+    rows = max(1, tile // len(W))
     for begin in range(0, len(W), rows):
         G = W[begin : begin + rows] @ W.T
         G[torch.arange(len(G)), torch.arange(begin, begin + len(G))] = -torch.inf
@@ -124,10 +124,10 @@ def _neighbours(W: Tensor, p: float) -> _Neighbours | None:
     return _Neighbours(i, j, level)
 
 
-def _tiled(W: Tensor, p: float) -> _Pass:
+def _tiled(W: Tensor, p: float, tile: int = _TILE) -> _Pass:
     """One pass over all pairs, in blocks of rows."""
     slope, total, shift = torch.zeros_like(W), W.new_zeros((), dtype=torch.float64), -torch.inf
-    for begin, G in _blocks(W):
+    for begin, G in _blocks(W, tile):
         highest = float(G.max())
         if highest > shift:  # keep the exponentials below 1: rescale what is there
             factor = math.exp(p * (shift - highest))  # 0 at first
