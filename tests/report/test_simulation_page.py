@@ -109,7 +109,10 @@ def test_it_is_told_from_a_measured_run(folder, sphere_run):
     [
         ({"plots": [{"kind": "lines", "lines": [{"x": [1], "y": []}]}]}, "as many x as y"),
         ({"plots": [{"kind": "heat", "x_labels": ["a"], "y_labels": [], "values": [[1]]}]}, "a value for every pair"),
-        ({"plots": [{"kind": "lines", "lines": [{"x": ["a"], "y": [1]}]}]}, "expected numbers"),
+        (
+            {"plots": [{"kind": "lines", "lines": [{"x": ["a"], "y": [1]}]}]},
+            r"a number at plots\[0\]\.lines\[0\]\.x\[0\]",
+        ),
         ({"sentences": None}, "expected a list at sentences"),
         ({"comparisons": [3]}, "expected an object"),
         ({"schema": "else"}, "expected schema"),

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from .._citations import bibtex, citation_keys
-from .._files import read_json
+from .._schema import Result, SimulationFile, read_struct
 from ._place import RESULT, SIMULATION, require_result
-from ._run import RESULT_SCHEMA, checked_field
-from ._simulation import SCHEMA, is_simulation
+from ._simulation import is_simulation
 
 _FACTS = ("git_revision", "python", "platform", "processor", "cores", "threads", "accelerator", "packages")
 
@@ -18,9 +17,9 @@ def facts(environment: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name.replace("_", " ").capitalize(), _words(environment[name])) for name in names]
 
 
-def settings(config: Any) -> list[tuple[str, str]]:
+def settings(config: dict[str, Any] | None) -> list[tuple[str, str]]:
     """The settings in words; none where there are none."""
-    return [(name, _words(value)) for name, value in config.items()] if isinstance(config, dict) else []
+    return [(name, _words(value)) for name, value in (config or {}).items()]
 
 
 def _words(value: Any) -> str:
@@ -31,9 +30,8 @@ def _words(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def citations(named: list[Any]) -> dict[str, Any]:
+def citations(keys: list[str]) -> dict[str, Any]:
     """BibTeX of the papers cited, and the keys this version does not know (a run may be from a newer one)."""
-    keys = [str(key) for key in named]
     known = set(citation_keys())
     return {
         "count": len(set(keys) & known),
@@ -48,7 +46,6 @@ def read_citations(folder: str | Path) -> list[str]:
     Raises:
         FileFormatError: if the folder holds neither, or its file is damaged.
     """
-    name, schema = (SIMULATION, SCHEMA) if is_simulation(folder) else (RESULT, RESULT_SCHEMA)
-    path = require_result(folder, name)
-    keys = checked_field(path, read_json(path, schema=schema), "citations", list, default=[])
-    return [str(key) for key in keys]
+    if is_simulation(folder):
+        return read_struct(require_result(folder, SIMULATION), SimulationFile).citations or []
+    return read_struct(require_result(folder, RESULT), Result).citations or []

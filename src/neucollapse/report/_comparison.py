@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from .._errors import InputError
 from .._files import write_text
+from .._schema import Definition
 from ._html import fill
-from ._run import Definition, Run, read_run
+from ._run import Run, read_run
 from ._story import in_order, key_names, teller
 from ._text import clean, number
 from .figures.comparison import comparison_figures
@@ -71,7 +72,7 @@ def _card(name: str, run: Run, folder: Path, page: Path) -> dict[str, Any]:
     place = os.path.relpath(report, page.parent) if report.exists() else ""
     return {
         "name": clean(name),
-        "title": run.info.get("title") or f"{run.num_classes} classes in {run.dim} dimensions",
+        "title": run.info.title or f"{run.num_classes} classes in {run.dim} dimensions",
         "headline": run.headline,
         "link": quote(Path(place).as_posix()) if place else "",
     }

@@ -50,7 +50,7 @@ def render(run: Run) -> str:
         missing=missing,
         groups=table(run),
         flags=general_flags(run),
-        facts=facts(run.info.get("environment") or {}),
-        settings=settings((run.info.get("training") or {}).get("config")),
-        citations=citations(run.info.get("citations") or []),
+        facts=facts(run.info.environment or {}),
+        settings=settings(run.info.training.config if run.info.training else None),
+        citations=citations(run.info.citations or []),
     )

@@ -1,64 +1,27 @@
 """Read a run folder: every field checked, every string made safe to print, every array checked for shape."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from .._errors import FileFormatError
 from .._files import fitting_contents, load_tensors, read_json
+from .._schema import ARRAYS, Definition, Flag, Metric, Result, Sentence, checked, read_struct
 from ._history import Curve, read_history
 from ._place import RESULT, require_result
 from ._text import clean
 
-RESULT_SCHEMA = "neucollapse/result/1"
-ARRAYS_SCHEMA = "neucollapse/arrays/1"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One row of the result: a number, or the reason why it is absent."""
-
-    key: str
-    split: str
-    name: str
-    layer: str
-    value: float | None
-    optimum: float | None
-    absent: str | None
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What a metric means. ``log`` says that it is read on a logarithmic axis."""
-
-    title: str
-    symbol: str = ""
-    definition: str = ""
-    range: str = ""
-    at_collapse: str = ""
-    citation: str = ""
-    family: str = ""
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A sentence a reader must know beside the numbers."""
-
-    code: str
-    sentence: str
-    where: str
-    severity: str
+_NO_VERDICT = Sentence("note", "This run holds measurements and no verdict.")
+_MAX_CLASSES = 2**24
 
 
 @dataclass(frozen=True)
 class Run:
-    """A checked run folder. ``info`` holds the remaining fields of ``result.json`` as they are."""
+    """A checked run folder. ``info`` is the whole of ``result.json``."""
 
     num_classes: int
     dim: int
@@ -67,7 +30,7 @@ class Run:
     metrics: list[Metric]
     definitions: dict[str, Definition]
     flags: list[Flag]
-    info: dict[str, Any]
+    info: Result = field(default_factory=Result)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     history: dict[str, Curve] = field(default_factory=dict)
 
@@ -106,15 +69,14 @@ class Run:
         return self.arrays.get(f"{split}/{name}" if split else name)
 
     @property
-    def headline(self) -> dict[str, str]:
+    def headline(self) -> Sentence:
         """The first sentence of the verdict, with its tone."""
-        missing = {"tone": "note", "text": "This run holds measurements and no verdict."}
-        return next(iter(self.info.get("verdict") or []), missing)
+        return next(iter(self.info.verdict or []), _NO_VERDICT)
 
     @property
     def zero_error_epoch(self) -> int | None:
         """The first epoch at which every training sample is classified correctly."""
-        return (self.info.get("training") or {}).get("zero_error_epoch")
+        return self.info.training.zero_error_epoch if self.info.training else None
 
 
 def read_run(folder: str | Path) -> Run:
@@ -124,21 +86,15 @@ def read_run(folder: str | Path) -> Run:
         FileFormatError: if the folder is no run, or a file in it is damaged or does not fit the others.
     """
     path = require_result(folder, RESULT)
-    folder = path.parent
-    content = read_json(path, schema=RESULT_SCHEMA)
+    content = read_json(path, schema=Result.SCHEMA)
     with fitting_contents(path):
-        info = clean(content)
-        run = _checked(path, info)
-    tensors = folder / "arrays.safetensors"
+        run = _run(path, checked(path, clean(content), Result))
+    tensors, table = path.with_name("arrays.safetensors"), path.with_name("history.parquet")
     if tensors.exists():
-        named = checked_field(path, info, "arrays", dict, default={})
-        digest = checked_field(path, named, "sha256", str, "arrays", default=None)
-        run.arrays.update(_read_arrays(tensors, run, digest))
-    table = folder / "history.parquet"
+        run.arrays.update(_read_arrays(tensors, run, run.info.arrays.sha256 if run.info.arrays else None))
     if table.exists():
-        training = checked_field(path, info, "training", dict, default=None) or {}
-        named = checked_field(path, training, "history", dict, "training", default={})
-        run.history.update(read_history(table, checked_field(path, named, "sha256", str, "history", default=None)))
+        named = run.info.training.history if run.info.training else None
+        run.history.update(read_history(table, named.sha256 if named else None))
     return run
 
 
@@ -149,99 +105,39 @@ def read_size(folder: str | Path) -> tuple[int, int]:
         FileFormatError: as ``read_run``.
     """
     path = require_result(folder, RESULT)
-    info = read_json(path, schema=RESULT_SCHEMA)
-    return checked_field(path, info, "num_classes", int), checked_field(path, info, "dim", int)
+    return _size(path, read_struct(path, Result))
 
 
-_KINDS = {
-    int: "an integer",
-    str: "a string",
-    list: "a list",
-    dict: "an object",
-    bool: "true or false",
-    float: "a number",
-}
-
-
-def checked_field(path: Path, row: Any, key: str, kind: type, where: str = "", *, default: Any = ...) -> Any:
-    """``row[key]`` checked for its JSON type; ``default`` (also for null) makes it optional."""
-    place = f"{where}.{key}" if where else key
-    if not isinstance(row, dict):
-        raise FileFormatError(path, f"expected an object at {where}, found {row!r:.60}")
-    value = row.get(key)
-    if value is None and default is not ...:
-        return default
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise FileFormatError(path, f"expected {_KINDS[kind]} at {place}, found {value!r:.60}")
-    return value
-
-
-def checked_rows(path: Path, info: dict[str, Any], key: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """The entries of the list ``info[key]``, each with its place in the file."""
-    return ((row, f"{key}[{index}]") for index, row in enumerate(checked_field(path, info, key, list, default=[])))
-
-
-_MAX_CLASSES = 2**24
-_OPTIONAL = {
-    "title": str, "created": str, "command": str, "classifier": str, "seed": int, "environment": dict, "training": dict,
-    "citations": list, "verdict": list,
-}  # fmt: skip
-
-
-def _checked(path: Path, info: dict[str, Any]) -> Run:
-    K, d = checked_field(path, info, "num_classes", int), checked_field(path, info, "dim", int)
-    if not (1 <= K <= _MAX_CLASSES and d >= 1):  # a name is made for each class
+def _size(path: Path, result: Result) -> tuple[int, int]:
+    K, d = result.num_classes, result.dim
+    if K is None or d is None:  # a result that was made by hand may have neither
+        name = "num_classes" if K is None else "dim"
+        raise FileFormatError(path, f"expected an integer at {name}, found nothing there")
+    if not (1 <= K <= _MAX_CLASSES and 1 <= d < 2**63):  # a name is made for each class
         raise FileFormatError(
-            path, f"expected num_classes from 1 to {_MAX_CLASSES} and dim of at least 1, found {K} and {d}"
+            path, f"expected num_classes from 1 to {_MAX_CLASSES} and dim of at least 1, found {K:.3g} and {d:.3g}"
         )
-    names = checked_field(path, info, "class_names", list, default=None)
-    if names is not None and len(names) != K:
-        raise FileFormatError(path, f"expected {K} class names, found {len(names)}")
-    for row, where in checked_rows(path, info, "verdict"):
-        for key in ("tone", "text"):
-            checked_field(path, row, key, str, where)
-    for key, kind in _OPTIONAL.items():
-        info[key] = checked_field(path, info, key, kind, default=None)
-    for key in ("zero_error_epoch", "epochs"):
-        checked_field(path, info.get("training") or {}, key, int, "training", default=None)
-    definitions = checked_field(path, info, "definitions", dict, default={})
+    return K, d
+
+
+def _run(path: Path, result: Result) -> Run:
+    K, d = _size(path, result)
+    if result.class_names is not None and len(result.class_names) != K:
+        raise FileFormatError(path, f"expected {K} class names, found {len(result.class_names)}")
     return Run(
         num_classes=K,
         dim=d,
-        classes=[str(name) for name in names] if names else [f"class {k}" for k in range(K)],
-        splits=[str(split) for split in checked_field(path, info, "splits", list, default=[])] or [""],
-        metrics=[_metric(path, row, where) for row, where in checked_rows(path, info, "metrics")],
-        definitions={name: _definition(path, row, f"definitions[{name!r}]") for name, row in definitions.items()},
-        flags=[_flag(path, row, where) for row, where in checked_rows(path, info, "flags")],
-        info=info,
+        classes=result.class_names or [f"class {k}" for k in range(K)],
+        splits=result.splits or [""],
+        metrics=result.metrics,
+        definitions=result.definitions or {},
+        flags=result.flags,
+        info=result,
     )
-
-
-def _metric(path: Path, row: Any, where: str) -> Metric:
-    words = {key: checked_field(path, row, key, str, where) for key in ("key", "name")}
-    words |= {key: checked_field(path, row, key, str, where, default="") for key in ("split", "layer")}
-    numbers = {key: checked_field(path, row, key, float, where, default=None) for key in ("value", "optimum")}
-    return Metric(**words, **numbers, absent=checked_field(path, row, "absent", str, where, default=None))
-
-
-def _definition(path: Path, row: Any, where: str) -> Definition:
-    words = ("symbol", "definition", "range", "at_collapse", "citation", "family")
-    return Definition(
-        title=checked_field(path, row, "title", str, where),
-        log=checked_field(path, row, "log", bool, where, default=False),
-        **{key: checked_field(path, row, key, str, where, default="") for key in words},
-    )
-
-
-def _flag(path: Path, row: Any, where: str) -> Flag:
-    words = {key: checked_field(path, row, key, str, where, default="") for key in ("code", "where", "severity")}
-    return Flag(sentence=checked_field(path, row, "sentence", str, where), **words)
 
 
 def _read_arrays(path: Path, run: Run, digest: str | None) -> dict[str, np.ndarray]:
-    tensors, _ = load_tensors(path, schema=ARRAYS_SCHEMA, digest=digest)
+    tensors, _ = load_tensors(path, schema=ARRAYS, digest=digest)
     arrays = {}
     for name in sorted(tensors):
         key, tensor = clean(name), tensors[name]

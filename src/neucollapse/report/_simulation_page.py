@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from .._files import write_text
+from .._schema import Comparison
 from ._about import citations, facts, settings
 from ._html import fill
 from ._run import Run, read_run
-from ._simulation import Comparison, read_simulation
+from ._simulation import read_simulation
 from ._text import number
 from .figures.simulation import simulation_figures
 
@@ -38,17 +39,16 @@ such folder
     """
     simulation = read_simulation(folder)
     run = None if overlay is None else read_run(overlay)
-    info = simulation.info
     text = fill(
         "simulation_page.html.j2",
         simulation_figures(simulation, run),
         simulation=simulation,
         tone=_TONES[simulation.agrees],
-        rows=[_row(comparison, run) for comparison in simulation.comparisons],
-        overlaid=_overlaid(simulation.settings, run),
+        rows=[_row(comparison, run) for comparison in simulation.comparisons or []],
+        overlaid=_overlaid(simulation.settings or {}, run),
         settings=settings(simulation.settings),
-        facts=[("Command", info.get("command") or "—"), *facts(info.get("environment") or {})],
-        citations=citations(info.get("citations") or []),
+        facts=[("Command", simulation.command or "—"), *facts(simulation.environment or {})],
+        citations=citations(simulation.citations or []),
     )
     target = Path(folder) / "report.html" if page is None else Path(page)
     write_text(target, text)
@@ -78,7 +78,7 @@ def _overlaid(chosen: dict[str, Any], run: Run | None) -> str:
     """What to know of the run that is laid over: whether it has the size of the model."""
     if run is None:
         return ""
-    name = run.info.get("title") or "The run"
+    name = run.info.title or "The run"
     K, d = chosen.get("classes"), chosen.get("dim")
     same = (K, d) == (run.num_classes, run.dim)
     size = f"K = {run.num_classes} classes in d = {run.dim} dimensions"

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from ._run import Definition, Flag, Metric, Run
+from .._schema import Definition, Flag, Metric
+from ._run import Run
 from ._text import number
 
 _LAYER = "Layer: "
@@ -85,7 +86,7 @@ def general_flags(run: Run) -> list[Flag]:
     places: dict[tuple[str, str, str], list[str]] = {}
     for flag in sorted(run.flags, key=lambda flag: flag.severity != "warning"):
         places.setdefault((flag.code, flag.sentence, flag.severity), []).append(flag.where)
-    return [Flag(code, sentence, _places(where), severity) for (code, sentence, severity), where in places.items()]
+    return [Flag(sentence, code, _places(where), severity) for (code, sentence, severity), where in places.items()]
 
 
 def _places(where: list[str]) -> str:

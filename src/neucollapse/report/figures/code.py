@@ -45,7 +45,7 @@ def code_figures(
 def _as_run(points: np.ndarray) -> Run:
     """The least that the figures of a run ask for."""
     K, d = points.shape
-    return Run(K, d, [str(k) for k in range(K)], [""], metrics=[], definitions={}, flags=[], info={})
+    return Run(K, d, [str(k) for k in range(K)], [""], metrics=[], definitions={}, flags=[])
 
 
 def _drawn(run: Run, points: np.ndarray, lines: bool) -> Figure:

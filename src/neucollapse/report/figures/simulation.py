@@ -1,9 +1,12 @@
 """What a simulation did: its lines over steps, time or temperature, and its tables as colours."""
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from msgspec.structs import replace
+
+from ..._schema import HeatMap, Line, Plot, SimulationFile
 from .._run import Run
-from .._simulation import HeatMap, Line, Plot, SimulationRun
 from .._text import capital, number, plot_text, shorten
 from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, log_axis, packed
 
@@ -11,9 +14,9 @@ _DASHES = {"found": "solid", "predicted": "dash", "baseline": "dot", "measured":
 _MOST_NUMBERS = 400
 
 
-def simulation_figures(simulation: SimulationRun, overlay: Run | None = None) -> list[Figure]:
+def simulation_figures(simulation: SimulationFile, overlay: Run | None = None) -> list[Figure]:
     """A figure a plot; the metrics of collapse share one, with the curves of a measured run where one is laid over."""
-    plots = [with_run(plot, overlay) if isinstance(plot, Plot) else plot for plot in simulation.plots]
+    plots = [with_run(plot, overlay) if isinstance(plot, Plot) else plot for plot in simulation.plots or []]
     alone = [(index, plot) for index, plot in enumerate(plots) if isinstance(plot, HeatMap) or not plot.metric]
     metrics = [plot for plot in plots if isinstance(plot, Plot) and plot.metric]
     together = [_metrics(metrics, overlay)] if any(map(_can_be_drawn, metrics)) else []
@@ -22,7 +25,12 @@ def simulation_figures(simulation: SimulationRun, overlay: Run | None = None) ->
 
 def _can_be_drawn(plot: Plot) -> bool:
     """Whether a line has a value that its axis can show."""
-    return any(np.any((line.y > 0) if plot.log_y else np.isfinite(line.y)) for line in plot.lines)
+    return any(np.any((y > 0) if plot.log_y else np.isfinite(y)) for y in (_array(line.y) for line in plot.lines))
+
+
+def _array(values: Sequence[float | None] | Sequence[Sequence[float | None]]) -> np.ndarray:
+    """Numbers as an array; null becomes NaN."""
+    return np.array(values, dtype=np.float64)
 
 
 def with_run(plot: Plot, run: Run | None) -> Plot:
@@ -30,22 +38,21 @@ def with_run(plot: Plot, run: Run | None) -> Plot:
     if run is None or not plot.metric:
         return plot
     lines = [
-        Line(f"measured, {split or 'run'}", *_spread(plot, run, key), role="measured", points=False)
+        Line(*_spread(plot, run, key), name=f"measured, {split or 'run'}", role="measured")
         for split in run.splits
         if (key := f"{split}/{plot.metric}" if split else plot.metric) in run.history
     ]
-    return Plot(**{**vars(plot), "lines": [*plot.lines, *lines]})
+    return replace(plot, lines=[*plot.lines, *lines])
 
 
-def _spread(plot: Plot, run: Run, key: str) -> tuple[np.ndarray, np.ndarray]:
+def _spread(plot: Plot, run: Run, key: str) -> tuple[list[float | None], list[float | None]]:
     """The curve of a run with its epochs stretched from the first to the last x: training has no time in a model."""
     curve = run.history[key]
-    ends = np.concatenate([line.x for line in plot.lines if len(line.x)])
+    ends = np.concatenate([_array(line.x) for line in plot.lines if line.x])
     low, high = float(ends.min()), float(ends.max())
     share = (curve.epochs - curve.epochs[0]) / max(curve.epochs[-1] - curve.epochs[0], 1)
-    if plot.log_x and low > 0:
-        return low * (high / low) ** share, curve.values
-    return low + share * (high - low), curve.values
+    x = low * (high / low) ** share if plot.log_x and low > 0 else low + share * (high - low)
+    return x.tolist(), curve.values.tolist()
 
 
 def _figure(index: int, plot: Plot | HeatMap) -> Figure:
@@ -107,10 +114,10 @@ def _legend(plots: list[Plot]) -> list[Swatch]:
 def _panel(plot: Plot, shape: str, colours: dict[str, str]) -> Panel:
     data = [_trace(plot, line, colours[line.name]) for line in plot.lines]
     y = plot_text(shorten(plot.y, 42 if shape == "wide" else 28))
-    below = any(np.any(line.y <= 0) for line in plot.lines) and plot.log_y
+    xs, ys = [_array(line.x) for line in plot.lines], [_array(line.y) for line in plot.lines]
+    below = plot.log_y and any(np.any(values <= 0) for values in ys)
     notes = [plot.caption] if shape == "small" else []
     notes += ["Values of 0 or below cannot stand on a log axis."] if below else []
-    xs, ys = [line.x for line in plot.lines], [line.y for line in plot.lines]
     return Panel(
         title=capital(
             plot.title if shape == "small" else plot.y
@@ -128,14 +135,15 @@ def _panel(plot: Plot, shape: str, colours: dict[str, str]) -> Panel:
 
 
 def _trace(plot: Plot, line: Line, colour_name: str) -> Json:
-    keep = np.isfinite(line.x) & ((line.x > 0) | (not plot.log_x))
-    values = np.where((line.y > 0) | (not plot.log_y), line.y, np.nan)
+    x, y = _array(line.x), _array(line.y)
+    keep = np.isfinite(x) & ((x > 0) | (not plot.log_x))
+    values = np.where((y > 0) | (not plot.log_y), y, np.nan)
     few = line.role == "found" and keep.sum() < 3  # a line of one point shows nothing
     return {
         "type": "scatter",
         "mode": "markers" if line.points else "lines+markers" if few else "lines",
         "name": plot_text(line.name),
-        "x": packed(line.x[keep], "f8"),
+        "x": packed(x[keep], "f8"),
         "y": packed(values[keep], "f8"),
         "line": {"color": colour(colour_name), "width": 2, "dash": _DASHES.get(line.role, "solid")},
         "marker": {"color": colour(colour_name), "size": 6},
@@ -145,12 +153,13 @@ def _trace(plot: Plot, line: Line, colour_name: str) -> Json:
 
 def _heat(plot: HeatMap) -> Panel:
     """Cells coloured from the least to the largest value, with the numbers in them where there is room."""
-    finite = plot.values[np.isfinite(plot.values)]
+    values = _array(plot.values)
+    finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    text = [[number(value) if np.isfinite(value) else "" for value in row] for row in plot.values.tolist()]
+    text = [[number(value) if np.isfinite(value) else "" for value in row] for row in values.tolist()]
     trace: Json = {
         "type": "heatmap",
-        "z": packed(plot.values, "f8"),
+        "z": packed(values, "f8"),
         "x": [plot_text(label) for label in plot.x_labels],
         "y": [plot_text(label) for label in plot.y_labels],
         "zmin": low,
@@ -161,7 +170,7 @@ def _heat(plot: HeatMap) -> Panel:
         "ygap": 1,
         "hovertemplate": "%{y} · %{x}<br>%{z:.5g}<extra></extra>",
     }
-    if plot.values.size <= _MOST_NUMBERS:
+    if values.size <= _MOST_NUMBERS:
         trace |= {"text": text, "texttemplate": "%{text}", "textfont": {"size": 11}}
     return Panel(
         title=capital(plot.title),
