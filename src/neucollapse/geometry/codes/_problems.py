@@ -142,7 +142,8 @@ class MaximumGramDeterminant(Problem):
 
     Example:
         >>> from neucollapse.geometry import simplex
-        >>> abs(MaximumGramDeterminant(4, 3).value(simplex(4)) - math.log(4 / 3)) < 1e-12
+        >>> from math import log
+        >>> abs(MaximumGramDeterminant(4, 3).value(simplex(4)) - log(4 / 3)) < 1e-12
         True
     """
 
