@@ -24,16 +24,43 @@ def test_importing_the_package_imports_nothing_heavy():
 
 
 def test_public_names():
-    assert neucollapse.__all__ == [
-        "ClassStatistics", "CollapseResult", "FileFormatError", "FileWriteError", "InputError", "MissingExtraError",
-        "NeucollapseError", "NonFiniteError", "SolverError", "collapse_metrics", "data", "geometry", "heads", "inspect",
-        "losses", "measure",
-        "metrics", "probe", "statistics",
-        "theory", "training", "write_report",
-    ]  # fmt: skip
+    doors = [
+        "best_code",
+        "describe",
+        "inspect",
+        "measure",
+        "simulate",
+        "solve",
+        "train",
+        "write_comparison",
+        "write_report",
+    ]
+    rooms = [
+        "data",
+        "geometry",
+        "heads",
+        "losses",
+        "metrics",
+        "probe",
+        "report",
+        "statistics",
+        "theory",
+        "training",
+    ]
+    errors = [
+        "FileFormatError",
+        "FileWriteError",
+        "InputError",
+        "MissingExtraError",
+        "NeucollapseError",
+        "NonFiniteError",
+        "SolverError",
+    ]
+    assert dir(neucollapse) == sorted([*doors, *rooms, "ClassStatistics", "CollapseResult", "collapse_metrics"])
+    assert set(neucollapse.__all__) == {*dir(neucollapse), *errors}
+    assert neucollapse.__all__ == sorted(neucollapse.__all__)
     for name in neucollapse.__all__:
         assert getattr(neucollapse, name) is not None
-    assert dir(neucollapse) == neucollapse.__all__
     assert neucollapse.__version__ == version("neucollapse")
     with pytest.raises(AttributeError, match="has no attribute 'mesure'; did you mean 'measure'"):
         _ = neucollapse.mesure

@@ -15,7 +15,7 @@ from ._memory import check_memory
 from ._numbering import Numbering
 from ._progress import track
 from ._sources import Rows, Source
-from .metrics import CollapseResult, Flag, collapse_metrics, names
+from .metrics import REGISTRY, CollapseResult, Flag, collapse_metrics, names
 from .probe import disagreement_sentence
 from .statistics import ClassStatistics
 
@@ -169,7 +169,7 @@ def _metrics(
     """The metrics of one split: on the features, then on each inner layer. ``before`` is the split already done."""
     chosen = names(preset)
     # The classifier is the same for every split: its numbers are copied, not computed again.
-    keys = chosen if before is None else [key for key in chosen if not key.endswith("@weight")]
+    keys = chosen if before is None else [key for key in chosen if not REGISTRY[key].of_classifier]
     stats, normalized = own.statistics("")
     options = {"decisions": own.decisions.get(""), "reference": reference.statistics("")[0], "by_class": own.by_class}
     result = collapse_metrics(stats, W, b, normalized, keys=keys, **options, **common)
@@ -179,19 +179,13 @@ def _metrics(
     for layer in own.layers:
         stats, normalized = own.statistics(layer)
         options = {"decisions": own.decisions.get(layer), "reference": reference.statistics(layer)[0]}
-        inner_keys = [key for key in keys if _suits_a_layer(key)]
+        inner_keys = [key for key in keys if REGISTRY[key].suits_a_layer]
         inner = collapse_metrics(stats, None, None, normalized, keys=inner_keys, **options, **{**common, "ood": None})
         for mine, other in zip(result.tables()[:3], inner.tables()[:3], strict=True):
             mine.update({f"{key}@layer:{layer}": value for key, value in other.items()})
         result.flags += [Flag(f.code, f.sentence, f"{f.where}@layer:{layer}", f.severity) for f in inner.flags]
     result.arrays.update(own.sample())
     return result
-
-
-def _suits_a_layer(key: str) -> bool:
-    """Whether inner layers have a metric: it needs no classifier, and nothing that is kept of the last features alone."""
-    without = ("nc3/", "gnc3/", "nc4/", "nc5/", "bias/", "mse/", "margins/", "accuracy/linear", "rank/effective_within")
-    return not key.endswith("@weight") and not key.startswith(without)
 
 
 def _solve(reference: Collected, seed: int) -> geometry.Optimum | None:

@@ -115,6 +115,37 @@ def test_numbers_do_not_depend_on_batches_or_order(order, problem):
         assert after[key] == pytest.approx(before[key], rel=close, abs=close), key
 
 
+NEEDS = {
+    "unit norm": {"normalized": None},
+    "classifier": {"weight": None, "bias": None},
+    "bias": {"bias": None},
+    "decisions": {"decisions": None},
+    "outside": {"ood": None},
+    "each class": {"by_class": None},
+    "scatter": {},
+}
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_a_metric_says_what_it_needs_and_is_there_without_the_rest(need):
+    K, d, y = 4, 5, torch.arange(24) % 4
+    H = torch.randn(24, d, generator=torch.Generator().manual_seed(3)) + torch.eye(K, d)[y]
+    kind = "trace" if need == "scatter" else "full"
+    class_counts = None if kind == "trace" else torch.bincount(y, minlength=K)
+    stats, unit = (ClassStatistics(K, d, kind, normalize=own, class_counts=class_counts) for own in (False, True))
+    outside, by_class, W, b = ClassStatistics(1, d, "trace"), ScatterByClass(K, d), torch.eye(K, d), torch.ones(K)
+    for own in (stats, unit, by_class):
+        own.update(H, y)
+    outside.update(H + 1, torch.zeros_like(y))
+    decisions = Decisions(stats, W, b)
+    decisions.update(H, y)
+    given = {"weight": W, "bias": b, "normalized": unit, "decisions": decisions, "ood": outside, "by_class": by_class}
+    result = collapse_metrics(stats, **{**given, **NEEDS[need]})
+    lost = {name for name, metric in REGISTRY.items() if need in metric.needs}
+    assert lost
+    assert result.absent.keys() == lost
+
+
 def test_merged_is_the_same_as_one_batch():
     H, y = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)).double(), torch.arange(60) % 5
     whole, first, second = (ClassStatistics(5, 4) for _ in range(3))

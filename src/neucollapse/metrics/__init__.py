@@ -23,6 +23,6 @@ from ._registry import REGISTRY as REGISTRY
 from ._registry import describe as describe
 from ._registry import names as names
 from ._result import CollapseResult as CollapseResult
-from ._result import Flag as Flag
 from ._storage import write_table as write_table
+from ._tables import Flag as Flag
 from .decisions import Decisions as Decisions

@@ -11,13 +11,15 @@ from .._names import names_options, unknown_name
 from ..geometry import Optimum
 from ..statistics import ClassStatistics, ScatterByClass
 from ..statistics._subset import without_classes
+from ._absent import Absent
 from ._flags import find_flags
 from ._linear_algebra import finite
-from ._metric import Absent
 from ._registry import REGISTRY, names
 from ._result import CollapseResult
 from ._terms import Terms
+from .cdnv import measured_pairs
 from .decisions import Decisions
+from .gnc import distances
 
 
 @names_options
@@ -113,7 +115,7 @@ def collapse_metrics(
         _compute(terms, name, result)
     result.flags.extend(find_flags(terms, result))
     result.info["citations"] = sorted({REGISTRY[name].citation for name in result.numbers} - {""})
-    result.arrays.update(_arrays(terms))
+    result.arrays.update(_arrays(terms, result))
     return result
 
 
@@ -176,6 +178,7 @@ def _compute(terms: Terms, name: str, result: CollapseResult) -> None:
     metric = REGISTRY[name]
     terms = terms.classifier if metric.of_classifier else terms
     try:
+        terms.need(*metric.needs)
         value = float(metric.compute(terms))
     except Absent as reason:
         result.absent[name] = str(reason)
@@ -209,7 +212,7 @@ def _checked(values: Any, shape: tuple[int, ...], name: str) -> Tensor | None:
     return finite(tensor, name)
 
 
-def _arrays(terms: Terms) -> dict[str, Tensor]:
+def _arrays(terms: Terms, result: CollapseResult) -> dict[str, Tensor]:
     """What the report draws; margins and CDNV class by class, NaN for absent classes."""
     arrays = {"class_means": terms.stats.class_means.cpu(), "counts": terms.stats.counts.cpu()}
     if terms.normalized is not None:
@@ -217,12 +220,13 @@ def _arrays(terms: Terms) -> dict[str, Tensor]:
     if terms.decisions is not None and terms.full_weight is not None:
         arrays["margin_edges"], arrays["margin_counts"] = terms.decisions.edges, terms.decisions.histogram.cpu()
     by_class = {
-        f"one_vs_rest_{side}": (own.present, distances)
-        for own in (terms, terms.classifier)
-        for side, distances in own.margins.items()
+        f"one_vs_rest_{side}": (own.present, distances(own, side))
+        for own, side, suffix in ((terms, "normalized_means", ""), (terms.classifier, "weight", "@weight"))
+        if own.exact and {f"gnc2/margin{suffix}", f"gnc2/margin_ratio{suffix}"} & result.numbers.keys()
     }
-    if terms.cdnv is not None:
-        worst = terms.cdnv.worst
+    pairs = measured_pairs(terms, result)
+    if pairs is not None:
+        worst = pairs.worst
         by_class["cdnv_worst"] = terms.present, worst.where(worst < torch.inf, torch.nan)
     for name, (present, values) in by_class.items():
         arrays[name] = torch.full((terms.stats.num_classes,), torch.nan, dtype=torch.float64)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._result import CollapseResult
+from ._tables import Tables
 
 
 class Distance(NamedTuple):
@@ -19,7 +19,7 @@ class Distance(NamedTuple):
     closest: float
 
 
-def distance_to_code(result: CollapseResult, split: str) -> Distance | None:
+def distance_to_code(result: Tables, split: str) -> Distance | None:
     """The angles from the class means of a split to the target of a result, for K > 2d.
 
     None for d+2 <= K <= 2d, where the optimum is a family of codes and the one on record is an example

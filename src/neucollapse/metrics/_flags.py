@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterator
 import torch
 
 from ..geometry import etf_floor
-from ._metric import Absent
-from ._result import CollapseResult, Flag
+from ._absent import Absent
 from ._rows import Rows
+from ._tables import Flag, Tables
 from ._terms import Terms
+from .cdnv import measured_pairs
 
 _FEW = 5
 _NOTEWORTHY = 1e-3  # share of a number that may be rounding, from which it is said
 _SAME = 1e-6  # one less the cosine of two classes that point the same way
 
 
-def find_flags(terms: Terms, result: CollapseResult) -> list[Flag]:
+def find_flags(terms: Terms, result: Tables) -> list[Flag]:
     """Every flag that applies."""
     found: list[Flag] = []
     for find in _FINDERS:
@@ -26,7 +27,7 @@ def find_flags(terms: Terms, result: CollapseResult) -> list[Flag]:
     return found
 
 
-def _sides(terms: Terms, result: CollapseResult, key: str) -> Iterator[tuple[Terms, str]]:
+def _sides(terms: Terms, result: Tables, key: str) -> Iterator[tuple[Terms, str]]:
     """The terms behind ``key`` of the class means and of the classifier, where measured; once where they are of one size."""
     sizes = set()
     for own, where in ((terms, key), (terms.classifier, f"{key}@weight")):
@@ -35,7 +36,7 @@ def _sides(terms: Terms, result: CollapseResult, key: str) -> Iterator[tuple[Ter
             yield own, where
 
 
-def _missing(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
+def _missing(terms: Terms, _: Tables) -> Iterator[Flag]:
     if terms.few:
         some = ", ".join(map(str, terms.few[:_FEW])) + (", ..." if len(terms.few) > _FEW else "")
         sentence = f"{len(terms.few)} classes have fewer than {terms.min_samples} samples and were left out ({some})."
@@ -50,7 +51,7 @@ def _missing(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
         yield Flag("missing_classes", sentence, severity="warning")
 
 
-def _small(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
+def _small(terms: Terms, _: Tables) -> Iterator[Flag]:
     counts = terms.stats.counts.cpu()[terms.present]
     single = int((counts == 1).sum())
     if single:
@@ -64,7 +65,7 @@ def _small(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
         yield Flag("imbalance", sentence)
 
 
-def _regime(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
+def _regime(terms: Terms, result: Tables) -> Iterator[Flag]:
     for own, where in _sides(terms, result, "nc2/etf_distance"):
         if own.d + 1 < own.K:
             sentence = (
@@ -75,7 +76,7 @@ def _regime(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
             yield Flag("beyond_simplex", sentence, where, "warning")
 
 
-def _rank(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
+def _rank(terms: Terms, result: Tables) -> Iterator[Flag]:
     full = min(terms.K - 1, terms.d)
     for where, about, normalized in (("nc1/pinv", "class", False), ("gnc1/pinv", "sample", True)):
         if where not in result.numbers:
@@ -90,7 +91,7 @@ def _rank(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
             yield Flag("rank_deficient", sentence, where, "warning")
 
 
-def _doubt(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
+def _doubt(terms: Terms, _: Tables) -> Iterator[Flag]:
     if terms.doubt > _NOTEWORTHY:
         sentence = (
             f"Up to {terms.doubt:.1%} of a number that inverts a scatter may be rounding: {terms.precision.name} features are "
@@ -99,7 +100,7 @@ def _doubt(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
         yield Flag("imprecise_sums", sentence, "nc1/pinv", "warning")
 
 
-def _dimensions(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
+def _dimensions(terms: Terms, result: Tables) -> Iterator[Flag]:
     if "nc1/vci" not in result.numbers:
         return
     full, found = min(terms.stats.num_samples - 1, terms.d), terms.discriminant.dimensions
@@ -111,7 +112,7 @@ def _dimensions(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
         yield Flag("unresolved_dimensions", sentence, "nc1/vci")
 
 
-def _bound(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
+def _bound(terms: Terms, result: Tables) -> Iterator[Flag]:
     for own, where in _sides(terms, result, "gnc2/margin"):
         if not own.exact:
             sentence = (
@@ -121,7 +122,7 @@ def _bound(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
             yield Flag("margin_is_a_bound", sentence, where, "warning")
 
 
-def _optimum(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
+def _optimum(terms: Terms, result: Tables) -> Iterator[Flag]:
     for own, ratio in _sides(terms, result, "gnc2/margin_ratio"):
         where = "gnc2/margin_optimum" if ratio == "gnc2/margin_ratio" else ratio
         if own.optimum is not None and own.optimum.status == "bound":
@@ -135,7 +136,7 @@ def _optimum(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
             yield Flag("optimum_is_best_known", f"The optimum is the best known, not proved. {source}.", where)
 
 
-def _precision(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
+def _precision(terms: Terms, result: Tables) -> Iterator[Flag]:
     dtype = terms.stats.feature_dtype
     if dtype is None or dtype == torch.float64 or "nc1/trace_ratio" not in result.numbers:
         return
@@ -150,7 +151,7 @@ def _precision(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
         yield Flag("precision_floor", sentence, "nc1/trace_ratio", "warning")
 
 
-def _left_out(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
+def _left_out(terms: Terms, _: Tables) -> Iterator[Flag]:
     left_out = terms.stats.left_out
     if left_out["ignored"]:
         yield Flag("ignored_samples", f"{left_out['ignored']} samples carry the ignored label and were left out.")
@@ -164,9 +165,10 @@ def _left_out(terms: Terms, _: CollapseResult) -> Iterator[Flag]:
         yield Flag("zero_features", sentence, severity="warning")
 
 
-def _coincident(terms: Terms, result: CollapseResult) -> Iterator[Flag]:
-    if terms.cdnv is not None:
-        i, j = terms.cdnv.closest
+def _coincident(terms: Terms, result: Tables) -> Iterator[Flag]:
+    pairs = measured_pairs(terms, result)
+    if pairs is not None:
+        i, j = pairs.closest
         if bool(terms.precision.coincide(terms.means.centred[i] - terms.means.centred[j])):
             i, j = terms.means.classes[[i, j]].tolist()
             yield Flag("coincident_classes", f"Classes {i} and {j} have the same mean.", "nc1/cdnv", "warning")
@@ -197,7 +199,7 @@ def _same_direction(terms: Terms, side: str, where: str) -> Iterator[Flag]:
         yield Flag("coincident_classes", sentence, where, "warning")
 
 
-_FINDERS: tuple[Callable[[Terms, CollapseResult], Iterator[Flag]], ...] = (
+_FINDERS: tuple[Callable[[Terms, Tables], Iterator[Flag]], ...] = (
     _missing,
     _small,
     _left_out,

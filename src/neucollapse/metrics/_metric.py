@@ -2,16 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ._range import Range
-
-if TYPE_CHECKING:
-    from ._terms import Terms
-
-
-class Absent(Exception):  # noqa: N818 - a reason, not an error
-    """A metric has no value here; the message is the reason a reader gets."""
+from ._terms import Need, Terms
 
 
 @dataclass(frozen=True)
@@ -30,6 +23,7 @@ class Metric:
         log: whether it is drawn on a logarithmic axis.
         optimum: the best value possible (or known) for these terms, where there is one to compare with.
         of_classifier: whether it is a number of the classifier alone, over all of its rows.
+        needs: what it needs beside the means and traces of the features; without one of these it is absent.
     """
 
     name: str
@@ -38,11 +32,17 @@ class Metric:
     definition: str
     range: Range
     at_collapse: str
-    compute: Callable[["Terms"], float]
+    compute: Callable[[Terms], float]
     citation: str = ""
     log: bool = False
-    optimum: Callable[["Terms"], float | None] | None = None
+    optimum: Callable[[Terms], float | None] | None = None
     of_classifier: bool = False
+    needs: tuple[Need, ...] = ()
+
+    @property
+    def suits_a_layer(self) -> bool:
+        """Whether inner layers have it: it needs nothing that only the features before the classifier have."""
+        return not {"classifier", "bias", "outside", "each class"} & {*self.needs}
 
     @property
     def family(self) -> str:
@@ -52,13 +52,14 @@ class Metric:
         return family.upper() if is_acronym else family.replace("_", " ").capitalize()
 
 
-def on_weight(metrics: Iterable[Metric], read: Callable[[Metric], Callable[["Terms"], float]]) -> tuple[Metric, ...]:
+def on_weight(metrics: Iterable[Metric], read: Callable[[Metric], Callable[[Terms], float]]) -> tuple[Metric, ...]:
     """The same metrics taken on the classifier rows."""
     return tuple(
-        replace(metric, name=f"{metric.name}@weight", compute=read(metric), of_classifier=True) for metric in metrics
+        replace(metric, name=f"{metric.name}@weight", compute=read(metric), of_classifier=True, needs=("classifier",))
+        for metric in metrics
     )
 
 
-def for_a_simplex(terms: "Terms") -> float | None:
+def for_a_simplex(terms: Terms) -> float | None:
     """The optimum of what is zero at a simplex and at nothing else: 0 where one fits, K <= d+1."""
     return 0.0 if terms.d + 1 >= terms.K else None

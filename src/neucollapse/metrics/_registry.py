@@ -90,9 +90,29 @@ def names(preset: str | None = None) -> list[str]:
     return list(PRESETS[preset])
 
 
-def describe(keys: Iterable[str]) -> dict[str, dict[str, object]]:
-    """Definitions of the metrics behind flat keys, as plain values for files and pages; ``@`` suffixes are dropped."""
-    stems = dict.fromkeys(key.split("@")[0] for key in keys)
+def describe(keys: str | Iterable[str]) -> dict[str, dict[str, object]]:
+    """Definitions of metrics by key, as plain values: title, symbol, definition, range, value at collapse, citation, family.
+
+    Args:
+        keys: one key or several, as in a result; a split and an inner layer may stand around them.
+
+    Raises:
+        UnknownNameError: for a key that is no metric's, with the one that was likely meant.
+
+    Example:
+        >>> describe("nc1/vci")["nc1/vci"]["title"], describe(["test/nc1/pinv@layer:block"]).keys()
+        ('variability collapse index', dict_keys(['nc1/pinv']))
+    """
+    stems = dict.fromkeys(_stem(key) for key in ([keys] if isinstance(keys, str) else keys))
     fields = ("title", "symbol", "definition", "at_collapse", "citation", "family", "log")
     words = {stem: {field: getattr(REGISTRY[stem], field) for field in fields} for stem in stems}
     return {stem: {**values, "range": str(REGISTRY[stem].range)} for stem, values in words.items()}
+
+
+def _stem(key: str) -> str:
+    """The key of the metric on class means: without the name of a split and without ``@weight`` or ``@layer:NAME``."""
+    bare = key.split("@")[0]
+    for stem in (bare, bare.partition("/")[2]):
+        if stem in REGISTRY:
+            return stem
+    raise unknown_name("metric", key, REGISTRY)

@@ -1,17 +1,19 @@
 """Rows of one kind, a class each: as they are, about their mean, and as directions."""
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._types import Float
 from ..statistics import Precision
+from ._absent import Absent
 from ._linear_algebra import cut_off, resolved_spectrum, spectrum
-from ._metric import Absent
 from ._pairs import PairSums, pair_sums
+from ._shared import shared
 
 _ORDINARY = 2.0**200  # up to here, and down to its inverse, fourth powers of an entry are ordinary numbers
 
@@ -52,6 +54,7 @@ class Rows:
     is_zero: Tensor  # (K',) whether a row is zero, up to rounding
     is_central: Tensor  # (K',) whether a row is the mean of all, up to rounding
     precision: Precision | None = None  # of the features the rows are means of; None for a classifier, which is exact
+    made: dict[Hashable, Any] = field(default_factory=dict, init=False)  # by functions that are ``shared``
 
     def need_nonzero(self, *, centred: bool) -> Tensor:
         """The rows at unit norm; ``Absent`` where one is zero and has no direction."""
@@ -76,20 +79,24 @@ class Rows:
         s = spectrum(rows)[0][:rank]
         return s[s > cut_off(s, *rows.shape)]
 
-    @cached_property
+    @property
+    @shared
     def _directions(self) -> Tensor:
         return directions(self.raw)
 
-    @cached_property
+    @property
+    @shared
     def _centred_directions(self) -> Tensor:
         return directions(self.centred)
 
-    @cached_property
+    @property
+    @shared
     def pairs(self) -> PairSums:
         """Sums over pairs of the directions of the rows."""
         return pair_sums(self.need_nonzero(centred=False))
 
-    @cached_property
+    @property
+    @shared
     def centred_pairs(self) -> PairSums:
         """Sums over pairs of the directions of the centred rows."""
         return pair_sums(self.need_nonzero(centred=True))

@@ -10,7 +10,7 @@ from .._errors import FileFormatError, FileWriteError, InputError
 from .._files import atomic_path, fitting_contents, load_tensors, read_json, save_tensors, write_json
 from .._run_folder import held
 from ._registry import describe
-from ._result import CollapseResult, Flag
+from ._tables import Flag, Tables
 from ._verdict import verdict
 
 SCHEMA = "neucollapse/result/1"
@@ -20,7 +20,7 @@ _PATIENCE = 20.0  # seconds that another process has to write its result
 _OWN = ("title", "class_names", "classifier", "seed", "training")
 
 
-def save_result(result: CollapseResult, folder: str | Path) -> Path:
+def save_result(result: Tables, folder: str | Path) -> Path:
     """Write ``arrays.safetensors``, ``metrics.parquet`` and, last, ``result.json`` into a folder, one process at a time.
 
     Raises:
@@ -31,7 +31,7 @@ def save_result(result: CollapseResult, folder: str | Path) -> Path:
         return write_result(result, folder)
 
 
-def write_result(result: CollapseResult, folder: Path) -> Path:
+def write_result(result: Tables, folder: Path) -> Path:
     """``save_result`` for a caller that holds the folder already."""
     digest = save_tensors(folder / _ARRAYS, result.arrays, schema=ARRAYS_SCHEMA, metadata={})
     rows = list(result_rows(result))
@@ -59,8 +59,8 @@ def write_result(result: CollapseResult, folder: Path) -> Path:
     return folder
 
 
-def load_result(folder: str | Path) -> CollapseResult:
-    """Read a folder written by ``save_result``.
+def read_result(folder: str | Path) -> dict[str, Any]:
+    """Read a folder written by ``save_result``: the fields of ``Tables``.
 
     Raises:
         FileFormatError: if a file is missing, damaged, of another kind, or the arrays are those of another result.
@@ -79,7 +79,7 @@ def load_result(folder: str | Path) -> CollapseResult:
             raise error from None
 
 
-def _read(folder: Path) -> CollapseResult:
+def _read(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     content = read_json(path, schema=SCHEMA)
     with fitting_contents(path):
@@ -91,15 +91,15 @@ def _read(folder: Path) -> CollapseResult:
         _texts("a flag", *(text for flag in flags for text in (flag.code, flag.sentence, flag.where, flag.severity)))
         _texts("a split", *splits)
         _texts("a citation", *content.get("citations", ()))
-        return CollapseResult(
-            numbers={key: value for key, value, _, _ in rows if value is not None},
-            optima={key: optimum for key, _, optimum, _ in rows if optimum is not None},
-            absent={key: reason for key, _, _, reason in rows if reason is not None},
-            flags=flags,
-            arrays=arrays,
-            info={key: value for key, value in content.items() if key not in ("schema", "definitions", "verdict")},
-            splits=splits,
-        )
+        return {
+            "numbers": {key: value for key, value, _, _ in rows if value is not None},
+            "optima": {key: optimum for key, _, optimum, _ in rows if optimum is not None},
+            "absent": {key: reason for key, _, _, reason in rows if reason is not None},
+            "flags": flags,
+            "arrays": arrays,
+            "info": {key: value for key, value in content.items() if key not in ("schema", "definitions", "verdict")},
+            "splits": splits,
+        }
 
 
 def _row(row: dict[str, Any]) -> tuple[str, float | None, float | None, str | None]:
@@ -119,7 +119,7 @@ def _texts(what: str, *texts: Any) -> None:
             raise TypeError(f"expected {what} to be a string, found {text!r:.60}")
 
 
-def result_rows(result: CollapseResult) -> Iterator[dict[str, Any]]:
+def result_rows(result: Tables) -> Iterator[dict[str, Any]]:
     """The result as a long table: a row a key, measured or absent."""
     for key in [*result.numbers, *result.absent]:
         split, bare = _split_of(key, result.splits)

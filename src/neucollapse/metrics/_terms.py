@@ -1,27 +1,28 @@
 """The terms metrics are computed from: class statistics and classifier, checked and reduced to the classes present."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..geometry import Optimum, best_known
 from ..statistics import ClassStatistics, Precision, ScatterByClass
+from ._absent import Absent
 from ._discriminant import Discriminant, discriminant
 from ._linear_algebra import EPS, Inverse, finite, inverse_gram, resolved_spectrum
-from ._metric import Absent
 from ._rows import Rows, power_of_two
+from ._shared import shared
 from .decisions import Decisions
 
-if TYPE_CHECKING:
-    from .cdnv import CDNV
-    from .mse import Decomposition
+Need = Literal["scatter", "unit norm", "classifier", "bias", "decisions", "outside", "each class"]
+"""What a metric may need beside the traces and means of the features."""
 
-T = TypeVar("T")
 EXACT_MARGINS_UP_TO = 2000
+_NO_SCATTER_BY_CLASS = (
+    'needs the scatter of each class, which takes K d^2 numbers: measure(..., scatter="class") keeps it'
+)
 _SMALLEST = 2.0**-430  # features of this size still have a scatter of 1e-16 of it, squared, among ordinary numbers
 
 
@@ -60,28 +61,62 @@ class Terms:
     of_classifier: bool = False
     few: tuple[int, ...] = ()
     min_samples: int = 1
-    # Shared by several metrics, each filled by the first that needs it.
-    margins: dict[str, Tensor] = field(default_factory=dict, init=False)
-    cdnv: "CDNV | None" = field(default=None, init=False)
-    mse: "Decomposition | None" = field(default=None, init=False)
     doubt: float = field(default=0.0, init=False)  # largest share of a number that may be rounding of the sum S_W
-    _made: dict[Hashable, Any] = field(default_factory=dict, init=False)
+    made: dict[Hashable, Any] = field(default_factory=dict, init=False)  # by functions that are ``shared``
 
-    @cached_property
+    @property
+    @shared
     def present(self) -> Tensor:
         """Which classes count, (K,) on the CPU: those with samples."""
         present = self.stats.present.cpu()
         return torch.ones_like(present) if self.of_classifier else present
 
-    @cached_property
+    @property
+    @shared
     def classifier(self) -> "Terms":
         """The terms of the classifier alone, over all of its rows, whatever classes have samples."""
         return self if bool(self.present.all()) else replace(self, of_classifier=True)
 
-    @cached_property
+    @property
+    @shared
     def K(self) -> int:
         """K', the number of classes that count."""
         return int(self.present.sum())
+
+    def need(self, *needs: Need) -> None:
+        """Raise ``Absent``, with what to do, for the first of these that was not given."""
+        for need in needs:
+            reason = self._lacks(need)
+            if reason:
+                raise Absent(reason)
+
+    def _lacks(self, need: Need) -> str | None:
+        if need == "scatter":
+            return self.stats.why_no_scatter("sample")
+        if need == "decisions":
+            return self._why_no_decisions()
+        given, reason = {
+            "unit norm": (
+                self.normalized,
+                "needs the statistics of unit-norm features: pass normalized= (measure keeps them)",
+            ),
+            "classifier": (self.full_weight, "needs the classifier: pass weight="),
+            "bias": (self.full_bias, "the classifier has no bias"),
+            "outside": (self.ood, "needs out-of-distribution features: pass ood="),
+            "each class": (self.by_class, _NO_SCATTER_BY_CLASS),
+        }[need]
+        return reason if given is None else None
+
+    def _why_no_decisions(self) -> str | None:
+        decisions = self.decisions
+        if decisions is None or not decisions.counts["samples"]:
+            return "needs a second pass over the features: use measure, or pass decisions="
+        if decisions.min_samples == self.min_samples:
+            return None
+        return (
+            f"decisions were counted with min_samples={decisions.min_samples}, and metrics are asked for with "
+            f"min_samples={self.min_samples}"
+        )
 
     @property
     def d(self) -> int:
@@ -109,15 +144,18 @@ class Terms:
 
     # ---- features --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
+    @shared
     def _class_means(self) -> Tensor:
         return self.stats.class_means.cpu()
 
-    @cached_property
+    @property
+    @shared
     def _class_variances(self) -> Tensor:
         return self.stats.class_variances.cpu()
 
-    @cached_property
+    @property
+    @shared
     def unit(self) -> float:
         """The power of two that features are counted in."""
         spread = float(self._class_variances.nan_to_num(posinf=0.0).max())
@@ -128,7 +166,8 @@ class Terms:
         kept = kept.cpu() if self.K == len(self.present) else kept.cpu()[self.present]
         return kept if self.unit == 1 else kept / self.unit
 
-    @cached_property
+    @property
+    @shared
     def precision(self) -> Precision:
         """What the features can tell apart, in units of ``unit``."""
         if self.unit == 1:
@@ -137,15 +176,13 @@ class Terms:
         dtype = self.stats.feature_dtype or torch.float64
         return Precision.of(dtype, self._rows(self._class_means), shares, variance, num_samples=self.stats.num_samples)
 
+    @shared
     def within_scatter(self, weighting: str = "sample", *, normalized: bool = False) -> Tensor:
         """S_W (d, d); raises ``Absent`` where it was not kept."""
         stats = self._side(normalized)
         reason = stats.why_no_scatter(weighting)
         if reason:
             raise Absent(reason)
-        return self.once(("within", weighting, normalized), lambda: self._within_scatter(weighting, normalized))
-
-    def _within_scatter(self, weighting: str, normalized: bool) -> Tensor:
         return self.in_units(self._side(normalized).within_scatter(weighting).cpu(), normalized)
 
     def in_units(self, squares: Tensor, normalized: bool = False) -> Tensor:
@@ -158,15 +195,14 @@ class Terms:
             raise Absent("the sums of squares of the features are too small for double precision: scale the features")
         return squares / self.unit / self.unit
 
+    @shared
     def within_trace(self, weighting: str = "sample", *, normalized: bool = False) -> float:
         """tr S_W."""
-        return self.once(("within trace", weighting, normalized), lambda: self._within_trace(weighting, normalized))
-
-    def _within_trace(self, weighting: str, normalized: bool) -> float:
         variances = self.in_units(self._side(normalized).class_variances.cpu()[self.present], normalized)
         return float(self.class_weights(weighting) @ variances)
 
-    @cached_property
+    @property
+    @shared
     def class_variances(self) -> Tensor:
         """E ||h - mu_c||^2 of each class, (K',)."""
         return self.in_units(self._class_variances[self.present], normalized=False)
@@ -176,7 +212,8 @@ class Terms:
         means = self.centred_means(weighting, normalized=normalized)
         return float(self.class_weights(weighting) @ torch.linalg.vecdot(means, means))
 
-    @cached_property
+    @property
+    @shared
     def is_balanced(self) -> bool:
         """Whether all classes present have equally many samples: class and sample weighting then agree."""
         counts = self.stats.counts.cpu()[self.present]
@@ -186,48 +223,42 @@ class Terms:
         """Weights of the classes present in an average, (K',)."""
         return self.stats.weights(weighting).cpu()[self.present]
 
+    @shared
     def centred_means(self, weighting: str = "class", *, normalized: bool = False) -> Tensor:
         """Class means less the global mean, (K', d)."""
         if weighting == "class" or self.is_balanced:
             return (self.normalized_means if normalized else self.means).centred
+        centred = self._side(normalized).centred_means(weighting)
+        return centred.cpu()[self.present] if normalized else self._rows(centred)
 
-        def make() -> Tensor:
-            centred = self._side(normalized).centred_means(weighting)
-            return centred.cpu()[self.present] if normalized else self._rows(centred)
-
-        return self.once(("centred", weighting, normalized), make)
-
-    @cached_property
+    @property
+    @shared
     def normalized_precision(self) -> Precision:
         """What the unit-norm features can tell apart."""
         return self.need_normalized().precision
 
+    @shared
     def mean_spectrum(self, about: str = "class", *, normalized: bool = False) -> tuple[Tensor, Tensor]:
         """Spreads s (r,) and directions V (d, r) of the class means: S_B = V diag(s^2) V^T, averaged over classes.
 
         ``about`` says which global mean is subtracted. Directions that the features do not resolve are left out;
         ``Absent`` where none is left.
         """
-        about = "class" if self.is_balanced else about
+        if about != "class" and self.is_balanced:
+            return self.mean_spectrum(normalized=normalized)
+        rows, precision = self._mean_shares(about, normalized)
+        s, V = resolved_spectrum(rows, precision, min(self.K - 1, self.d))
+        if not len(s):
+            raise Absent(f"all class means coincide to within the rounding of {precision.name} features")
+        return s, V
 
-        def make() -> tuple[Tensor, Tensor]:
-            rows, precision = self._mean_shares(about, normalized)
-            s, V = resolved_spectrum(rows, precision, min(self.K - 1, self.d))
-            if not len(s):
-                raise Absent(f"all class means coincide to within the rounding of {precision.name} features")
-            return s, V
-
-        return self.once(("spectrum", about, normalized), make)
-
+    @shared
     def between_inverse(self, about: str = "class", *, normalized: bool = False) -> Inverse | None:
         """S_B^-1, where the features resolve all d directions and S_B is not nearly singular; else None."""
-        about = "class" if self.is_balanced else about
-
-        def make() -> Inverse | None:
-            rows, precision = self._mean_shares(about, normalized)
-            return inverse_gram(rows, float(precision.noise(self.K).max()))
-
-        return self.once(("inverse", about, normalized), make)
+        if about != "class" and self.is_balanced:
+            return self.between_inverse(normalized=normalized)
+        rows, precision = self._mean_shares(about, normalized)
+        return inverse_gram(rows, float(precision.noise(self.K).max()))
 
     def between_rank(self, about: str = "class", *, normalized: bool = False) -> int:
         """In how many directions the features tell class means apart."""
@@ -240,7 +271,8 @@ class Terms:
         rows = finite(self.centred_means(about, normalized=normalized), "class means") / self.K**0.5
         return rows, self.normalized_precision if normalized else self.precision
 
-    @cached_property
+    @property
+    @shared
     def discriminant(self) -> Discriminant:
         """S_W against S_B, both over samples, along the directions that the features resolve."""
         self.need_distinct_means()
@@ -250,20 +282,16 @@ class Terms:
         rows = self.class_weights("sample").sqrt()[:, None] * finite(self.centred_means("sample"), "class means")
         return discriminant(within, *resolved_spectrum(rows, self.precision, min(self.K - 1, self.d)), self.precision)
 
+    @shared
     def columns_inner(self, rows: Tensor) -> Tensor:
-        """Inner products (d, d) of the columns of one of the sets of rows kept here, formed once."""
-        return self.once(("inner", id(rows)), lambda: rows.T @ rows)
-
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What ``make`` gives, made by the first metric that needs it."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+        """Inner products (d, d) of the columns of one of the sets of rows kept here."""
+        return rows.T @ rows
 
     def _side(self, normalized: bool) -> ClassStatistics:
         return self.need_normalized() if normalized else self.stats
 
-    @cached_property
+    @property
+    @shared
     def means(self) -> "Rows":
         """Class means."""
         means = finite(self._rows(self._class_means), "class means")
@@ -278,11 +306,12 @@ class Terms:
 
     def need_normalized(self) -> ClassStatistics:
         """Statistics of unit-norm features, or ``Absent``."""
-        if self.normalized is None:
-            raise Absent("needs the statistics of unit-norm features: pass normalized= (measure keeps them)")
+        self.need("unit norm")
+        assert self.normalized is not None  # noqa: S101 - for the type checker
         return self.normalized
 
-    @cached_property
+    @property
+    @shared
     def normalized_means(self) -> "Rows":
         """Class means of the unit-norm features."""
         stats = self.need_normalized()
@@ -292,17 +321,19 @@ class Terms:
 
     # ---- classifier ------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
+    @shared
     def weight(self) -> "Rows":
         """Classifier rows of the classes that count; ``Absent`` without a classifier."""
-        if self.full_weight is None:
-            raise Absent("needs the classifier: pass weight=")
+        self.need("classifier")
+        assert self.full_weight is not None  # noqa: S101 - for the type checker
         rows = self.full_weight[self.present] / self.weight_unit
         centred = rows - rows.mean(0)
         is_central = (centred.abs() <= 4 * EPS * rows.abs().amax(dim=0)).all(dim=1)
         return Rows(rows, centred, self.present.nonzero()[:, 0], ~rows.any(dim=1), is_central)
 
-    @cached_property
+    @property
+    @shared
     def weight_unit(self) -> float:
         """The power of two that the classifier is counted in."""
         return 1.0 if self.full_weight is None else power_of_two(float(self.full_weight.abs().max()))
@@ -310,15 +341,14 @@ class Terms:
     @property
     def bias(self) -> Tensor:
         """Classifier bias of the classes that count; ``Absent`` without one."""
-        if self.full_bias is None:
-            raise Absent(
-                "the classifier has no bias" if self.full_weight is not None else "needs the classifier: pass weight="
-            )
+        self.need("classifier", "bias")
+        assert self.full_bias is not None  # noqa: S101 - for the type checker
         return self.full_bias[self.present]
 
     # ---- the optimum -----------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
+    @shared
     def optimum(self) -> Optimum | None:
         """Best known code for K' classes in d dimensions."""
         if not self.find_optimum or self.K < 2:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from ._distance import Distance, distance_to_code
-from ._result import CollapseResult
+from ._tables import Tables
 
 # (good up to, fair up to) for numbers that are zero at collapse.
 _WITHIN, _SIMPLEX, _DUALITY, _DECISIONS = (1e-2, 1e-1), (0.1, 0.3), (0.05, 0.2), (1e-2, 1e-1)
@@ -28,7 +28,7 @@ class _Arrangement(NamedTuple):
     missed: str = "but not yet to their optimum"
 
 
-def verdict(result: CollapseResult) -> list[Sentence]:
+def verdict(result: Tables) -> list[Sentence]:
     """Sentences for a person, the headline first. Each names the numbers it rests on."""
     name = "train" if "train" in result.splits else next(iter(result.splits), "")
     main = result.split(name) if name else result
@@ -46,7 +46,7 @@ def _tone(value: float, limits: tuple[float, float]) -> str:
 
 
 def _headline(
-    within: Sentence | None, arrangement: _Arrangement | None, others: list[Sentence], main: CollapseResult
+    within: Sentence | None, arrangement: _Arrangement | None, others: list[Sentence], main: Tables
 ) -> Sentence:
     where = f"(K = {main.info.get('num_classes')} classes in d = {main.info.get('dim')} dimensions)"
     if within is None:
@@ -64,7 +64,7 @@ def _headline(
     return Sentence("bad", f"The features have not collapsed {where}.")
 
 
-def _within(part: CollapseResult) -> Sentence | None:
+def _within(part: Tables) -> Sentence | None:
     value = part.numbers.get("nc1/trace_ratio")
     if value is None:
         return None
@@ -75,7 +75,7 @@ def _within(part: CollapseResult) -> Sentence | None:
     )
 
 
-def _arrangement(part: CollapseResult, distance: Distance | None) -> _Arrangement | None:
+def _arrangement(part: Tables, distance: Distance | None) -> _Arrangement | None:
     numbers, K, d = part.numbers, part.info.get("num_classes", 0), part.info.get("dim", 0)
     if d + 1 >= K and "nc2/etf_distance" in numbers:
         value = numbers["nc2/etf_distance"]
@@ -118,14 +118,14 @@ def _judged(sentence: Sentence, value: float, distance: Distance | None, reached
     return _Arrangement(sentence._replace(text=text), reached, missed)
 
 
-def _best(part: CollapseResult) -> str:
+def _best(part: Tables) -> str:
     codes = {flag.code for flag in part.flags}
     if "optimum_is_a_bound" in codes:
         return "the bound on it (no code is known)"
     return "the best margin known" if "optimum_is_best_known" in codes else "the largest margin possible"
 
 
-def _duality(part: CollapseResult) -> Sentence | None:
+def _duality(part: Tables) -> Sentence | None:
     K, d = part.info.get("num_classes", 0), part.info.get("dim", 0)
     key = "nc3/cosine" if d + 1 >= K and "nc3/cosine" in part.numbers else "gnc3/cosine"
     value = part.numbers.get(key)
@@ -137,7 +137,7 @@ def _duality(part: CollapseResult) -> Sentence | None:
     )
 
 
-def _decisions(part: CollapseResult) -> Sentence | None:
+def _decisions(part: Tables) -> Sentence | None:
     value = part.numbers.get("nc4/mismatch")
     if value is None:
         return None
@@ -147,7 +147,7 @@ def _decisions(part: CollapseResult) -> Sentence | None:
     )
 
 
-def _generalisation(train: CollapseResult, test: CollapseResult) -> list[Sentence]:
+def _generalisation(train: Tables, test: Tables) -> list[Sentence]:
     sentences = []
     if "accuracy/linear" in train.numbers and "accuracy/linear" in test.numbers:
         here, there = train["accuracy/linear"], test["accuracy/linear"]

@@ -20,7 +20,9 @@ def _metric(name: str, title: str, symbol: str, definition: str, *, centred: boo
     def compute(terms: Terms) -> float:
         return _relation(terms, centred=centred, weighting=weighting)
 
-    return Metric(name, title, symbol, definition, NONNEGATIVE, "0", compute, "zhu2021", log=True)
+    return Metric(
+        name, title, symbol, definition, NONNEGATIVE, "0", compute, "zhu2021", log=True, needs=("classifier", "bias")
+    )
 
 
 METRICS = (

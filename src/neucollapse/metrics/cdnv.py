@@ -1,8 +1,8 @@
 """Class-distance normalised variance: how wide two classes are, for how far apart they lie."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +10,11 @@ from torch import Tensor
 
 from .._types import Float
 from ..geometry import pair_tiles
-from ._metric import Absent, Metric
+from ._absent import Absent
+from ._metric import Metric
 from ._range import NONNEGATIVE
+from ._shared import shared
+from ._tables import Tables
 from ._terms import Terms
 
 _BINS_A_DECADE = 256  # quantiles from a logarithmic histogram are within 0.5 %
@@ -107,6 +110,7 @@ def _quantile(histogram: Tensor, rank: float) -> float:
     return math.inf if place >= _LAST else 10 ** (_DECADES[0] + (place - 0.5) / _BINS_A_DECADE)
 
 
+@shared
 def _summary(terms: Terms, *, unbiased: bool = False, exponent: float = 1.0) -> CDNV:
     terms.need_pairs()
     counts = terms.stats.counts.cpu()[terms.present]
@@ -115,14 +119,19 @@ def _summary(terms: Terms, *, unbiased: bool = False, exponent: float = 1.0) -> 
         if int(counts.min()) < 2:
             raise Absent("a class has one sample only, whose variance divided by n_c - 1 has no value")
         variances = variances * counts / (counts - 1)
-    make = partial(class_distance_normalized_variance, variances, terms.means.centred, exponent=exponent)
-    return terms.once(("cdnv", unbiased, exponent), make)
+    return class_distance_normalized_variance(variances, terms.means.centred, exponent=exponent)
+
+
+def measured_pairs(terms: Terms, result: Tables) -> CDNV | None:
+    """The summary over pairs of classes, where a metric of ``result`` was read from it."""
+    if any(f"nc1/cdnv{form}" in {**result.numbers, **result.absent} for form in ("", "_max", "_median", "_p95")):
+        with suppress(Absent):
+            return _summary(terms)
+    return None
 
 
 def _read(terms: Terms, what: str, **form: Any) -> float:
     cdnv = _summary(terms, **form)
-    if not form:
-        terms.cdnv = cdnv
     value = getattr(cdnv, what)
     i, j = cdnv.closest
     same = bool(terms.precision.coincide(terms.means.centred[i] - terms.means.centred[j]))

@@ -5,12 +5,16 @@ hull of all others, at least (one-vs-rest margin), and the largest cosine betwee
 uncentred means of unit-norm features: the sum of an optimal code need not be zero, and centring one lowers its margin.
 """
 
+from torch import Tensor
+
 from ..geometry import one_vs_rest
+from ._absent import Absent
 from ._linear_algebra import EPS, finite
-from ._metric import Absent, Metric, for_a_simplex
+from ._metric import Metric, for_a_simplex
 from ._range import NONNEGATIVE, SHARE, UP_TO_2, Bound, Range
 from ._rows import directions
-from ._terms import EXACT_MARGINS_UP_TO, Terms
+from ._shared import shared
+from ._terms import EXACT_MARGINS_UP_TO, Need, Terms
 from .nc1 import pinv_of
 from .nc3 import cosine_deviations
 from .uniformity import energy_optimum, energy_range
@@ -23,14 +27,15 @@ def _gnc1(terms: Terms, *, ratio: bool) -> float:
     return pinv_of(terms, about="sample", normalized=True)  # the paper's global mean is over samples
 
 
+@shared
+def distances(terms: Terms, side: str) -> Tensor:
+    """Distance of the direction of each class to the convex hull of the others, (K',)."""
+    return one_vs_rest(finite(getattr(terms, side).need_nonzero(centred=False), "rows")).distance
+
+
 def _margin(terms: Terms, side: str) -> float:
     terms.need_pairs()
-    rows = getattr(terms, side)
-    if not terms.exact:
-        return 1 - rows.pairs.max_cosine
-    if side not in terms.margins:
-        terms.margins[side] = one_vs_rest(finite(rows.need_nonzero(centred=False), "rows")).distance
-    return float(terms.margins[side].min())
+    return float(distances(terms, side).min()) if terms.exact else 1 - getattr(terms, side).pairs.max_cosine
 
 
 def _optimum(terms: Terms) -> float:
@@ -87,6 +92,7 @@ _MOST = Bound("K/(K-1)", lambda K, _: K / (K - 1))
 
 
 def _gnc2(side: str, suffix: str, of: str) -> tuple[Metric, ...]:
+    needs: tuple[Need, ...] = ("classifier",) if suffix else ("unit norm",)
     return (
         Metric(
             f"gnc2/margin{suffix}",
@@ -100,6 +106,7 @@ def _gnc2(side: str, suffix: str, of: str) -> tuple[Metric, ...]:
             "jiang2023",
             optimum=lambda terms: None if terms.optimum is None else terms.optimum.margin,
             of_classifier=bool(suffix),
+            needs=needs,
         ),
         Metric(
             f"gnc2/margin_ratio{suffix}",
@@ -112,6 +119,7 @@ def _gnc2(side: str, suffix: str, of: str) -> tuple[Metric, ...]:
             "jiang2023",
             optimum=lambda terms: None if terms.optimum is None else 1.0,
             of_classifier=bool(suffix),
+            needs=needs,
         ),
         Metric(
             f"gnc2/max_cosine{suffix}",
@@ -124,6 +132,7 @@ def _gnc2(side: str, suffix: str, of: str) -> tuple[Metric, ...]:
             "gao2023study",
             optimum=lambda terms: None if terms.optimum is None else terms.optimum.max_cosine,
             of_classifier=bool(suffix),
+            needs=needs,
         ),
     )
 
@@ -139,6 +148,7 @@ METRICS = (
         lambda terms: _gnc1(terms, ratio=False),
         "jiang2023",
         log=True,
+        needs=("unit norm", "scatter"),
     ),
     Metric(
         "gnc1/trace_ratio",
@@ -150,6 +160,7 @@ METRICS = (
         lambda terms: _gnc1(terms, ratio=True),
         "jiang2023",
         log=True,
+        needs=("unit norm",),
     ),
     *_gnc2("normalized_means", "", "directions of the uncentred means of unit-norm features"),
     Metric(
@@ -212,6 +223,7 @@ METRICS = (
         _gnc3,
         "jiang2023",
         log=True,
+        needs=("classifier", "unit norm"),
     ),
     Metric(
         "gnc3/jiang",
@@ -225,6 +237,7 @@ METRICS = (
         "jiang2023",
         log=True,
         optimum=_balanced_simplex,
+        needs=("classifier", "unit norm"),
     ),
     Metric(
         "gnc3/jiang_floor",
@@ -236,5 +249,6 @@ METRICS = (
         _jiang_floor,
         "jiang2023",
         log=True,
+        needs=("classifier",),
     ),
 )

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from .._types import Float
 from ..statistics import Precision
+from ._absent import Absent
 from ._discriminant import Discriminant, discriminant
 from ._linear_algebra import finite, resolved_spectrum
-from ._metric import Absent, Metric
+from ._metric import Metric
 from ._range import NONNEGATIVE
+from ._shared import shared
 from ._terms import Terms
 
 _BLOCK = 2048  # classes whose scores are formed at a time
@@ -111,16 +113,19 @@ def _loss(within_scatter: Tensor, M: Tensor, class_weights: Tensor, weight: Tens
     return total / 2
 
 
+@shared
+def _parts(terms: Terms) -> Decomposition:
+    if terms.stats.num_classes > terms.K:
+        raise Absent("the decomposition needs samples of every class")
+    bias = terms.full_bias if terms.full_bias is not None else torch.zeros(terms.K, dtype=torch.float64)
+    weights, W = terms.class_weights("sample"), terms.weight.raw * (terms.weight_unit * terms.unit)
+    M = terms.centred_means("sample")
+    at_mean = W @ (terms.means.raw[0] - M[0]) + bias
+    return _decomposition(terms.discriminant, terms.within_scatter("sample"), M, weights, W, at_mean)
+
+
 def _part(terms: Terms, name: str) -> float:
-    if terms.mse is None:
-        if terms.stats.num_classes > terms.K:
-            raise Absent("the decomposition needs samples of every class")
-        bias = terms.full_bias if terms.full_bias is not None else torch.zeros(terms.K, dtype=torch.float64)
-        weights, W = terms.class_weights("sample"), terms.weight.raw * (terms.weight_unit * terms.unit)
-        M = terms.centred_means("sample")
-        at_mean = W @ (terms.means.raw[0] - M[0]) + bias
-        terms.mse = _decomposition(terms.discriminant, terms.within_scatter("sample"), M, weights, W, at_mean)
-    value = getattr(terms.mse, name)
+    value = getattr(_parts(terms), name)
     if value < 0:
         raise Absent("the scatter within classes that it measures is below the rounding of its sum")
     return value
@@ -152,8 +157,19 @@ def _metric(name: str, part: str, title: str, symbol: str, definition: str, at_c
         return _part(terms, part)
 
     optimum = _least if at_collapse == _ZERO_FOR_FEW else None
+    needs = ("classifier", "scatter")
     return Metric(
-        name, title, symbol, definition, NONNEGATIVE, at_collapse, compute, "han2022", log=True, optimum=optimum
+        name,
+        title,
+        symbol,
+        definition,
+        NONNEGATIVE,
+        at_collapse,
+        compute,
+        "han2022",
+        log=True,
+        optimum=optimum,
+        needs=needs,
     )
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .._types import Float
-from ._metric import Absent, Metric, on_weight
+from ._absent import Absent
+from ._metric import Metric, on_weight
 from ._range import NONNEGATIVE, SHARE
 from ._terms import Terms
 

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from .._types import Float
 from ..statistics import Precision
+from ._absent import Absent
 from ._discriminant import discriminant, entry_error, sum_error
 from ._linear_algebra import cut_off, finite, resolved_spectrum, spectrum
-from ._metric import Absent, Metric
+from ._metric import Metric
 from ._range import NONNEGATIVE, SHARE
 from ._terms import Terms
 
@@ -153,7 +154,7 @@ def _vci(terms: Terms) -> float:
 
 
 _ZERO = "0"
-_PINV = {"range": NONNEGATIVE, "at_collapse": _ZERO, "citation": "papyan2020", "log": True}
+_PINV = {"range": NONNEGATIVE, "at_collapse": _ZERO, "citation": "papyan2020", "log": True, "needs": ("scatter",)}
 
 
 def _trace_ratio(name: str, within: str, between: str, title: str, symbol: str, definition: str) -> Metric:
@@ -251,5 +252,6 @@ METRICS = (
         _vci,
         "xu2023",
         log=True,
+        needs=("scatter",),
     ),
 )  # fmt: skip

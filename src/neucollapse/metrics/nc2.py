@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .._types import Float
 from ..geometry import etf_floor, orthogonal_frame_floor
-from ._metric import Absent, Metric, for_a_simplex, on_weight
+from ._absent import Absent
+from ._metric import Metric, for_a_simplex, on_weight
 from ._range import NONNEGATIVE, SHARE, UP_TO_2, Bound, Range
 from ._rows import Rows
 from ._terms import Terms

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from .._types import Float
-from ._metric import Absent, Metric
+from ._absent import Absent
+from ._metric import Metric
 from ._range import SHARE, UP_TO_2, Range
 from ._rows import directions
+from ._shared import shared
 from ._terms import Terms
 from .nc2 import FROM_FLOOR, floor, terms_distance
 
@@ -49,17 +51,15 @@ def _means(terms: Terms, about: str) -> Tensor:
     return terms.centred_means(about)
 
 
+@shared
 def _cosine_deviations(terms: Terms, about: str = "class") -> Tensor:
-    def make() -> Tensor:
-        W = terms.weight.need_nonzero(centred=True)
-        if about == "class" or terms.is_balanced:
-            return cosine_deviations(W, terms.means.need_nonzero(centred=True))
-        means = _means(terms, about)
-        if bool(terms.precision.coincide(means).any()):
-            raise Absent("a class mean equals the sample mean and has no direction")
-        return cosine_deviations(W, directions(means))
-
-    return terms.once(("nc3/cosine", about), make)
+    W = terms.weight.need_nonzero(centred=True)
+    if about == "class" or terms.is_balanced:
+        return cosine_deviations(W, terms.means.need_nonzero(centred=True))
+    means = _means(terms, about)
+    if bool(terms.precision.coincide(means).any()):
+        raise Absent("a class mean equals the sample mean and has no direction")
+    return cosine_deviations(W, directions(means))
 
 
 def _frobenius(terms: Terms, *, centred: bool = True, about: str = "class") -> float:
@@ -90,7 +90,6 @@ def _metric(
 ) -> Metric:
     def compute(terms: Terms) -> float:
         terms.need_pairs()
-        terms.weight  # noqa: B018 - raises Absent without a classifier
         return read(terms)
 
     product = name.startswith("nc3/product")  # it inherits the floor of NC2
@@ -105,6 +104,7 @@ def _metric(
         citation,
         log=True,
         optimum=floor if product else None,
+        needs=("classifier",),
     )
 
 

@@ -5,37 +5,30 @@ from collections.abc import Callable
 
 import torch
 
-from ._metric import Absent, Metric
+from ._absent import Absent
+from ._metric import Metric
 from ._range import ANY, NONNEGATIVE, SHARE, Range
 from ._terms import Terms
 from .decisions import Decisions
 
 
-def _share(name: str, *, classifier: bool = True) -> Callable[[Terms], float]:
+def _share(name: str) -> Callable[[Terms], float]:
     def compute(terms: Terms) -> float:
         decisions = _decided(terms)
-        if classifier:
-            terms.weight  # noqa: B018 - raises Absent without a classifier
         return decisions.counts[name] / decisions.counts["samples"]
 
     return compute
 
 
 def _decided(terms: Terms) -> Decisions:
-    if terms.decisions is None or not terms.decisions.counts["samples"]:
-        raise Absent("needs a second pass over the features: use measure, or pass decisions=")
-    if terms.decisions.min_samples != terms.min_samples:
-        raise Absent(
-            f"decisions were counted with min_samples={terms.decisions.min_samples}, and metrics are asked for with "
-            f"min_samples={terms.min_samples}"
-        )
+    terms.need("decisions")
+    assert terms.decisions is not None  # noqa: S101 - for the type checker
     return terms.decisions
 
 
 def _margin(read: Callable[[Terms, Decisions], float]) -> Callable[[Terms], float]:
     def compute(terms: Terms) -> float:
         decisions = _decided(terms)
-        terms.classifier.weight  # noqa: B018 - raises Absent without a classifier
         terms.classifier.need_pairs()
         return read(terms, decisions)
 
@@ -104,6 +97,7 @@ METRICS = (
         "0",
         _share("differ"),
         "papyan2020",
+        needs=("decisions", "classifier"),
     ),
     Metric(
         "nc4/mismatch_without_bias",
@@ -114,6 +108,7 @@ METRICS = (
         "0",
         _share("differ_without_bias"),
         "wu2024",
+        needs=("decisions", "classifier"),
     ),
     Metric(
         "accuracy/linear",
@@ -123,6 +118,7 @@ METRICS = (
         SHARE,
         "1",
         _share("linear"),
+        needs=("decisions", "classifier"),
     ),
     Metric(
         "accuracy/ncc",
@@ -131,8 +127,9 @@ METRICS = (
         "How often the nearest class mean of the training split is that of the true class.",
         SHARE,
         "1",
-        _share("nearest", classifier=False),
+        _share("nearest"),
         "hui2022",
+        needs=("decisions",),
     ),
     Metric(
         "test_collapse/strong",
@@ -145,6 +142,7 @@ METRICS = (
         _test_collapse("to_own_mean"),
         "hui2022",
         log=True,
+        needs=("decisions",),
     ),
     Metric(
         "test_collapse/weak",
@@ -156,18 +154,20 @@ METRICS = (
         _test_collapse("to_nearest_mean"),
         "hui2022",
         log=True,
+        needs=("decisions",),
     ),
     Metric(
         "nc1/rescaled",
         "scatter within classes over the largest feature",
         "tr S_W / max_i ‖h_i‖²",
-        "Mean squared distance of a sample to the mean of its class, over the largest squared length of a feature (RNC1). It "
-        "does not see how far class means are apart.",
+        "Mean squared distance of a sample to the mean of its class, over the largest squared length of a feature (RNC1): "
+        "squared, so that the scale of the features does not count. It does not see how far class means are apart.",
         SHARE,
         "0",
         _rescaled,
         "sakamoto2025",
         log=True,
+        needs=("decisions",),
     ),
     Metric(
         "margins/min",
@@ -178,6 +178,7 @@ METRICS = (
         "grows",
         _margin(lambda _, decisions: decisions.least["margin"]),
         "gao2023margins",
+        needs=("decisions", "classifier"),
     ),
     Metric(
         "margins/normalized_min",
@@ -190,6 +191,7 @@ METRICS = (
         _margin(_normalized),
         "gao2023margins",
         optimum=_margin_of_a_simplex,
+        needs=("decisions", "classifier"),
     ),
     Metric(
         "margins/cosine_min",
@@ -201,6 +203,7 @@ METRICS = (
         _margin(lambda _, decisions: decisions.least["cosine_margin"]),
         "jiang2023",
         optimum=_best_margin,
+        needs=("decisions", "classifier"),
     ),
     Metric(
         "margins/cosine_mean",
@@ -212,6 +215,7 @@ METRICS = (
         _margin(lambda _, decisions: decisions.sums["cosine_margin"] / decisions.counts["samples"]),
         "jiang2023",
         optimum=_cosine_margin_of_a_simplex,
+        needs=("decisions", "classifier"),
     ),
     Metric(
         "margins/cosine_median",
@@ -222,5 +226,6 @@ METRICS = (
         "1 - max cosine",
         _margin(lambda _, decisions: decisions.quantile(0.5)),
         "jiang2023",
+        needs=("decisions", "classifier"),
     ),
 )

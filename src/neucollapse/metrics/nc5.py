@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from .._types import Float
-from ._metric import Absent, Metric
+from ._absent import Absent
+from ._metric import Metric
 from ._range import SHARE
 from ._rows import directions
 from ._terms import Terms
@@ -24,8 +25,7 @@ def orthogonality_deviation(class_means: Float[Tensor, "K d"], ood_mean: Float[T
 
 
 def _deviation(terms: Terms, *, centred: bool) -> float:
-    if terms.ood is None:
-        raise Absent("needs out-of-distribution features: pass ood=")
+    assert terms.ood is not None  # noqa: S101 - the metric needs it
     ood = terms.ood.global_mean("sample").cpu()
     terms.means.need_nonzero(centred=centred)
     if centred:
@@ -50,6 +50,7 @@ METRICS = (
         "ammar2024",
         log=True,
         optimum=_fits,
+        needs=("outside",),
     ),
     Metric(
         "nc5/cosine_centred",
@@ -62,5 +63,6 @@ METRICS = (
         "ammar2024",
         log=True,
         optimum=_fits,
+        needs=("outside",),
     ),
 )

@@ -5,10 +5,12 @@ from torch import Tensor
 
 from .._types import Float
 from ..statistics import Precision
+from ._absent import Absent
 from ._discriminant import sum_error
 from ._linear_algebra import EPS, finite, spectrum
-from ._metric import Absent, Metric
+from ._metric import Metric
 from ._range import Bound, Range
+from ._shared import shared
 from ._terms import Terms
 
 
@@ -49,8 +51,9 @@ def _positive(s: Tensor) -> Tensor:
     return s
 
 
+@shared
 def _features(terms: Terms) -> Tensor:
-    return terms.once("feature spectrum", lambda: _moment_spectrum(terms, terms.means.raw))
+    return _moment_spectrum(terms, terms.means.raw)
 
 
 def _centred_features(terms: Terms) -> Tensor:
@@ -72,10 +75,7 @@ def _spreads(squares: Tensor, within: Tensor, precision: Precision, rows: int) -
 
 
 def _within_classes(terms: Terms) -> float:
-    if terms.by_class is None:
-        raise Absent(
-            'needs the scatter of each class, which takes K d^2 numbers: measure(..., scatter="class") keeps it'
-        )
+    assert terms.by_class is not None  # noqa: S101 - the metric needs it
     ranks = []
     for c in terms.present.nonzero()[:, 0].tolist():
         own = terms.by_class.classes[c]
@@ -88,8 +88,9 @@ def _within_classes(terms: Terms) -> float:
     return sum(ranks) / len(ranks)
 
 
+@shared
 def _weight(terms: Terms) -> Tensor:
-    return terms.once("weight spectrum", lambda: spectrum(terms.weight.raw)[0])
+    return spectrum(terms.weight.raw)[0]
 
 
 _KINDS = (
@@ -110,6 +111,7 @@ _UNCENTRED = tuple(
         lambda terms, function=function, read=read: function(read(terms)),
         citation,
         of_classifier=bool(suffix),
+        needs=("classifier",) if suffix else ("scatter",),
     )
     for name, title, symbol, words, function, citation in _KINDS
     for suffix, read in (("", _features), ("@weight", _weight))
@@ -127,6 +129,7 @@ METRICS = (
         "K-1 for a simplex",
         lambda terms: effective_rank(_centred_features(terms)),
         "roy2007",
+        needs=("scatter",),
     ),
     Metric(
         "rank/effective_within_class",
@@ -139,5 +142,6 @@ METRICS = (
         "undefined: each class is one point",
         _within_classes,
         "roy2007",
+        needs=("each class",),
     ),
 )

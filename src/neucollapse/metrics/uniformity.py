@@ -11,10 +11,11 @@ from torch import Tensor
 
 from .._types import Float
 from ..geometry import best_known_energy
-from ._metric import Absent, Metric, on_weight
+from ._absent import Absent
+from ._metric import Metric, on_weight
 from ._range import NONNEGATIVE, Bound, Range
-from ._rows import Rows
-from ._terms import Terms
+from ._shared import shared
+from ._terms import Need, Terms
 
 
 def log_gram_determinant(unit: Float[Tensor, "K d"]) -> float:
@@ -97,6 +98,7 @@ def _pair(stem: str, s: float, what: str, symbol: str, words: str) -> tuple[Metr
         lambda terms: _energy(terms, "normalized_means", what),
         "liu2023",
         optimum=energy_optimum(s),
+        needs=("unit norm",),
     )
     excess = Metric(
         f"{stem}_excess",
@@ -108,6 +110,7 @@ def _pair(stem: str, s: float, what: str, symbol: str, words: str) -> tuple[Metr
         lambda terms: _energy(terms, "normalized_means", what) - _best(terms, s),
         "liu2023",
         log=True,
+        needs=("unit norm",),
     )
     return energy, excess
 
@@ -131,10 +134,15 @@ def _weight_energy(metric: Metric) -> Callable[[Terms], float]:
     return lambda terms: _energy(terms, "weight", what)
 
 
-def _determinant(read: Callable[[Terms], Rows], *, deficit: bool) -> Callable[[Terms], float]:
+@shared
+def _log_determinant(terms: Terms, side: str) -> float:
+    return log_gram_determinant(getattr(terms, side).need_nonzero(centred=True))
+
+
+def _determinant(side: str, *, deficit: bool) -> Callable[[Terms], float]:
     def compute(terms: Terms) -> float:
         terms.need_pairs()
-        value = terms.once(("logdet", read), lambda: log_gram_determinant(read(terms).need_nonzero(centred=True)))
+        value = _log_determinant(terms, side)
         return _most(terms) - value if deficit else value
 
     return compute
@@ -144,7 +152,8 @@ def _most(terms: Terms) -> float:
     return math.log(terms.K / min(terms.K - 1, terms.d))
 
 
-def _determinants(suffix: str, read: Callable[[Terms], Rows]) -> tuple[Metric, Metric]:
+def _determinants(suffix: str, side: str) -> tuple[Metric, Metric]:
+    needs: tuple[Need, ...] = ("classifier",) if suffix else ("unit norm",)
     return (
         Metric(
             f"gnc2/gram_logdet{suffix}",
@@ -153,10 +162,11 @@ def _determinants(suffix: str, read: Callable[[Terms], Rows]) -> tuple[Metric, M
             "Mean logarithm of the min(K-1, d) largest eigenvalues of the Gram matrix of centred directions.",
             Range(-math.inf, Bound("log(K/min(K-1, d))", lambda K, d: math.log(K / min(K - 1, d)))),
             "log(K/min(K-1, d))",
-            _determinant(read, deficit=False),
+            _determinant(side, deficit=False),
             "liu2023",
             optimum=_most,
             of_classifier=bool(suffix),
+            needs=needs,
         ),
         Metric(
             f"gnc2/gram_logdet_excess{suffix}",
@@ -165,10 +175,11 @@ def _determinants(suffix: str, read: Callable[[Terms], Rows]) -> tuple[Metric, M
             "How far gnc2/gram_logdet stays below its largest possible value.",
             NONNEGATIVE,
             "0",
-            _determinant(read, deficit=True),
+            _determinant(side, deficit=True),
             "liu2023",
             log=True,
             of_classifier=bool(suffix),
+            needs=needs,
         ),
     )
 
@@ -176,6 +187,6 @@ def _determinants(suffix: str, read: Callable[[Terms], Rows]) -> tuple[Metric, M
 METRICS = (
     *_ENERGIES,
     *on_weight(_ENERGIES, _weight_energy),
-    *_determinants("", lambda terms: terms.normalized_means),
-    *_determinants("@weight", lambda terms: terms.weight),
+    *_determinants("", "normalized_means"),
+    *_determinants("@weight", "weight"),
 )
