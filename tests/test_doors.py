@@ -1,7 +1,10 @@
 """What ``measure`` takes, and what it refuses: no option is passed over, no label is read as another."""
 
+import ast
 import inspect as python_inspect
 from dataclasses import fields
+from types import UnionType
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -64,6 +67,41 @@ def test_the_doors_say_what_they_take():
         OptionError, match="has no option 'nonsense_option'; expected an option among model, loader, weight"
     ):
         measure((X, y), nonsense_option=1)
+
+
+SIMPLE = {int: [1.5, "1", True], bool: ["yes", 1, 0.0], str: [1, b"a"], type(None): []}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_value_of_another_kind_is_refused_by_name(door):
+    for name, parameter in python_inspect.signature(door).parameters.items():
+        union = isinstance(parameter.annotation, UnionType)
+        kinds = get_args(parameter.annotation) if union else (parameter.annotation,)
+        if parameter.kind is parameter.KEYWORD_ONLY and set(kinds) <= SIMPLE.keys():
+            for wrong in set.intersection(*({*map(repr, SIMPLE[kind])} for kind in kinds if SIMPLE[kind])):
+                with pytest.raises(OptionError, match=rf"^expected {name} as .*, got"):
+                    door((X, y), **{name: ast.literal_eval(wrong)})
+
+
+def test_integers_and_bools_of_numpy_are_integers_and_bools():
+    given = {"min_samples": np.int32(1), "second_pass": np.bool_(True), "seed": np.int64(3)}
+    assert numbers((X, y), weight=W, **given) == numbers((X, y), weight=W)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"weight": W, "bias": [0.0] * 3}, r"bias of shape \(4,\), one number for each row of weight, got \(3,\)"),
+        ({"weight": W.T}, r"weight of shape \(K, 5\), got \(5, 4\): its columns are the classes, so give weight.T"),
+        ({"weight": W[:, :3]}, r"weight of shape \(K, 5\), got \(4, 3\)$"),
+        ({"min_samples": 13}, "min_samples between 1 and 12, the samples of the largest class, got 13"),
+        ({"class_names": {"a", "b", "c", "d"}}, "class_names as a list of strings"),
+        ({"scatter": "none"}, 'scatter to be "auto", "full", "trace" or "class"'),
+    ],
+)
+def test_shapes_and_sizes_that_do_not_fit_are_refused(given, words):
+    with pytest.raises(InputError, match=words):
+        measure((X, y), **{**FEW, **given})
 
 
 GIVEN = {

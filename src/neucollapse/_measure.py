@@ -161,6 +161,8 @@ def measure(
     """
     if optimum not in ("lookup", "solve", None):
         raise InputError(f'expected optimum to be "lookup", "solve" or None, got {optimum!r}')
+    if scatter not in ("auto", "full", "trace", "class"):
+        raise InputError(f'expected scatter to be "auto", "full", "trace" or "class", got {scatter!r}')
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and isinstance(model, nn.Module):
             raise OptionError(f"{name}= needs features: a model is measured at its own classifier; see classifier=")
@@ -192,6 +194,11 @@ def _classifier(first: Source, weight: Array | None, bias: Array | None) -> tupl
         raise InputError(f"expected weight of shape (K, d), got {tuple(W.shape)}")
     if b is not None and W is None:
         raise OptionError("bias= needs weight=: the bias of a classifier alone measures nothing")
+    if W is not None and b is not None and tuple(b.shape) != (len(W),):
+        raise InputError(f"expected bias of shape ({len(W)},), one number for each row of weight, got {tuple(b.shape)}")
+    if W is not None and W.shape[1] != first.dim:
+        turned = ": its columns are the classes, so give weight.T" if W.shape[0] == first.dim else ""
+        raise InputError(f"expected weight of shape (K, {first.dim}), got {tuple(W.shape)}{turned}")
     return W, b
 
 

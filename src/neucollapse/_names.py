@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
 from functools import wraps
 from inspect import Parameter, signature
-from typing import ParamSpec, TypeVar
+from types import UnionType
+from typing import Any, ParamSpec, TypeVar, get_args
 
 from ._errors import OptionError, UnknownNameError
 
@@ -68,23 +69,51 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, owner: str = 
 def names_options(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a public function: an option it does not have is refused with the one that was likely meant.
 
+    So is the value of an option that is annotated as an integer, a bool or a string, and is of another kind.
+
     The signature stays as it is, for readers, type checkers and ``inspect.signature``.
 
     Raises:
-        OptionError: "measure has no option 'wieght'; did you mean 'weight'?", which is an ``InputError`` and a
-            ``TypeError``.
+        OptionError: "measure has no option 'wieght'; did you mean 'weight'?" or "expected seed as an integer, got '1'",
+            which is an ``InputError`` and a ``TypeError``.
     """
     parameters = signature(function).parameters.values()
+    kinds = {p.name: _kinds(p.annotation) for p in parameters}
     known = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
     if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
         raise TypeError(f"{function.__name__} takes any keyword, so none can be unknown")
 
     @wraps(function)
     def call(*arguments: P.args, **options: P.kwargs) -> R:
-        for name in options:
+        for name, value in options.items():
             if name not in known:
                 end = did_you_mean(name, known, kind="option")
                 raise OptionError(f"{function.__name__} has no option {name!r}; {end}")
+            if kinds[name]:
+                options[name] = _of_kind(name, value, kinds[name])
         return function(*arguments, **options)
 
     return call
+
+
+_WORDS = {int: "an integer", bool: "a bool", str: "a string", type(None): "None"}
+
+
+def _kinds(annotation: object) -> tuple[type, ...]:
+    """The kinds of value that an annotation allows, where they are these simple ones alone; else none."""
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    simple = tuple(kind for kind in kinds if isinstance(kind, type) and kind in _WORDS)
+    return simple if len(simple) == len(kinds) else ()
+
+
+def _of_kind(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
+    """The value, which must be of one of these kinds; an integer or a bool of NumPy becomes Python's."""
+    is_bool = type(value).__name__ in ("bool", "bool_")  # a bool of NumPy, which is not imported for this
+    for kind in kinds:
+        if kind is bool and is_bool:
+            return bool(value)
+        if kind is int and not is_bool and hasattr(value, "__index__"):
+            return int(value)
+        if kind not in (bool, int) and isinstance(value, kind):
+            return value
+    raise OptionError(f"expected {name} as {' or '.join(_WORDS[kind] for kind in kinds)}, got {value!r}")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,7 +79,11 @@ def number_classes(
 
 def _given_names(sources: Mapping[str, Source], class_names: Sequence[str] | None) -> list[str] | None:
     if class_names is not None:
-        if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
+        if (
+            not isinstance(class_names, Sequence | np.ndarray)
+            or isinstance(class_names, str)
+            or not all(isinstance(name, str) for name in class_names)
+        ):
             raise InputError(f"expected class_names as a list of strings, got {class_names!r}")
         return list(class_names)
     found = {split: source.class_names for split, source in sources.items() if source.class_names}

@@ -105,6 +105,11 @@ def two_passes(
 
 def _few(collected: dict[str, Collected], reference: Collected, min_samples: int) -> Tensor:
     """Which classes (K,) have too few samples, if any of them has a share in a (d, d) sum, out of which nothing comes again."""
+    largest = int(reference.statistics("")[0].counts.max())
+    if min_samples < 1 or min_samples > max(1, largest):
+        raise InputError(
+            f"expected min_samples between 1 and {largest}, the samples of the largest class, got {min_samples}"
+        )
     few = (reference.statistics("")[0].counts < min_samples).cpu()
     every = [own.statistics(layer)[0] for own in collected.values() for layer in ("", *own.layers)]
     counts = torch.stack([stats.counts.cpu() for stats in every]).amax(dim=0)

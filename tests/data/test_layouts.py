@@ -257,3 +257,10 @@ def test_an_index_is_json(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([1]))
     with pytest.raises(FileFormatError, match="index of shards"):
         load_weight(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (3, 1), (1, 3), (2, 2)])
+def test_lengths_of_a_weight_norm_that_fit_no_rows_and_no_columns_are_refused(shape, tmp_path):
+    entries = {"fc.weight_g": torch.ones(shape), "fc.weight_v": torch.ones(4, 7)}
+    with pytest.raises(FileFormatError, match=r"its lengths 'fc.weight_g' of shape .* save the weight itself"):
+        load(tmp_path, entries)

@@ -96,6 +96,14 @@ def _weight_normed(entries: Mapping[str, Entry], name: str, lengths: str, direct
         lost = lengths if directions in entries else directions
         return _lacking(name, held, parts, f"{name!r} is weight-normed, and its part {lost!r} is not in the file")
     shape = (held.shape[0], held.shape[1])
+    g_shape, v_shape = entries[lengths].shape, entries[directions].shape
+    fits = len(g_shape) == len(v_shape) and all(g in (1, v) for g, v in zip(g_shape, v_shape, strict=True))
+    if not fits and g_shape != (1,):
+        reason = (
+            f"{name!r} is weight-normed, and its lengths {lengths!r} of shape {g_shape} are none of the rows or columns of "
+            f"{directions!r} {v_shape}: save the weight itself"
+        )
+        return _lacking(name, held, parts, reason)
 
     def read(get: Read) -> Tensor:
         g, v = get(lengths), get(directions)
