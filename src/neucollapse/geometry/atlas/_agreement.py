@@ -10,16 +10,8 @@ from ._energies import best_known_energy
 
 Verdict = Literal["proved same", "believed same", "proved different", "unknown"]
 
-_UNIQUE_D3 = (
-    7,
-    8,
-    9,
-    10,
-    11,
-    13,
-    14,
-    24,
-)  # codes proved best (Schuette, van der Waerden, Danzer, Musin, Tarasov, Robinson)
+# Codes proved best (Schuette, van der Waerden, Danzer, Musin, Tarasov, Robinson)
+_UNIQUE_D3 = (7, 8, 9, 10, 11, 13, 14, 24)
 _CONJECTURED = {(40, 10), (64, 14)}
 
 _MARGIN_BEYOND = (

@@ -231,9 +231,7 @@ def _best(problem: Problem, found: list[_Found]) -> _Found | None:
     sign = -1 if problem.maximise else 1
     top = min(sign * one.value for one in found)
     tied = [one for one in found if sign * one.value <= top + _SAME]
-    return min(
-        tied, key=lambda one: round(one.max_cosine, 12)
-    )  # of equals the first: a known code goes before a search
+    return min(tied, key=lambda one: round(one.max_cosine, 12))  # of equals the first: a known code before a search
 
 
 def _is_proved(problem: Problem, best: _Found) -> bool:

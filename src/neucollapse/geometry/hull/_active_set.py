@@ -25,9 +25,8 @@ from ..._types import Bool, Float, Int
 _RIDGE = 1e-11
 _BOLD = 0  # all negative weights leave at once; fast, may cycle
 _CAREFUL = 1  # Lawson and Hanson's step to the first boundary: every round strictly improves
-_EXACT = (
-    2  # the same, by orthogonal factorisation in d dimensions, for supports whose Gram matrix is too ill-conditioned
-)
+# As careful, by orthogonal factorisation in d dimensions, for supports whose Gram matrix is too ill-conditioned
+_EXACT = 2
 _STALLS = 3  # rounds without progress before a class goes one level up, or is left as it is with the gap it has
 
 

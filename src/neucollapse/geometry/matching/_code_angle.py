@@ -18,14 +18,8 @@ from ._match import match
 Arrangement = Literal["same", "another", "undecided"]
 
 _RELAXED_UP_TO = 3000  # K d: a second or so
-_SHARPNESS = (
-    30.0,
-    100.0,
-    300.0,
-    1000.0,
-    3000.0,
-    10000.0,
-)  # of the smooth maximum: the first does not melt an arrangement
+# Of the smooth maximum: the first does not melt an arrangement
+_SHARPNESS = (30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 _STEPS = 300
 _AS_GOOD = 2e-3  # cosines nearer than this are of one code, as far as the sharpest smooth maximum tells
 _THERE = 3.0  # degrees in the mean; a few points that are free to move may lie anywhere
