@@ -32,7 +32,7 @@ test-all: $(VENV)/.dev ## the tests that `make test` leaves out
 test-core: $(VENV)/core/.done      ## a few tests of every room, without extras
 	$(TEST_ENV) $(VENV)/core/bin/python $(SMOKE_PYTEST)
 
-test-lowest: $(VENV)/lowest/.done  ## the same with every extra, at the oldest versions allowed; torch brings its libraries of CUDA
+test-lowest: $(VENV)/lowest/.done  ## the same with every extra, at the oldest versions allowed of all but torch
 	$(TEST_ENV) $(VENV)/lowest/bin/python $(SMOKE_PYTEST) tests/training/test_callback.py
 
 coverage: $(VENV)/.dev ## which lines `make test` runs, into htmlcov/
