@@ -31,12 +31,7 @@ def margins(seed: int, start: float, end: float, points: int, objective: str) ->
         classes=K, dim=D, samples=1, constraint="sphere", temperature_start=start, temperature=end, points=points,
         objective=objective, cold=False, gd_steps=0, starts=1, seed=seed,
     )  # fmt: skip
-    model = UFMModel(settings)
-    state, rows = model.start(), []
-    for piece in range(model.pieces):
-        state, new = model.advance(state, piece)
-        rows += new
-    return [row.value for row in rows if row.key == KEY]
+    return [row.value for row in UFMModel(settings).run() if row.key == KEY]
 
 
 def summary(values: list[float]) -> dict[str, float]:

@@ -89,4 +89,4 @@ class NonDeterministicWarning(NeucollapseWarning):
 
 
 class ResumeWarning(NeucollapseWarning):
-    """A run resumed from an older checkpoint than the newest one, which could not be read."""
+    """A run does not go on where it stopped: from an older checkpoint than the newest, or from the beginning."""

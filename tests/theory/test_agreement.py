@@ -11,20 +11,17 @@ from neucollapse.theory.conv_rank._findings import CLEAN, DATA, FILTERS
 from neucollapse.theory.settings import SETTINGS
 
 from ..slow import slow_but
+from .running import ended
 from .test_simulate import small
 
 # Enough steps that the discretisation is no part of the error.
 ACCURATE = {"local-elasticity": {"steps": 400}}
 
 
-def ended(name):
-    """A model, its last state and its rows."""
-    model, rows = model_of(replace(small(name), **ACCURATE.get(name, {}))), []
-    state = model.start()
-    for piece in range(model.pieces):
-        state, new = model.advance(state, piece)
-        rows += new
-    return model, state, rows
+def model_ended(name):
+    """A model, what it ended with and its rows."""
+    model = model_of(replace(small(name), **ACCURATE.get(name, {})))
+    return model, *ended(model)
 
 
 def changed(rows, change, key, series="", last=False):
@@ -121,7 +118,7 @@ CONTROLS = {
 
 @pytest.mark.parametrize("name", slow_but("seli", "central-path", of=SETTINGS))
 def test_both_sides_of_the_tolerance(name):
-    model, state, rows = ended(name)
+    model, state, rows = model_ended(name)
     near, far = (model.findings(*CONTROLS[name](model, state, rows, far)) for far in (False, True))
     assert near.agrees is True
     assert far.agrees is False
@@ -131,12 +128,12 @@ def test_both_sides_of_the_tolerance(name):
 @pytest.mark.slow
 def test_nothing_is_decided_where_nothing_is_tested():
     """A depth at which no start tells the classes apart; networks that have not learned."""
-    model, state, rows = ended("deep-linear")
+    model, state, rows = model_ended("deep-linear")
     state, rows = deep_linear(model, state, rows, False)
     found = model.findings(state | {"logits/3": -state["logits/3"]}, rows)
     assert found.agrees is None
     assert "at a saddle" in found.sentences[0]
-    model, state, rows = ended("conv-rank")
+    model, state, rows = model_ended("conv-rank")
     state, rows = conv_rank(model, state, rows, False)
     found = model.findings(state, changed(rows, math.log(2) / 2, "final train loss", last=True))
     assert found.agrees is None

@@ -15,7 +15,7 @@ from neucollapse.theory import simulate
 from neucollapse.theory.network import initial_network, layer_outputs
 from neucollapse.theory.separation import _floor, fuzziness, least_squares_outputs, nearest_mean_accuracy
 from neucollapse.theory.settings import Separation
-from neucollapse.theory.solvers import adam
+from neucollapse.theory.solvers import descent
 
 SMALL = Separation(data="clusters", classes=3, samples=20, inputs=5, depth=3, width=8, steps=20, lr=0.01)
 
@@ -44,13 +44,13 @@ def test_least_squares_is_at_the_floor_of_all_linear_networks(K, more, n, seed):
 def test_a_linear_network_trained_to_least_squares_ends_at_the_floor():
     inputs, labels, generator = drawn(3, 4, 20, 1)
     targets = torch.nn.functional.one_hot(labels).double()
-    network = adam(
-        lambda weights: (layer_outputs(weights, inputs, linear=True)[-1] - targets).square().mean(),
-        initial_network((4, 6, 3), generator, gain=1.0),
-        steps=3000,
-        lr=0.003,
-    )
-    last = layer_outputs({k: v for k, v in network.items() if "/" not in k}, inputs, linear=True)[-1]
+    start = initial_network((4, 6, 3), generator, gain=1.0)
+
+    def objective(weights):
+        return (layer_outputs(weights, inputs, linear=True)[-1] - targets).square().mean()
+
+    _, network = next(descent(objective, start, (3000,), lr=0.003, adam=True))
+    last = layer_outputs(network, inputs, linear=True)[-1]
     assert fuzziness(last, labels) == pytest.approx(_floor(inputs, labels), rel=1e-6)
 
 
@@ -72,26 +72,6 @@ def test_the_measures_of_a_layer_by_their_definition():
     assert fuzziness(features, labels) == pytest.approx(np.trace(S_W @ np.linalg.pinv(centred.T @ centred / 3)))
     right = [np.argmin([np.linalg.norm(row - mean) for mean in means]) == k for row, k in zip(x, y, strict=True)]
     assert nearest_mean_accuracy(features, labels) == np.mean(right)
-
-
-def test_adam_is_that_of_torch_and_goes_on_where_it_stopped():
-    target = torch.linspace(-1, 1, 6).double().reshape(2, 3)
-
-    def objective(state):
-        return ((state["x"] - target) ** 4).sum() + state["y"].square().sum()
-
-    start = {"x": torch.zeros(2, 3).double(), "y": torch.ones(4).double()}
-    whole = adam(objective, start, 30, 0.05)
-    parts = adam(objective, adam(objective, start, 11, 0.05), 19, 0.05)
-    peer = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
-    optimiser = torch.optim.Adam(peer.values(), lr=0.05)
-    for _ in range(30):
-        optimiser.zero_grad()
-        objective(peer).backward()
-        optimiser.step()
-    for name in start:
-        assert torch.equal(whole[name], parts[name])
-        assert torch.allclose(whole[name], peer[name].detach(), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("optimiser", ["adam", pytest.param("momentum", marks=pytest.mark.slow)])

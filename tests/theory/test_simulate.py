@@ -1,21 +1,25 @@
-"""What holds of every model: it resumes to the same numbers, keeps its files, refuses what makes no sense (P10, P14, P15)."""
+"""What holds of every model: it keeps its rows when stopped, keeps its files, refuses what makes no sense (P10, P14, P15)."""
 
 import json
 import shutil
 import signal
+import warnings
+from contextlib import contextmanager
 from dataclasses import fields, replace
+from itertools import islice
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from neucollapse import FileFormatError, InputError
+from neucollapse import InputError
 from neucollapse._citations import citation_keys
-from neucollapse._errors import OptionError
+from neucollapse._errors import OptionError, ResumeWarning
 from neucollapse._files import load_tensors
 from neucollapse._lock import locked
 from neucollapse.metrics import CollapseResult
 from neucollapse.report import write_simulation_page
-from neucollapse.theory import model_of, simulate
+from neucollapse.theory import Row, model_of, simulate
 from neucollapse.theory._simulation import ARRAYS_SCHEMA
 from neucollapse.theory.settings import SETTINGS
 
@@ -70,29 +74,47 @@ def straight():
     return get
 
 
-@pytest.mark.parametrize("name", slow_but("svm", of=SETTINGS))
-def test_a_stopped_simulation_goes_on_to_the_same_numbers(name, straight, tmp_path, monkeypatch):
-    settings = small(name)
-    model = type(model_of(settings))
-    advance, stop_at = model.advance, max(1, model_of(settings).pieces // 2)
+@contextmanager
+def stopped_after(count, monkeypatch):
+    """The model of SUPCON breaks off after so many rows."""
+    model = type(model_of(SUPCON))
+    run = model.run
 
-    def stops(self, state, piece):
-        if piece == stop_at:
-            raise StoppedError
-        return advance(self, state, piece)
+    def broken(self):
+        yield from islice(run(self), count)
+        raise StoppedError
 
-    monkeypatch.setattr(model, "advance", stops)
-    if model_of(settings).pieces > 1:
+    with monkeypatch.context() as patched:
+        patched.setattr(model, "run", broken)
         with pytest.raises(StoppedError):
-            simulate(settings, tmp_path, progress=False)
-        assert not (tmp_path / "simulation.json").exists()
-    monkeypatch.setattr(model, "advance", advance)
-    resumed, whole = simulate(settings, tmp_path, progress=False), straight(name)
-    assert resumed.rows == whole.rows
-    assert json.dumps(resumed.to_dict()) == json.dumps(whole.to_dict())
+            yield
+
+
+def stored_rows(folder):
+    return [Row(**row) for row in pq.read_table(folder / "trajectory.parquet").to_pylist()]
+
+
+@pytest.mark.parametrize("every", [0.0, 1e9])
+def test_a_stopped_simulation_keeps_its_rows_and_begins_again(every, tmp_path, monkeypatch):
+    whole = simulate(SUPCON, progress=False)
+    with stopped_after(5, monkeypatch):
+        simulate(SUPCON, tmp_path, progress=False, save_every=every)
+    assert not (tmp_path / "simulation.json").exists()
+    assert stored_rows(tmp_path) == whole.rows[:5]
+    with pytest.warns(ResumeWarning, match="did not end; it is begun again from the beginning"):
+        again = simulate(SUPCON, tmp_path, progress=False)
+    assert again.rows == whole.rows == stored_rows(tmp_path)
+    assert json.dumps(again.to_dict()) == json.dumps(whole.to_dict())
     stored, _ = load_tensors(tmp_path / "arrays.safetensors", schema=ARRAYS_SCHEMA)
-    for key, tensor in whole.findings.tensors.items():
-        assert torch.equal(stored[key], tensor)
+    assert all(torch.equal(stored[key], tensor) for key, tensor in whole.findings.tensors.items())
+
+
+def test_a_finished_simulation_that_runs_again_and_stops_keeps_its_result(tmp_path, monkeypatch):
+    whole = simulate(SUPCON, tmp_path, progress=False)
+    with stopped_after(5, monkeypatch):
+        simulate(SUPCON, tmp_path, progress=False, save_every=0.0)
+    assert stored_rows(tmp_path) == whole.rows
+    write_simulation_page(tmp_path)
 
 
 @pytest.mark.parametrize("name", slow_but("svm", "seli", of=SETTINGS))
@@ -125,34 +147,30 @@ def test_settings_are_checked_and_come_back_from_json(name):
 
 
 def simulate_often_saved(folder):
-    simulate(small("svm"), folder, progress=False, save_every=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResumeWarning)
+        simulate(SUPCON, folder, progress=False, save_every=0.0)
 
 
-def test_a_killed_process_leaves_a_state_that_goes_on(tmp_path):
-    """Killed while the settings, the third state and the result are written; each time by another process."""
-    for at, of in ((2, "config.json"), (6, "state.safetensors"), (1, "arrays"), (1, "simulation.json")):
+def test_a_killed_process_leaves_rows_and_begins_again(tmp_path):
+    """Killed while the settings, the third trajectory and the result are written; each time by another process."""
+    for at, of in ((2, "config.json"), (6, "trajectory.parquet"), (1, "arrays"), (1, "simulation.json")):
         code = fault.run(simulate_often_saved, tmp_path, folder=tmp_path, at=at, of=of)
         assert code == -signal.SIGKILL
-    resumed = simulate(small("svm"), tmp_path, progress=False)
-    assert resumed.rows == simulate(small("svm"), progress=False).rows
+    kept = stored_rows(tmp_path)
+    with pytest.warns(ResumeWarning):
+        again = simulate(SUPCON, tmp_path, progress=False)
+    assert again.rows[: len(kept)] == kept
 
 
 def test_a_folder_keeps_its_settings(tmp_path):
     settings = SUPCON
     first = simulate(settings, tmp_path, progress=False)
-    assert simulate(settings, tmp_path, progress=False).rows == first.rows  # done before: read, not run again
+    assert simulate(settings, tmp_path, progress=False).rows == first.rows
     with pytest.raises(InputError, match=r"holds a simulation with seed=0 \(now 1\)"):
         simulate(replace(settings, seed=1), tmp_path, progress=False)
     other = simulate(replace(settings, seed=1), tmp_path, resume=False, progress=False)
     assert other.settings.seed == 1
-
-
-def test_a_damaged_state_gets_a_sentence(tmp_path):
-    settings = SUPCON
-    simulate(settings, tmp_path, progress=False)
-    (tmp_path / "state.safetensors").write_bytes(b"none")
-    with pytest.raises(FileFormatError, match="not a complete safetensors file"):
-        simulate(settings, tmp_path, progress=False)
 
 
 def test_one_process_at_a_time(tmp_path):
@@ -174,34 +192,14 @@ def copy(done, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "lost", [("config.json",), ("config.json", "state.safetensors"), ("config.json", "simulation.json")]
-)
-@pytest.mark.parametrize(
     "other", slow_but(replace(SUPCON, seed=1), of=[replace(SUPCON, seed=1), small("local-elasticity")])
 )
-def test_without_its_settings_a_folder_is_still_of_its_simulation(copy, lost, other):
-    for name in lost:
-        (copy / name).unlink()
+def test_without_its_settings_a_folder_is_still_of_its_simulation(copy, other):
+    (copy / "config.json").unlink()
     with pytest.raises(InputError, match=r"holds a simulation with .*(seed=0 \(now 1\)|model=.supcon. )"):
         simulate(other, copy, progress=False)
     assert not (copy / "config.json").exists()
     assert simulate(SUPCON, copy, progress=False).settings == SUPCON
-
-
-def test_a_state_of_another_simulation_is_not_taken_up(copy, tmp_path):
-    simulate(replace(SUPCON, seed=1), tmp_path / "other", progress=False)
-    shutil.copy(tmp_path / "other" / "state.safetensors", copy)
-    with pytest.raises(InputError, match=r"seed=1 \(now 0\), says state"):
-        simulate(SUPCON, copy, progress=False)
-
-
-def test_a_state_of_an_earlier_version_of_the_model_is_refused(copy, monkeypatch):
-    monkeypatch.setattr(type(model_of(SUPCON)), "version", 1000)
-    with pytest.raises(
-        FileFormatError, match=r"begun by version \d+ of the model supcon, and this is version 1000; start over"
-    ):
-        simulate(SUPCON, copy, progress=False)
-    assert simulate(SUPCON, copy, resume=False, progress=False).settings == SUPCON
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

@@ -34,7 +34,7 @@ def test_solved_minimum_is_the_predicted_simplex(K, extra, n, temperature, seed)
     start = torch.randn(K * n, K - 1 + extra, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     if K == 2 and extra == 0:
         start = torch.tensor([[1.0], [-1.0]]).double()[labels]  # a sphere of two points: nothing moves
-    end = minimise(lambda state: sup_con(state["features"], labels, temperature), {"features": start})
+    end = minimise(lambda state: sup_con(state["features"], labels, temperature=temperature), {"features": start})
     features = torch.nn.functional.normalize(end.state["features"])
     assert end.value == pytest.approx(contrastive_minimum(K, n, temperature), abs=1e-8)
     metrics = measured(features, labels, keys=("nc1/trace_ratio", "nc2/etf_distance"))
@@ -47,9 +47,10 @@ def test_no_features_go_below_the_minimum(K, n, temperature, seed):
     generator = torch.Generator().manual_seed(seed)
     labels = balanced_labels(K, n)
     near = simplex(K)[labels] + 0.3 * torch.randn(K * n, K - 1, generator=generator, dtype=torch.float64)
-    assert float(sup_con(near, labels, temperature)) >= contrastive_minimum(K, n, temperature) - 1e-13
+    assert float(sup_con(near, labels, temperature=temperature)) >= contrastive_minimum(K, n, temperature) - 1e-13
     assert (
-        float(spherical_ce(near, near[::n], labels, 1 / temperature)) >= cross_entropy_minimum(K, temperature) - 1e-13
+        float(spherical_ce(near, labels, near[::n], scale=1 / temperature))
+        >= cross_entropy_minimum(K, temperature) - 1e-13
     )
 
 

@@ -42,7 +42,7 @@ class ListModels:
 
 @dataclass(frozen=True)
 class Simulate(Generic[S]):
-    """Run a model and write a folder with numbers, trajectory and page; a killed simulation goes on where it was."""
+    """Run a model and write a folder with numbers, trajectory and page; a killed one keeps its rows, and begins again."""
 
     settings: S
     out: Path | None = None

@@ -1,14 +1,9 @@
-"""What every model of the literature is here: work in pieces, and in the end the prediction beside what was found.
-
-A simulation is a state, a dictionary of tensors, that advances piece by piece: so many steps of gradient descent, one point
-of a path, one cell of a phase diagram. After each piece the state can be saved, and the next process goes on from there to
-the same numbers, bit for bit.
-"""
+"""What every model of the literature is here: a loop that yields rows, and findings that set the prediction beside them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +21,10 @@ class Row(NamedTuple):
     x: float
     key: str
     value: float
+
+
+Run = Generator[Row, None, State]
+"""Rows as they come; the tensors that the run ended with are returned."""
 
 
 @dataclass(frozen=True)
@@ -104,36 +103,21 @@ class Findings:
 
 
 class Model(ABC, Generic[S]):
-    """A model: its settings, its work in pieces, and its findings. ``pieces`` may depend on the settings alone.
-
-    ``version`` counts up when states or rows become others, so that a folder of an earlier version is not taken up.
-    """
-
-    settings_type: ClassVar[type[Settings]]
-    version: ClassVar[int] = 1
+    """A model of these settings: a loop that yields what it measures, and the findings at its end."""
 
     def __init__(self, settings: S) -> None:
         self.settings = settings
 
-    @property
     @abstractmethod
-    def pieces(self) -> int:
-        """How many pieces of work there are, each of about a second or less."""
+    def run(self) -> Run:
+        """Yield the trajectory; return the tensors that ``findings`` needs. Random numbers come from ``generator`` alone."""
 
     @abstractmethod
-    def start(self) -> State:
-        """The state before the first piece."""
-
-    @abstractmethod
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """The state after a piece, and what was measured. It draws from ``generator(piece)`` alone."""
-
-    @abstractmethod
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
-        """What the last state and the whole trajectory tell."""
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
+        """What the end of the run and the whole trajectory tell."""
 
     def generator(self, stream: int = -1) -> torch.Generator:
-        """A generator of this seed; every piece has a stream of its own, so that a resumed run draws the same."""
+        """A generator of this seed; each stream draws other numbers, so that one part of a model does not shift another's."""
         return torch.Generator().manual_seed((self.settings.seed << 20) + stream + 1)
 
 

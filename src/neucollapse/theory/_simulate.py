@@ -1,29 +1,23 @@
-"""``simulate``: run a model piece by piece, save on the way, go on where it was killed."""
+"""``simulate``: run a model, keep its rows as they come, and compare it with what is predicted."""
 
-import math
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .._errors import FileFormatError, InputError
-from .._files import fitting_contents, load_tensors, read_json, save_tensors
+from .._errors import InputError, ResumeWarning
+from .._files import read_json
 from .._names import names_options, unknown_name
 from .._progress import track
 from .._run_folder import CONFIG, Kind, RunFolder
 from ._model import Model, Row, State
 from ._models import model_of
-from ._simulation import SCHEMA, Simulation
+from ._simulation import ARRAYS, RESULT, SCHEMA, TRAJECTORY, Simulation, write_trajectory
 from .settings import SETTINGS, Settings
-
-STATE_SCHEMA = "neucollapse/simulation-state/1"
-Stored = tuple[State, dict[str, Any]]
-"""Tensors and metadata of a state file."""
-
-_RESULT, _STATE = "simulation.json", "state.safetensors"
 
 
 @names_options
@@ -39,14 +33,18 @@ def simulate(
 
     Args:
         settings: which model, of what size; see ``neucollapse.theory.settings``.
-        folder: where to keep it: ``config.json``, the state on the way, and at the end ``simulation.json``,
-            ``trajectory.parquet`` (series, x, key, value) and ``arrays.safetensors``. None keeps nothing.
-        resume: go on with what is in the folder; False deletes it and starts over.
-        progress: show a bar on standard error, if that is a terminal.
-        save_every: seconds between two states on disk.
+        folder: where to keep it: ``config.json``, ``trajectory.parquet`` (series, x, key, value) while it runs, and at the end
+            ``arrays.safetensors`` and ``simulation.json``. None keeps nothing.
+        resume: keep to the settings in the folder; False deletes what is there first.
+        progress: count rows on standard error, if that is a terminal.
+        save_every: seconds between two writings of the rows.
 
     Returns:
-        The ``Simulation``. A resumed one has the same numbers, bit for bit on one CPU, as one that was never stopped.
+        The ``Simulation``. One that was stopped keeps its rows in the folder, and is begun again from the beginning by the next
+        call. A finished one runs again to the same numbers; its files are replaced at the end.
+
+    Warns:
+        ResumeWarning: when a simulation that did not end is begun again.
 
     Raises:
         InputError: if the folder holds anything but a simulation with these settings, or another process works there.
@@ -66,69 +64,46 @@ def simulate(
     model = model_of(settings)
     if folder is None:
         with _threads(settings.threads):
-            return _run(model, None, None, progress=progress, save_every=save_every)
+            return _run(model, None, progress=progress, save_every=save_every)
     place = RunFolder(Path(folder), _KIND, {"model": settings.name, **settings.to_dict()})
     with place.held(), _threads(settings.threads):
         if not resume:
             place.clear()
-        state, result = place.path / _STATE, place.path / _RESULT
-        stored = load_tensors(state, schema=STATE_SCHEMA) if state.exists() else None
-        named = {} if stored is None else {state: stored[1].get("identity")}
-        place.settle(named | ({result: _identity_of_result(result)} if result.exists() else {}))
-        simulation = _run(model, place, stored, progress=progress, save_every=save_every)
+        result, trajectory = place.path / RESULT, place.path / TRAJECTORY
+        finished = result.exists()
+        place.settle({result: _identity_of_result(result)} if finished else {})
+        if trajectory.exists() and not finished:
+            warnings.warn(
+                f"{place.path} holds a simulation that did not end; it is begun again from the beginning",
+                ResumeWarning,
+                stacklevel=2,
+            )
+        simulation = _run(model, None if finished else trajectory, progress=progress, save_every=save_every)
         simulation.write(place.path)
         return simulation
 
 
-def _run(
-    model: Model, place: RunFolder | None, stored: Stored | None, *, progress: bool, save_every: float
-) -> Simulation:
-    state, rows, done, before = _begun(model, place, stored)
+def _run(model: Model, trajectory: Path | None, *, progress: bool, save_every: float) -> Simulation:
+    """Run to the end; rows go to the trajectory every few seconds, and when the run is stopped."""
+    end: State = {}
+    rows: list[Row] = []
     began = saved = time.monotonic()
-    name = f"simulating {model.settings.name}"
+
+    def run() -> Generator[Row, None, None]:
+        nonlocal end
+        end = yield from model.run()
+
     try:
-        for piece in track(range(done, model.pieces), model.pieces - done, name, show=progress):
-            state, new = model.advance(_placed(state), piece)
-            rows, done = rows + new, piece + 1
-            if place is not None and time.monotonic() - saved >= save_every:
-                _save(model, place, state, rows, done, before + time.monotonic() - began)
+        for row in track(run(), None, f"simulating {model.settings.name}", show=progress):
+            rows.append(row)
+            if trajectory is not None and time.monotonic() - saved >= save_every:
+                write_trajectory(trajectory, rows)
                 saved = time.monotonic()
-    finally:  # also when interrupted; a finished state makes the same call again a quick one
-        if place is not None:
-            _save(model, place, state, rows, done, before + time.monotonic() - began)
-    return Simulation(model.settings, rows, model.findings(_placed(state), rows), before + time.monotonic() - began)
-
-
-def _save(model: Model, place: RunFolder, state: State, rows: list[Row], done: int, seconds: float) -> None:
-    metadata = {
-        "identity": place.identity,
-        "version": model.version,
-        "done": done,
-        "seconds": seconds,
-        "rows": [list(row) for row in rows],
-        "names": list(state),  # a file keeps no order of names, and sums over variables are taken in it
-    }
-    save_tensors(place.path / _STATE, state, schema=STATE_SCHEMA, metadata=metadata)
-
-
-def _begun(model: Model, place: RunFolder | None, stored: Stored | None) -> tuple[State, list[Row], int, float]:
-    """State, rows, pieces done and seconds, as they are stored or at the start."""
-    if place is None or stored is None:
-        return model.start(), [], 0, 0.0
-    path, (state, metadata) = place.path / _STATE, stored
-    with fitting_contents(path):
-        if (version := metadata.get("version", 1)) != model.version:
-            raise FileFormatError(
-                path,
-                f"it was begun by version {version} of the model {model.settings.name}, and this is version {model.version}; "
-                "start over with resume=False (--restart), or choose another folder",
-            )
-        rows = [Row(str(series), float(x), str(key), float(value)) for series, x, key, value in metadata["rows"]]
-        state = {name: state[name] for name in metadata["names"]}
-        seconds = float(metadata["seconds"])
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"it claims {seconds} seconds of work")
-        return state, rows, int(metadata["done"]), seconds
+    except BaseException:
+        if trajectory is not None and rows:
+            write_trajectory(trajectory, rows)
+        raise
+    return Simulation(model.settings, rows, model.findings(end, rows), time.monotonic() - began)
 
 
 def _identity_of_result(path: Path) -> dict[str, Any]:
@@ -150,15 +125,10 @@ _KIND = Kind(
     name="simulation",
     doing="simulating in",
     schema="neucollapse/simulation-settings/1",
-    outputs=(_RESULT, "trajectory.parquet", "arrays.safetensors", "report.html", _STATE, CONFIG),
+    outputs=(RESULT, TRAJECTORY, ARRAYS, "report.html", "state.safetensors", CONFIG),  # earlier versions left a state
     foreign=("result.json", "history.parquet", "checkpoints"),
     complete=_complete,
 )
-
-
-def _placed(state: State) -> State:
-    """The state in memory of its own: where a tensor begins decides in which order it is summed, and so its last digit."""
-    return {name: tensor.detach().contiguous().clone() for name, tensor in state.items()}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from ..metrics import REGISTRY
 from ._model import Findings, HeatMap, Plot, Row
 from .settings import Settings
 
+RESULT, TRAJECTORY, ARRAYS = "simulation.json", "trajectory.parquet", "arrays.safetensors"
 SCHEMA = "neucollapse/simulation/1"
 ARRAYS_SCHEMA = "neucollapse/arrays/1"
 
@@ -23,7 +24,7 @@ class Simulation:
         settings: of the model.
         rows: the trajectory: series, x, key, value.
         findings: sentences, predictions beside what was found, plots, tensors.
-        seconds: time it took, in all processes that worked on it.
+        seconds: time it took.
     """
 
     settings: Settings
@@ -60,11 +61,11 @@ class Simulation:
 
     def write(self, folder: Path) -> None:
         """``save`` for a caller that holds the folder already."""
-        write_trajectory(folder / "trajectory.parquet", self.rows)
-        digest = save_tensors(folder / "arrays.safetensors", self.findings.tensors, schema=ARRAYS_SCHEMA, metadata={})
+        write_trajectory(folder / TRAJECTORY, self.rows)
+        digest = save_tensors(folder / ARRAYS, self.findings.tensors, schema=ARRAYS_SCHEMA, metadata={})
         about = {"seconds": self.seconds, "command": command_line(), "environment": environment()}
         content = self.to_dict() | about | {"arrays": {"sha256": digest}}
-        write_json(folder / "simulation.json", content, schema=SCHEMA)
+        write_json(folder / RESULT, content, schema=SCHEMA)
 
 
 def write_trajectory(path: Path, rows: list[Row]) -> None:

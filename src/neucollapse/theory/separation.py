@@ -8,7 +8,7 @@ So a linear network has one step to make, and nothing to spread over its layers.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -20,10 +20,10 @@ from .._types import Float, Int
 from ..metrics.layers import effective_depth, linear_separation_floor, separation_law, tunnel_start
 from ..statistics import ClassStatistics
 from ._measure import measured
-from ._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from ._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from .network import initial_network, layer_outputs
 from .settings import Separation
-from .solvers import adam, descend
+from .solvers import descent, stops
 
 _CHUNKS = 10
 _PROBE = 3e-5  # directions of a layer below this share of the largest are none that a probe could be read from
@@ -67,47 +67,32 @@ def nearest_mean_accuracy(features: Float[Tensor, "N d"], labels: Int[Tensor, " 
 class SeparationModel(Model[Separation]):
     """A ReLU network and a linear one of the same shape, trained in turn from the same start."""
 
-    settings_type = Separation
-
-    @property
-    def pieces(self) -> int:
-        """Pieces of work."""
-        return _CHUNKS * len(_NETS) + len(_NETS)
-
-    def start(self) -> State:
-        """The state before the first piece."""
+    def run(self) -> Run:
+        """Train both networks, in turn; ends with the data."""
         s = self.settings
-        generator = self.generator()
+        inputs, labels = self._data()
+        widths = (s.inputs, *[s.width] * s.depth, int(labels.max()) + 1)
+        shown = stops(s.steps, _CHUNKS)
+        trained = {}
+        for net in _NETS:
+            start = initial_network(widths, self.generator(), gain=s.gain if net == "ReLU" else s.gain / 2)
+
+            def objective(weights: State, linear: bool = net == "linear") -> Tensor:
+                return cross_entropy(layer_outputs(weights, inputs, linear=linear)[-1], labels)
+
+            adam = s.optimiser == "adam"
+            trained[net] = descent(objective, start, shown, s.lr, momentum=0.0 if adam else 0.9, adam=adam)
+        for step in shown:
+            for net in _NETS:
+                yield from self._measured(net, step, next(trained[net])[1], inputs, labels)
+        return {"inputs": inputs, "labels": labels}
+
+    def _data(self) -> tuple[Tensor, Tensor]:
+        s, generator = self.settings, self.generator()
         inputs, labels = _digits(s) if s.data == "digits" else _clusters(s, generator)
         drawn = torch.rand(len(labels), generator=generator) < s.random_labels
         others = torch.randint(int(labels.max()) + 1, labels.shape, generator=generator)
-        labels = torch.where(drawn, others, labels)
-        widths = (s.inputs, *[s.width] * s.depth, int(labels.max()) + 1)
-        state = {"inputs": inputs, "labels": labels}
-        for net in _NETS:
-            weights = initial_network(widths, self.generator(), gain=s.gain if net == "ReLU" else s.gain / 2)
-            state |= {f"{net}/{name}": tensor for name, tensor in weights.items()}
-        return state
-
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """One piece of work."""
-        s = self.settings
-        net, chunk = _NETS[piece % len(_NETS)], piece // len(_NETS)  # chunk 0 measures the start
-        own = {name.removeprefix(f"{net}/"): tensor for name, tensor in state.items() if name.startswith(f"{net}/")}
-        inputs, labels = state["inputs"], state["labels"]
-
-        def objective(weights: State) -> Tensor:
-            return cross_entropy(layer_outputs(weights, inputs, linear=net == "linear")[-1], labels)
-
-        done, due = ((s.steps * max(k, 0)) // _CHUNKS for k in (chunk - 1, chunk))
-        own = self._train(objective, own, due - done)
-        state = state | {f"{net}/{name}": tensor for name, tensor in own.items()}
-        return state, self._measured(net, due, own, inputs, labels)
-
-    def _train(self, objective: Callable[[State], Tensor], weights: State, steps: int) -> State:
-        if self.settings.optimiser == "adam":
-            return adam(objective, weights, steps, self.settings.lr)
-        return descend(objective, weights, steps, self.settings.lr, momentum=0.9)
+        return inputs, torch.where(drawn, others, labels)
 
     def _measured(self, net: str, step: int, weights: State, inputs: Tensor, labels: Tensor) -> list[Row]:
         """Every layer's fuzziness and accuracies, and what the law and the depths make of them."""
@@ -130,16 +115,16 @@ class SeparationModel(Model[Separation]):
         numbers |= {} if depth is None else {"depth": float(depth)}
         return [Row(net, float(step), key, value) for key, value in numbers.items()]
 
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """What was found, beside what is proved."""
         s = self.settings
-        floor = _floor(state["inputs"], state["labels"])
-        reached = fuzziness(least_squares_outputs(state["inputs"], state["labels"]), state["labels"])
+        floor = _floor(end["inputs"], end["labels"])
+        reached = fuzziness(least_squares_outputs(end["inputs"], end["labels"]), end["labels"])
         last = {(row.series, row.key): row.value for row in rows if row.x == s.steps}
         first = {(row.series, row.key): row.value for row in rows if row.x == 0}
         linear = [row.value for row in rows if row.series == "linear" and row.key.startswith("D@")]
-        end = last.get(("ReLU", f"D@{s.depth}"))
-        ends = "has none at its end, where all classes have one mean" if end is None else f"ends at {end:.4g}"
+        reaches = last.get(("ReLU", f"D@{s.depth}"))
+        ends = "has none at its end, where all classes have one mean" if reaches is None else f"ends at {reaches:.4g}"
         keeps = min(linear) >= floor * (1 - 1e-9)
         depth = last.get(("ReLU", "depth"))
         where = (
@@ -163,7 +148,7 @@ class SeparationModel(Model[Separation]):
             ),
         ]
         exact = abs(reached / floor - 1) <= 1e-8
-        return Findings(sentences, comparisons, self._plots(rows, floor), state, exact and keeps)
+        return Findings(sentences, comparisons, self._plots(rows, floor), end, exact and keeps)
 
     def _plots(self, rows: Sequence[Row], floor: float) -> list[Plot]:
         s = self.settings

@@ -5,7 +5,8 @@ where the classes collapse to the vertices of a regular simplex). The values bel
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -15,12 +16,13 @@ from .._errors import InputError
 from ..geometry import best_known, max_cosine, one_vs_rest, unit_rows
 from ..losses import spherical_ce, sup_con
 from ._measure import balanced_labels, measured
-from ._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from ._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from .settings import SupCon
-from .solvers import descend, minimise
+from .solvers import Minimum, descend, minimise, stops
 
 CHUNKS = 20
 _KEYS = ("nc1/pinv", "nc2/etf_distance", "gnc2/margin")
+_LOSSES = ("supcon", "cross-entropy")
 _AGREE = 1e-8
 _FLAT = 1e-8  # odds of wrong classes at the simplex below which gradients vanish on the way to it
 
@@ -87,24 +89,25 @@ def collapsed_loss(code: Tensor, n: int, temperature: float) -> float:
 class SupConModel(Model[SupCon]):
     """Gradient descent on both losses from one start, then the solver from several."""
 
-    settings_type = SupCon
+    def run(self) -> Run:
+        """Descend both losses, then solve both from several starts; ends with the best features and class directions."""
+        now = self._draw(-1)
+        yield from self._rows(now, 0)
+        for begin, end in pairwise(stops(self.settings.steps, CHUNKS)):
+            now = self._descend(now, end - begin)
+            yield from self._rows(now, end)
+        best, least = {}, {}
+        for start in range(self.settings.starts):
+            for name, end in self._solve(now if start == 0 else self._draw(CHUNKS + start)).items():
+                yield Row(f"{name} solver", float(start), "value", end.value)
+                yield Row(f"{name} solver", float(start), "gradient", end.gradient_norm)
+                if end.value < least.get(name, math.inf):
+                    least[name] = end.value
+                    prefix = "best/" if name == "supcon" else "best/ce/"
+                    best |= {prefix + key: normalize(tensor) for key, tensor in end.state.items()}
+        return best
 
-    @property
-    def pieces(self) -> int:
-        """Chunks of gradient descent, then a start of the solver each."""
-        return CHUNKS + self.settings.starts
-
-    def start(self) -> State:
-        """Random unit features, and class directions for cross-entropy."""
-        return self._draw(-1)
-
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """Some steps of descent on both losses, or one start solved for both."""
-        if piece < CHUNKS:
-            return self._descend(state, piece)
-        return self._solve(state, piece)
-
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Least losses and geometry beside the closed forms; without a simplex, an exploration."""
         s = self.settings
         ends = {name: series(rows, "value", name)[1] for name in ("supcon solver", "cross-entropy solver")}
@@ -112,13 +115,13 @@ class SupConModel(Model[SupCon]):
         found = [min(values) for values in ends.values()]
         plots = self._plots(rows)
         if s.dim < s.classes - 1:
-            sentences, comparisons = self._explored(state, *found)
-            return Findings([*sentences, _stationary(gradient)], comparisons, plots, state)
+            sentences, comparisons = self._explored(end, *found)
+            return Findings([*sentences, _stationary(gradient)], comparisons, plots, end)
         predicted = (
             contrastive_minimum(s.classes, s.samples, s.temperature),
             cross_entropy_minimum(s.classes, s.temperature),
         )
-        metrics = measured(state["best/features"], self._labels, keys=("nc1/trace_ratio", "nc2/etf_distance"))
+        metrics = measured(end["best/features"], self._labels, keys=("nc1/trace_ratio", "nc2/etf_distance"))
         comparisons = [
             Comparison("supervised contrastive loss", predicted[0], found[0], "closed form, derived here"),
             Comparison("cross-entropy of the sphere", predicted[1], found[1], "closed form, derived here"),
@@ -132,7 +135,7 @@ class SupConModel(Model[SupCon]):
                 f"long before the classes are a simplex, and the solver ends on the way: least loss {found[0]:.3g}, predicted "
                 f"{predicted[0]:.3g}; of all predictions the largest error is {largest:.1e}."
             )
-            return Findings([flat, _stationary(gradient)], comparisons, plots, state)
+            return Findings([flat, _stationary(gradient)], comparisons, plots, end)
         agrees = largest <= _AGREE
         sentences = [
             f"Supervised contrastive loss {'collapses' if agrees else 'was expected to collapse'} to the simplex: least loss "
@@ -142,7 +145,7 @@ class SupConModel(Model[SupCon]):
             f"predicted {predicted[1]:.10g}.",
             _stationary(gradient),
         ]
-        return Findings(sentences, comparisons, plots, state, agrees)
+        return Findings(sentences, comparisons, plots, end, agrees)
 
     @property
     def _labels(self) -> Tensor:
@@ -158,62 +161,37 @@ class SupConModel(Model[SupCon]):
         return {name: normalize(tensor) for name, tensor in rows.items()}
 
     def _contrastive(self, state: State) -> Tensor:
-        return sup_con(state["features"], self._labels, self.settings.temperature)
+        return sup_con(state["features"], self._labels, temperature=self.settings.temperature)
 
     def _cross_entropy(self, state: State) -> Tensor:
-        return spherical_ce(state["features"], state["weight"], self._labels, 1 / self.settings.temperature)
+        return spherical_ce(state["features"], self._labels, state["weight"], scale=1 / self.settings.temperature)
 
-    def _descend(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        s, labels = self.settings, self._labels
-        steps = s.steps * (piece + 1) // CHUNKS - s.steps * piece // CHUNKS
-        rows = self._rows(state, 0.0) if piece == 0 else []
-        rate = s.lr * len(labels)
-        contrastive = descend(self._contrastive, {"features": state["features"]}, steps, rate)
-        ce = {"features": state["ce/features"], "weight": state["ce/weight"]}
-        ce = descend(self._cross_entropy, ce, steps, rate)
-        # rows lengthen under descent of a loss that does not see their length, and steps would shrink with it
-        state = {
-            "features": normalize(contrastive["features"]),
-            "ce/features": normalize(ce["features"]),
-            "ce/weight": normalize(ce["weight"]),
-        }
-        return state, rows + self._rows(state, float(s.steps * (piece + 1) // CHUNKS))
+    def _descend(self, now: State, steps: int) -> State:
+        """Some steps on both losses. Lengths, which neither loss sees, grow on the way and shorten steps: they are set back."""
+        rate = self.settings.lr * len(self._labels)
+        ends = {}
+        for objective, begin, prefix in self._problems(now):
+            end = descend(objective, begin, steps, rate)
+            ends |= {prefix + name: normalize(tensor) for name, tensor in end.items()}
+        return ends
 
-    def _rows(self, state: State, step: float) -> list[Row]:
-        ce = {"features": state["ce/features"], "weight": state["ce/weight"]}
-        both = (
-            ("supcon", state["features"], self._contrastive(state)),
-            ("cross-entropy", ce["features"], self._cross_entropy(ce)),
-        )
+    def _problems(self, now: State) -> list[tuple[Callable[[State], Tensor], State, str]]:
+        """Of both losses: objective, variables, and how those are named."""
+        ce = {"features": now["ce/features"], "weight": now["ce/weight"]}
+        return [(self._contrastive, {"features": now["features"]}, ""), (self._cross_entropy, ce, "ce/")]
+
+    def _rows(self, now: State, step: int) -> list[Row]:
         rows = []
-        for name, features, loss in both:
-            metrics = measured(features, self._labels)
-            rows += [Row(name, step, "loss", float(loss))] + [
-                Row(name, step, key, value) for key, value in metrics.items()
-            ]
+        for name, (objective, variables, _) in zip(_LOSSES, self._problems(now), strict=True):
+            numbers = {"loss": float(objective(variables)), **measured(variables["features"], self._labels)}
+            rows += [Row(name, float(step), key, value) for key, value in numbers.items()]
         return rows
 
-    def _solve(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        begin = state if piece == CHUNKS else self._draw(piece)
-        problems = {
-            "supcon": (self._contrastive, {"features": begin["features"]}, "best/"),
-            "cross-entropy": (
-                self._cross_entropy,
-                {"features": begin["ce/features"], "weight": begin["ce/weight"]},
-                "best/ce/",
-            ),
+    def _solve(self, begin: State) -> dict[str, Minimum]:
+        return {
+            name: minimise(objective, variables)
+            for name, (objective, variables, _) in zip(_LOSSES, self._problems(begin), strict=True)
         }
-        rows, state = [], dict(state)
-        for name, (objective, start, prefix) in problems.items():
-            end = minimise(objective, start)
-            known = f"{prefix}value"
-            if known not in state or end.value < float(state[known]):
-                state |= {prefix + key: normalize(tensor) for key, tensor in end.state.items()}
-                state[known] = torch.tensor(end.value, dtype=torch.float64)
-            x = float(piece - CHUNKS)
-            rows.append(Row(f"{name} solver", x, "value", end.value))
-            rows.append(Row(f"{name} solver", x, "gradient", end.gradient_norm))
-        return state, rows
 
     def _explored(self, state: State, value: float, ce_value: float) -> tuple[list[str], list[Comparison]]:
         """What is found where no simplex fits: nothing is predicted, the best codes known stand beside it."""

@@ -19,6 +19,8 @@ from neucollapse.theory.imbalance.layer_peeled import (
 from neucollapse.theory.settings.layer_peeled import LayerPeeled
 from neucollapse.theory.solvers import minimise
 
+from ..running import ended
+
 SMALL = LayerPeeled(
     classes=4,
     minority=2,
@@ -34,11 +36,8 @@ SMALL = LayerPeeled(
 
 def run(settings):
     model = LayerPeeledModel(settings)
-    state, rows = model.start(), []
-    for piece in range(model.pieces):
-        state, new = model.advance(state, piece)
-        rows += new
-    return model.findings(state, rows), rows
+    end, rows = ended(model)
+    return model.findings(end, rows), rows
 
 
 grid = st.builds(

@@ -4,16 +4,15 @@ from neucollapse import InputError
 from neucollapse.theory.imbalance.seli import SELIModel, class_sizes, decays
 from neucollapse.theory.settings.seli import SELI
 
+from ..running import ended
+
 SMALL = {"classes": 4, "dim": 4, "minority": 2, "ratio": 3.0, "decays": 2, "smallest_decay": 1e-4}
 
 
 def run(settings):
     model = SELIModel(settings)
-    state, rows = model.start(), []
-    for piece in range(model.pieces):
-        state, new = model.advance(state, piece)
-        rows += new
-    return model.findings(state, rows), rows
+    end, rows = ended(model)
+    return model.findings(end, rows), rows
 
 
 @pytest.mark.parametrize("imbalance", ["step", "exp", "none"])

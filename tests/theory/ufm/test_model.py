@@ -11,17 +11,15 @@ from neucollapse.theory.ufm.model import saddle_curvature, temperatures
 from neucollapse.theory.ufm.objective import random_state, scales, ufm_objective
 
 from ...slow import slow_but
+from ..running import ended
 
 SMALL = {"classes": 4, "dim": 5, "samples": 2, "starts": 2, "gd_steps": 3, "saddles": 2}
 
 
 def run(settings: UFM):
     model = model_of(settings)
-    state, rows = model.start(), []
-    for piece in range(model.pieces):
-        state, new = model.advance(state, piece)
-        rows += new
-    return rows, model.findings(state, rows)
+    end, rows = ended(model)
+    return rows, model.findings(end, rows)
 
 
 CHANGES = [

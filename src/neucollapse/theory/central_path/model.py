@@ -1,6 +1,7 @@
 """``central-path``: the renormalised flow of Han, Papyan and Donoho, integrated over samples, beside its closed form."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -8,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from .._measure import balanced_labels, measured
-from .._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from ..settings.central_path import CentralPath
-from ..solvers import descend, flow
+from ..solvers import descent, flow, stops
 from .signal_to_noise import class_means, least_squares_classifier, path_metrics, path_velocity, signal_to_noise, snr_at
 
 _KEYS = (
@@ -26,14 +27,7 @@ _ROUNDING = 1e-12  # a loss below which its parts are not told apart
 class CentralPathModel(Model[CentralPath]):
     """The renormalised flow, integrated over all samples, beside its closed form; plain gradient descent as a control."""
 
-    settings_type = CentralPath
-
-    @property
-    def pieces(self) -> int:
-        """One for each time that is compared."""
-        return self.settings.points
-
-    def start(self) -> State:
+    def _start(self) -> State:
         """Features of identity scatter within classes about random class means; the descent starts there too."""
         s, generator = self.settings, self.generator()
         labels = balanced_labels(s.classes, s.samples)
@@ -44,37 +38,34 @@ class CentralPathModel(Model[CentralPath]):
         M = s.signal * torch.randn(s.classes, s.dim, generator=generator, dtype=torch.float64)
         features = E + (M - M.mean(dim=0))[labels]
         weight, bias = least_squares_classifier(features, labels, s.classes)
-        free = {"features": features, "weight": weight, "bias": bias}
-        return {"features": features, "start": features} | {f"descent/{name}": value for name, value in free.items()}
+        return {"features": features, "weight": weight, "bias": bias}
 
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """The flow up to the next time, and a share of the descent."""
-        s = self.settings
+    def run(self) -> Run:
+        """The flow from time to time, and plain descent beside it; ends with the features at start and end."""
+        s, start = self.settings, self._start()
         labels = balanced_labels(s.classes, s.samples)
-        times = self._times()
-        unit = len(labels) * s.classes
+        now, control = {"features": start["features"]}, self._descent(start, labels)
 
         def velocity(_: float, now: State) -> State:
+            unit = len(labels) * s.classes
             return {"features": unit * path_velocity(now["features"], labels, s.classes, s.renormalise)}
 
-        path = flow(velocity, {"features": state["features"]}, times[piece], times[piece + 1], rtol=1e-10, atol=1e-12)
-        weight, bias = least_squares_classifier(path["features"], labels, s.classes)
-        rows = [
-            Row("path", times[piece + 1], key, value)
-            for key, value in measured(path["features"], labels, weight, bias).items()
-        ]
-        found, scatter = signal_to_noise(path["features"], labels, s.classes)
-        rows += [Row("path", times[piece + 1], f"snr/{j}", value) for j, value in enumerate(found.tolist())]
-        drift = float((scatter - torch.eye(s.dim, dtype=scatter.dtype)).norm())
-        rows.append(Row("path", times[piece + 1], "scatter_drift", drift))
-        free, more = self._descend(state, labels, piece)
-        return {**path, "start": state["start"], **free}, rows + more
+        for begin, end in pairwise(self._times()):
+            now = flow(velocity, now, begin, end, rtol=1e-10, atol=1e-12)
+            weight, bias = least_squares_classifier(now["features"], labels, s.classes)
+            found, scatter = signal_to_noise(now["features"], labels, s.classes)
+            numbers = measured(now["features"], labels, weight, bias)
+            numbers |= {f"snr/{j}": value for j, value in enumerate(found.tolist())}
+            numbers["scatter_drift"] = float((scatter - torch.eye(s.dim, dtype=scatter.dtype)).norm())
+            yield from (Row("path", end, key, value) for key, value in numbers.items())
+            yield from next(control)
+        return {"start": start["features"], "features": now["features"]}
 
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Singular values and metrics against the closed form at every time, and how far off the path descent goes."""
         s = self.settings
         labels = balanced_labels(s.classes, s.samples)
-        start, _ = signal_to_noise(state["start"], labels, s.classes)
+        start, _ = signal_to_noise(end["start"], labels, s.classes)
         times = series(rows, "mse/loss", "path")[0]
         snr = [snr_at(time, start, s.classes, s.renormalise) for time in times]
         found = torch.tensor([series(rows, f"snr/{j}", "path")[1] for j in range(len(start))], dtype=torch.float64).mT
@@ -104,7 +95,7 @@ class CentralPathModel(Model[CentralPath]):
             )
             for key in _COMPARED
         ]
-        tensors = {"snr": found, "snr_predicted": torch.stack(snr), "features": state["features"]}
+        tensors = {"snr": found, "snr_predicted": torch.stack(snr), "features": end["features"]}
         plots = self._plots(rows, times, found, torch.stack(snr), predicted)
         return Findings(sentences, comparisons, plots, tensors, error <= _AGREE)
 
@@ -112,7 +103,8 @@ class CentralPathModel(Model[CentralPath]):
         s = self.settings
         return [0.0, *np.geomspace(min(_FIRST, s.horizon / 10), s.horizon, s.points).tolist()]
 
-    def _descend(self, state: State, labels: Tensor, piece: int) -> tuple[State, list[Row]]:
+    def _descent(self, start: State, labels: Tensor) -> Iterator[list[Row]]:
+        """The rows of plain descent, in features that are scaled so that they move ``feature_speed`` times faster."""
         s = self.settings
         targets, scale = one_hot(labels, s.classes).double(), s.feature_speed**0.5
 
@@ -120,13 +112,10 @@ class CentralPathModel(Model[CentralPath]):
             misfit = scale * now["features"] @ now["weight"].mT + now["bias"] - targets
             return misfit.square().sum() / (2 * len(labels))
 
-        begin, end = (s.descent_steps * (piece + i) // s.points for i in (0, 1))
-        free = {name: state[f"descent/{name}"] for name in ("features", "weight", "bias")}
-        free = descend(loss, free | {"features": free["features"] / scale}, end - begin, s.descent_lr)
-        free["features"] = scale * free["features"]
-        numbers = measured(free["features"], labels, free["weight"], free["bias"])
-        rows = [Row("descent", float(end), key, value) for key, value in numbers.items()]
-        return {f"descent/{name}": value for name, value in free.items()}, rows
+        scaled = start | {"features": start["features"] / scale}
+        for step, now in descent(loss, scaled, stops(s.descent_steps, s.points)[1:], s.descent_lr):
+            numbers = measured(scale * now["features"], labels, now["weight"], now["bias"])
+            yield [Row("descent", float(step), key, value) for key, value in numbers.items()]
 
     def _off_path(self, rows: Sequence[Row]) -> list[str]:
         s = self.settings

@@ -5,69 +5,54 @@ signal and the others of noise; a two-layer network with a Huberised ReLU whose 
 on the logistic loss from a small initialisation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from .._model import Findings, Model, Row, State
+from .._model import Findings, Model, Row, Run, State
 from ..settings import ConvRank
 from ._findings import conv_findings
 from ._patch_data import Draw, Patches, draw_patches
 from ._patch_network import Network, descend_in_span
 from .stable_rank import small_init_stable_rank, stable_rank_of
 
-STEPS_A_PIECE = 40
+_EVERY = 40  # steps
 _GREW = 0.1  # of the norm of the largest filter
 
 
 class ConvRankModel(Model[ConvRank]):
     """Training at every level of noise; the stable rank of data and filters, alignment, losses and errors."""
 
-    settings_type = ConvRank
+    def run(self) -> Run:
+        """Train every run at every level of noise; ends with the cosines of filters and signals of the first run."""
+        ends = {}
+        for run in range(self.settings.runs):
+            for position, level in enumerate(self.settings.noise):
+                cosines = yield from self._train(run, level)
+                if run == 0 and self.settings.data == "synthetic":
+                    ends[f"cosines/{position}"] = cosines
+        return ends
 
-    @property
-    def pieces(self) -> int:
-        """So many steps of gradient descent each, for every run and level of noise."""
-        return self.settings.runs * len(self.settings.noise) * self._chunks
+    def _train(self, run: int, level: float) -> Generator[Row, None, Tensor]:
+        patches, start = self.draw(run)[0].at(level), self.draw(run)[2]
+        responses = start @ patches.rows.T
+        moved, filters, name = torch.zeros_like(responses), start, f"noise {level:g}, run {run}"
+        shown = [0, *range(_EVERY, self.settings.steps, _EVERY), self.settings.steps]
+        yield from self._measure(name, 0, self._start_rank(run), self._network.loss(responses, patches))
+        for before, after in pairwise(shown):
+            steps = after - before
+            responses, moved = descend_in_span(self._network, patches, responses, moved, steps, self._step_size)
+            filters = start + moved @ patches.rows
+            yield from self._measure(name, after, stable_rank_of(filters), self._network.loss(responses, patches))
+        yield from self._result(filters, responses, run, level, patches)
+        return self._cosines(filters)
 
-    @property
-    def _chunks(self) -> int:
-        return -(-self.settings.steps // STEPS_A_PIECE)
-
-    def start(self) -> State:
-        """Filters and patches of the first run, without noise or with the least."""
-        return self._begin(0, 0)
-
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """Some steps; at the last ones of a level, its results too. A run draws from the stream of its own number."""
-        cell, chunk = divmod(piece, self._chunks)
-        run, position = divmod(cell, len(self.settings.noise))
-        level, done = self.settings.noise[position], chunk * STEPS_A_PIECE
-        name = f"noise {level:g}, run {run}"
-        patches = self._run(run)[0].at(level)
-        if chunk == 0:
-            state = {**state, **self._begin(run, position)}
-            rows = self._measure(state, run, patches, name, 0)
-        else:
-            rows = []
-        steps = min(STEPS_A_PIECE, self.settings.steps - done)
-        responses, moved = descend_in_span(
-            self._network, patches, state["responses"], state["moved"], steps, self._step_size
-        )
-        state = {**state, "responses": responses, "moved": moved}
-        rows += self._measure(state, run, patches, name, done + steps)
-        if chunk == self._chunks - 1:
-            rows += self._result(state, run, level, patches)
-            if run == 0 and self.settings.data == "synthetic":
-                state[f"cosines/{position}"] = self._cosines(self._filters(state, run, patches))
-        return state, rows
-
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Ranks under noise, and whether the filters kept theirs."""
-        cosines = {name: tensor for name, tensor in state.items() if name.startswith("cosines/")}
-        return conv_findings(self.settings, rows, cosines)
+        return conv_findings(self.settings, rows, end)
 
     # -- training
 
@@ -87,7 +72,7 @@ class ConvRankModel(Model[ConvRank]):
         return self.settings.lr * 2 * self.settings.signals * self.settings.width * self._kappa
 
     @lru_cache(maxsize=1)  # noqa: B019  a model lives as long as its simulation
-    def _run(self, run: int) -> tuple[Draw, Draw, Tensor]:
+    def draw(self, run: int) -> tuple[Draw, Draw, Tensor]:
         """Train, test and the filters at the start, the same at every level of noise."""
         generator = self.generator(run)
         train, test = draw_patches(self.settings, generator)
@@ -97,35 +82,26 @@ class ConvRankModel(Model[ConvRank]):
 
     @lru_cache(maxsize=1)  # noqa: B019
     def _start_rank(self, run: int) -> float:
-        return stable_rank_of(self._run(run)[2])
-
-    def _begin(self, run: int, position: int) -> State:
-        train, _, filters = self._run(run)
-        responses = filters @ train.at(self.settings.noise[position]).rows.T
-        return {"responses": responses, "moved": torch.zeros_like(responses)}
-
-    def _filters(self, state: State, run: int, patches: Patches) -> Tensor:
-        return self._run(run)[2] + state["moved"] @ patches.rows
+        return stable_rank_of(self.draw(run)[2])
 
     # -- measuring
 
-    def _measure(self, state: State, run: int, patches: Patches, name: str, step: int) -> list[Row]:
-        rank = self._start_rank(run) if step == 0 else stable_rank_of(self._filters(state, run, patches))
-        loss = self._network.loss(state["responses"], patches)
+    def _measure(self, name: str, step: int, rank: float, loss: Tensor) -> list[Row]:
         return [Row(name, float(step), "rank/stable@weight", rank), Row(name, float(step), "train loss", float(loss))]
 
-    def _result(self, state: State, run: int, level: float, patches: Patches) -> list[Row]:
-        _, test, start = self._run(run)
-        filters, unseen = self._filters(state, run, patches), test.at(level)
+    def _result(self, filters: Tensor, trained: Tensor, run: int, level: float, patches: Patches) -> list[Row]:
+        """What a level ends with; ``trained`` are the responses to the training patches."""
+        _, test, start = self.draw(run)
+        unseen = test.at(level)
         responses = filters @ unseen.rows.T
         wrong = self._network.scores(responses, unseen) * unseen.labels <= 0
-        train_wrong = self._network.scores(state["responses"], patches) * patches.labels <= 0
+        train_wrong = self._network.scores(trained, patches) * patches.labels <= 0
         numbers = {
             "stable rank of the data": stable_rank_of(patches.matrix()),
             "stable rank of the clean data": stable_rank_of(patches.signal_matrix()),
             "stable rank of the filters": stable_rank_of(filters),
             "stable rank of the filters at the start": self._start_rank(run),
-            "final train loss": float(self._network.loss(state["responses"], patches)),
+            "final train loss": float(self._network.loss(trained, patches)),
             "test loss": float(self._network.loss(responses, unseen)),
             "train error": float(train_wrong.double().mean()),
             "test error": float(wrong.double().mean()),

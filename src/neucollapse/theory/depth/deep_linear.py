@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import scipy.linalg
 import torch
@@ -12,8 +12,9 @@ from ..._types import Float
 from ...geometry import one_vs_rest
 from ...metrics.rank import effective_rank
 from .._measure import measured
-from .._model import Comparison, Findings, Model, Row, State, series
+from .._model import Comparison, Findings, Model, Row, Run, State, series
 from ..settings.deep_linear import DeepLinear
+from ..solvers import stops
 from ._deep_linear_plots import depth_plots, phase_plots
 from ._log_flow import Factors, log_flow, log_loss_gradient, products
 from .schatten import NamedCode, candidate_codes, logit_margin, preferred_code, schatten_value, simplex_value
@@ -75,32 +76,21 @@ def early_values(values: Float[Tensor, "K"], time: float, layers: int) -> Float[
 class DeepLinearModel(Model[DeepLinear]):
     """The flow of log loss at every depth, then the codes that each depth and width should prefer."""
 
-    settings_type = DeepLinear
+    def run(self) -> Run:
+        """Follow the flow at every depth, then price the codes; ends with the logits of every depth, (starts, K, K)."""
+        ends = {}
+        for index, L in enumerate(self.settings.depths):
+            ends[f"logits/{L}"] = yield from self._flow(L, self._draw(L, index * _CHUNKS))
+        for K in PHASE_CLASSES:
+            yield from (Row("phase", float(L), f"K = {K}", float(preferred_code(K, L).dim)) for L in PHASE_DEPTHS)
+        yield from self._values()
+        return ends
 
-    @property
-    def pieces(self) -> int:
-        """Chunks of the flow for every depth, then a phase diagram, one number of classes a piece."""
-        return _CHUNKS * len(self.settings.depths) + len(PHASE_CLASSES) + 1
-
-    def start(self) -> State:
-        """Nothing: every depth draws its own."""
-        return {}
-
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """A chunk of the flow, or a row of the phase diagram."""
-        chunks = _CHUNKS * len(self.settings.depths)
-        if piece < chunks:
-            return self._flow(state, piece)
-        if piece < chunks + len(PHASE_CLASSES):
-            K = PHASE_CLASSES[piece - chunks]
-            return state, [Row("phase", float(L), f"K = {K}", float(preferred_code(K, L).dim)) for L in PHASE_DEPTHS]
-        return state, self._values()
-
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Ranks over depth; values beside those of the candidates."""
         s = self.settings
-        fitted = {L: [Z for Z in state[f"logits/{L}"] if logit_margin(Z) > 0] for L in s.depths}
-        apart = {L: [i for i, Z in enumerate(state[f"logits/{L}"], start=1) if logit_margin(Z) > 0] for L in s.depths}
+        fitted = {L: [Z for Z in end[f"logits/{L}"] if logit_margin(Z) > 0] for L in s.depths}
+        apart = {L: [i for i, Z in enumerate(end[f"logits/{L}"], start=1) if logit_margin(Z) > 0] for L in s.depths}
         ranks = {L: _mean(rows, "rank/effective", L, apart[L]) for L in s.depths}
         told = [ranks[L] for L in sorted(ranks) if apart[L]]
         falls = all(a > b for a, b in itertools.pairwise(told))
@@ -131,8 +121,7 @@ class DeepLinearModel(Model[DeepLinear]):
                 f"Singular vectors stay on the Hadamard basis: what leaves it is at most {turned:.1e} of the logits."
             )
         plots = [*depth_plots(rows, s), *phase_plots(rows, s, PHASE_CLASSES, PHASE_DEPTHS)]
-        tensors = {f"logits/{L}": state[f"logits/{L}"] for L in s.depths}
-        return Findings(sentences, comparisons, plots, tensors, falls if decided else None)
+        return Findings(sentences, comparisons, plots, end, falls if decided else None)
 
     def _sentence(self, L: int, fitted: list[Tensor]) -> str:
         s = self.settings
@@ -149,23 +138,16 @@ class DeepLinearModel(Model[DeepLinear]):
     def _preferred(self, L: int) -> NamedCode:
         return preferred_code(self.settings.classes, L, self.settings.dim)
 
-    def _flow(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        s = self.settings
-        L, chunk = s.depths[piece // _CHUNKS], piece % _CHUNKS
-        if chunk == 0:
-            factors, pace = self._draw(L, piece), torch.ones(s.starts, dtype=torch.float64)
-            rows = self._measure(factors, L, 0)
-        else:
-            factors, pace, rows = [state[f"factor/{i}"] for i in range(L)], state["pace"], []
-        before, after = (s.steps * done // _CHUNKS for done in (chunk, chunk + 1))
-        factors, pace = log_flow(factors, pace, after - before)
-        kept = {name: tensor for name, tensor in state.items() if name.startswith("logits/")}
-        kept |= {f"factor/{i}": factor.contiguous() for i, factor in enumerate(factors)} | {"pace": pace}
-        kept[f"logits/{L}"] = products(factors)[-1].contiguous()
-        return kept, rows + self._measure(factors, L, after)
+    def _flow(self, L: int, factors: Factors) -> Generator[Row, None, Tensor]:
+        pace = torch.ones(self.settings.starts, dtype=torch.float64)
+        yield from self._measure(factors, L, 0)
+        for before, after in itertools.pairwise(stops(self.settings.steps, _CHUNKS)):
+            factors, pace = log_flow(factors, pace, after - before)
+            yield from self._measure(factors, L, after)
+        return products(factors)[-1].contiguous()
 
-    def _draw(self, L: int, piece: int) -> Factors:
-        s, generator = self.settings, self.generator(piece)
+    def _draw(self, L: int, stream: int) -> Factors:
+        s, generator = self.settings, self.generator(stream)
         if s.init == "gaussian":
             return gaussian_factors(s.classes, s.dim, L, s.starts, s.scale, generator)
         noise = torch.randn(s.starts, s.classes, generator=generator, dtype=torch.float64)

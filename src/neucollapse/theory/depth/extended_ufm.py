@@ -1,16 +1,16 @@
 """The extended and deep unconstrained features models: every layer collapses, until decay makes everything zero."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from ...geometry import etf_floor, orthogonal_frame_floor
 from .._measure import balanced_labels, measured
-from .._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from ..settings.extended_ufm import ExtendedUFM
-from ..solvers import descend, minimise
+from ..solvers import Minimum, descent, minimise, stops
 from .mse_optimum import DeepOptimum, deep_optimum, threshold_decay
 
 _CHUNKS = 20
@@ -62,31 +62,24 @@ def random_start(settings: ExtendedUFM, generator: torch.Generator, scale: float
 class ExtendedUFMModel(Model[ExtendedUFM]):
     """Gradient descent, then the optimum from random starts, then what is left of it as the decay grows."""
 
-    settings_type = ExtendedUFM
+    def run(self) -> Run:
+        """Descend, solve from every start, follow the optimum as the decay grows; ends with the best that was found."""
+        best = yield from self._descend()
+        best = self._lower(self._zero(), best)
+        for start in range(self.settings.starts):
+            end = self._solve(start)
+            best = self._lower(best, end.state)
+            yield Row("starts", float(start), "objective", end.value)
+            yield Row("starts", float(start), "gradient norm", end.gradient_norm)
+        if not self._relu:
+            yield from self._sweep()
+        return best
 
-    @property
-    def pieces(self) -> int:
-        """Chunks of gradient descent, starts, decays."""
-        return _CHUNKS + self.settings.starts + self._decays_swept
-
-    def start(self) -> State:
-        """Random matrices, of scale 1."""
-        return {f"descent/{name}": tensor for name, tensor in random_start(self.settings, self.generator()).items()}
-
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """One chunk, one start or one decay."""
-        if piece < _CHUNKS:
-            return self._descend(state, piece)
-        if piece < _CHUNKS + self.settings.starts:
-            return self._solve(state, piece - _CHUNKS)
-        return self._sweep(state, piece - _CHUNKS - self.settings.starts)
-
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """The optimum found beside the predicted one, layer by layer."""
         s, predicted = self.settings, self._predicted()
-        best = _part(state, "best")
-        found = float(self._objective(best))
-        shrunk = self._shrinkage(best)
+        found = float(self._objective(end))
+        shrunk = self._shrinkage(end)
         comparisons = [
             Comparison(
                 "objective", predicted.value, found, "least value of the random starts, gradient descent and zero"
@@ -96,11 +89,11 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
             ),
         ]
         if predicted.rank:
-            comparisons += self._by_layer(best)
+            comparisons += self._by_layer(end)
         agrees = abs(found - predicted.value) <= _TOLERANCE
         if self._relu:  # an upper bound, and known to be the optimum for two classes alone
             agrees = agrees if s.classes == 2 else None
-        return Findings(self._sentences(predicted, found, rows), comparisons, self._plots(rows), best, agrees)
+        return Findings(self._sentences(predicted, found, rows), comparisons, self._plots(rows), end, agrees)
 
     def _sentences(self, predicted: DeepOptimum, found: float, rows: Sequence[Row]) -> list[str]:
         s = self.settings
@@ -177,49 +170,38 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
             plots.append(Plot("Collapse to zero", "decay", "logits over targets", lines, caption))
         return plots
 
-    def _descend(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        s, now = self.settings, _part(state, "descent")
-        before, after = (s.steps * done // _CHUNKS for done in (piece, piece + 1))
-        now = descend(self._objective, now, after - before, s.lr)
-        rows = [Row("descent", float(after), "objective", float(self._objective(now)))]
-        for i, values in enumerate(self._measures(now), start=1):
-            rows += [Row(f"layer {i}", float(after), key, value) for key, value in values.items()]
-        return state | {f"descent/{name}": tensor for name, tensor in now.items()}, rows
+    def _descend(self) -> Run:
+        s = self.settings
+        start = now = random_start(s, self.generator())
+        for step, now in descent(self._objective, start, stops(s.steps, _CHUNKS)[1:], s.lr):
+            yield Row("descent", float(step), "objective", float(self._objective(now)))
+            for i, values in enumerate(self._measures(now), start=1):
+                yield from (Row(f"layer {i}", float(step), key, value) for key, value in values.items())
+        return now
 
-    def _solve(self, state: State, start: int) -> tuple[State, list[Row]]:
-        """One start more; the best so far is kept, zero and the end of gradient descent among them."""
+    def _solve(self, start: int) -> Minimum:
         begin = random_start(self.settings, self.generator(start + 1), scale=1.5)
         if self._relu:  # second derivatives tell little across kinks
-            end = minimise(self._objective, begin, iterations=1000, newton_steps=0)
-        else:
-            end = minimise(self._objective, begin)
-        best = _part(state, "best") or self._lower(self._zero(), _part(state, "descent"))
-        best = self._lower(best, end.state)
-        rows = [
-            Row("starts", float(start), "objective", end.value),
-            Row("starts", float(start), "gradient norm", end.gradient_norm),
-        ]
-        return state | {f"best/{name}": tensor for name, tensor in best.items()}, rows
+            return minimise(self._objective, begin, iterations=1000, newton_steps=0)
+        return minimise(self._objective, begin)
 
-    def _sweep(self, state: State, point: int) -> tuple[State, list[Row]]:
-        """The next larger decay, from where the last one ended; the first from the best of the starts."""
+    def _sweep(self) -> Iterator[Row]:
+        """Ever larger decays, each from where the last one ended; the first from a random start."""
         s = self.settings
         limit = threshold_decay(s.classes, s.samples, s.layers)
-        decay = limit * 1.4 * (point + 0.5) / s.sweep
-        now = _part(state, "sweep") or random_start(s, self.generator(s.starts + 1), scale=1.5)
+        now = random_start(s, self.generator(s.starts + 1), scale=1.5)
+        for point in range(s.sweep):
+            decay = limit * 1.4 * (point + 0.5) / s.sweep
 
-        def objective(state: State) -> Tensor:
-            return deep_objective(state, (decay,) * s.layers)
+            def objective(state: State, decays: Sequence[float] = (decay,) * s.layers) -> Tensor:
+                return deep_objective(state, decays)
 
-        end = minimise(objective, now)
-        better = end.value < float(objective(self._zero()))
-        followed = self._shrinkage(end.state)
-        rows = [
-            Row("sweep", decay, "shrinkage", followed if better else 0.0),
-            Row("sweep", decay, "followed", followed),
-            Row("sweep", decay, "gradient norm", end.gradient_norm),
-        ]
-        return state | {f"sweep/{name}": tensor for name, tensor in end.state.items()}, rows
+            end = minimise(objective, now)
+            now, followed = end.state, self._shrinkage(end.state)
+            better = end.value < float(objective(self._zero()))
+            yield Row("sweep", decay, "shrinkage", followed if better else 0.0)
+            yield Row("sweep", decay, "followed", followed)
+            yield Row("sweep", decay, "gradient norm", end.gradient_norm)
 
     def _objective(self, state: State) -> Tensor:
         return deep_objective(state, self.settings.decays(), self._relu)
@@ -259,11 +241,3 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
     @property
     def _frame_key(self) -> str:
         return "nc2/etf_distance" if self.settings.bias else "nc2/orthogonal_frame_distance"
-
-    @property
-    def _decays_swept(self) -> int:
-        return 0 if self._relu else self.settings.sweep
-
-
-def _part(state: State, name: str) -> State:
-    return {key.removeprefix(f"{name}/"): tensor for key, tensor in state.items() if key.startswith(f"{name}/")}

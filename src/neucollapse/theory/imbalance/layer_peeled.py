@@ -5,7 +5,7 @@ The model, its name and minority collapse are theirs; the thresholds and the fou
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,16 +13,16 @@ from torch import Tensor
 
 from ...losses import cross_entropy
 from .._measure import measured
-from .._model import Comparison, Findings, Model, Row, State, series
+from .._model import Comparison, Findings, Model, Row, Run, State, series
 from ..settings.layer_peeled import LayerPeeled
-from ..solvers import descend, minimise
+from ..solvers import descent, minimise
 from ._budget import budget_bound, budget_logits, budget_threshold
 from ._minority_plots import plots
 from ._step import step_logits
 from .counts import class_means, labels_of, step_counts
 from .relaxation import Relaxation
 
-_CHUNK = 20  # steps of gradient descent a piece
+_EVERY = 20  # steps of gradient descent
 _MERGED = 1e-6  # a gap between minority logits that counts as none; beyond the threshold it is below 1e-10
 
 
@@ -103,13 +103,6 @@ def within_budget(settings: LayerPeeled, counts: Tensor, state: State) -> tuple[
 class LayerPeeledModel(Model[LayerPeeled]):
     """A solve per ratio of a path, then gradient descent at the largest ratio."""
 
-    settings_type = LayerPeeled
-
-    @property
-    def pieces(self) -> int:
-        """Ratios, then chunks of steps."""
-        return len(self.sizes) + math.ceil(self.settings.steps / _CHUNK)
-
     @property
     def sizes(self) -> list[Tensor]:
         """Class sizes of every ratio; sizes are whole numbers, so small ones leave fewer ratios than asked for."""
@@ -117,19 +110,16 @@ class LayerPeeledModel(Model[LayerPeeled]):
         majority = sorted({round(s.samples * s.largest_ratio ** (i / (s.ratios - 1))) for i in range(s.ratios)})
         return [step_counts(s.classes, s.minority, s.samples, size / s.samples) for size in majority]
 
-    def start(self) -> State:
-        """Nothing solved yet, and a random point for gradient descent."""
-        K = self.settings.classes
-        none = torch.full((len(self.sizes), K, K), math.nan, dtype=torch.float64)
-        return {"found": none, "predicted": none.clone()} | {
-            f"descent/{name}": tensor for name, tensor in self._random(self.sizes[-1], -1).items()
-        }
+    def run(self) -> Run:
+        """Solve every ratio, descend at the largest; ends with the logits (ratios, K, K) found and predicted."""
+        solved = []
+        for index, counts in enumerate(self.sizes):
+            solved.append((yield from self._solve(counts, index)))
+        yield from self._descend(self.sizes[-1])
+        found, foreseen = zip(*solved, strict=True)
+        return {"found": torch.stack(found), "predicted": torch.stack(foreseen)}
 
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """The next ratio, or the next steps of gradient descent at the largest one."""
-        return self._solve(state, piece) if piece < len(self.sizes) else self._descend(state, piece - len(self.sizes))
-
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Where minority classes merged, and where they were to."""
         s = self.settings
         ratios, gaps = series(rows, "minority gap", "optimum")
@@ -137,7 +127,7 @@ class LayerPeeledModel(Model[LayerPeeled]):
         found, at = (min(merged) if merged else math.inf), threshold(s)
         foreseen = min((ratio for ratio in ratios if ratio >= at * (1 - 1e-9)), default=math.inf)
         places = [*ratios, math.inf]
-        apart = float((state["found"] - state["predicted"]).abs().max())
+        apart = float((end["found"] - end["predicted"]).abs().max())
         excess = max(series(rows, "certified gap")[1])
         agrees = abs(places.index(found) - places.index(foreseen)) <= 1 and apart <= 1e-6
         comparisons = [
@@ -161,7 +151,7 @@ class LayerPeeledModel(Model[LayerPeeled]):
         ]
         if s.steps:
             gap = series(rows, "minority gap", "gradient descent")[1][-1]
-            foretold = minority_gap(state["predicted"][-1], s.minority)
+            foretold = minority_gap(end["predicted"][-1], s.minority)
             comparisons.append(
                 Comparison(
                     "minority gap after gradient descent", foretold, gap, f"at ratio {ratios[-1]:g}, {s.steps} steps"
@@ -171,12 +161,10 @@ class LayerPeeledModel(Model[LayerPeeled]):
                 f"Gradient descent at ratio {ratios[-1]:g} leaves a gap of {gap:.2g} between a minority class's own logit and "
                 f"another minority class's; the optimum has {foretold:.2g}."
             )
-        return Findings(
-            sentences, comparisons, plots(rows, at), {"found": state["found"], "predicted": state["predicted"]}, agrees
-        )
+        return Findings(sentences, comparisons, plots(rows, at), end, agrees)
 
-    def _solve(self, state: State, index: int) -> tuple[State, list[Row]]:
-        s, counts = self.settings, self.sizes[index]
+    def _solve(self, counts: Tensor, index: int) -> Generator[Row, None, tuple[Tensor, Tensor]]:
+        s = self.settings
         end = minimise(objective(s, counts), self._random(counts, index), tolerance=1e-10)
         W, H = within_budget(s, counts, end.state)
         logits, foretold = class_means(H, counts) @ W.mT, predicted(s, counts)
@@ -186,26 +174,17 @@ class LayerPeeledModel(Model[LayerPeeled]):
             "certified gap": end.value - lower_bound(s, counts, logits),
             "gradient norm": end.gradient_norm,
         }
-        rows = [Row("optimum", ratio, key, value) for key, value in numbers.items()]
-        rows.append(Row("predicted", ratio, "minority gap", minority_gap(foretold.logits, s.minority)))
-        rows.append(Row("predicted", ratio, "value", foretold.value))
-        state = {name: tensor.clone() for name, tensor in state.items()}
-        state["found"][index], state["predicted"][index] = logits, foretold.logits
-        return state, rows
+        yield from (Row("optimum", ratio, key, value) for key, value in numbers.items())
+        yield Row("predicted", ratio, "minority gap", minority_gap(foretold.logits, s.minority))
+        yield Row("predicted", ratio, "value", foretold.value)
+        return logits, foretold.logits
 
-    def _descend(self, state: State, chunk: int) -> tuple[State, list[Row]]:
-        s, counts = self.settings, self.sizes[-1]
-        steps = min(_CHUNK, s.steps - chunk * _CHUNK)
-        moving = {
-            name.removeprefix("descent/"): tensor for name, tensor in state.items() if name.startswith("descent/")
-        }
-        moving = descend(objective(s, counts), moving, steps, s.lr, momentum=s.momentum)
-        W, H = within_budget(s, counts, moving)
-        numbers = _numbers(W, H, counts, s.minority) | {"value": float(objective(s, counts)(moving))}
-        done = chunk * _CHUNK + steps
-        return state | {f"descent/{name}": tensor for name, tensor in moving.items()}, [
-            Row("gradient descent", float(done), key, value) for key, value in numbers.items()
-        ]
+    def _descend(self, counts: Tensor) -> Iterator[Row]:
+        s, value = self.settings, objective(self.settings, counts)
+        shown = [min(done + _EVERY, s.steps) for done in range(0, s.steps, _EVERY)]
+        for step, now in descent(value, self._random(counts, -1), shown, s.lr, momentum=s.momentum):
+            numbers = _numbers(*within_budget(s, counts, now), counts, s.minority) | {"value": float(value(now))}
+            yield from (Row("gradient descent", float(step), key, number) for key, number in numbers.items())
 
     def _random(self, counts: Tensor, stream: int) -> State:
         generator, s = self.generator(stream), self.settings

@@ -4,14 +4,14 @@ What is predicted stands in ``simplex_encoding`` and ``orthogonal_frame``.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from ...losses import cross_entropy
 from .._measure import measured
-from .._model import Comparison, Findings, Model, Row, State, series
+from .._model import Comparison, Findings, Model, Row, Run, State, series
 from ..settings.seli import SELI
 from ..solvers import minimise
 from ._unequal_plots import frame_plots, simplex_plots
@@ -57,42 +57,36 @@ def objective(settings: SELI, decay: float) -> Callable[[State], Tensor]:
 
 
 class SELIModel(Model[SELI]):
-    """A solve from a random start for every decay; for cross-entropy one more piece follows the prediction to its limit."""
+    """A solve from a random start for every decay; for cross-entropy the prediction is followed to its limit."""
 
-    settings_type = SELI
-
-    @property
-    def pieces(self) -> int:
-        """Decays, and the way beyond them for cross-entropy."""
-        return self.settings.decays + (self.settings.loss == "ce")
-
-    def start(self) -> State:
-        """Nothing: every decay has a random start of its own."""
-        return {}
-
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """The next decay, against what is predicted there."""
-        if piece == self.settings.decays:
-            return self._beyond(state)
-        decay = decays(self.settings)[piece]
-        start = self._random(piece)
-        value = objective(self.settings, decay)
-        # Divided by the decay, the curvature does not vanish with it.
-        end = minimise(lambda state: value(state) / decay, start, tolerance=1e-10)
-        rows = [Row("optimum", math.log(1 / decay), "value", end.value * decay)]
-        rows.append(Row("optimum", math.log(1 / decay), "gradient norm", end.gradient_norm * decay))
+    def run(self) -> Run:
+        """Solve every decay against what is predicted there; ends with the last optimum."""
+        end = {}
+        for index, decay in enumerate(decays(self.settings)):
+            end = yield from self._solve(decay, index)
         if self.settings.loss == "ce":
-            rows += self._against_simplex(end.state, decay)
-        else:
-            rows += self._against_frame(end.state, decay, end.value * decay)
-        numbers = measured(end.state["features"], labels_of(class_sizes(self.settings)), end.state["weight"])
-        return end.state, rows + [Row("optimum", math.log(1 / decay), key, number) for key, number in numbers.items()]
+            yield from self._beyond()
+        return end
 
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def _solve(self, decay: float, index: int) -> Generator[Row, None, State]:
+        value, x = objective(self.settings, decay), math.log(1 / decay)
+        # Divided by the decay, the curvature does not vanish with it.
+        end = minimise(lambda state: value(state) / decay, self._random(index), tolerance=1e-10)
+        yield Row("optimum", x, "value", end.value * decay)
+        yield Row("optimum", x, "gradient norm", end.gradient_norm * decay)
+        if self.settings.loss == "ce":
+            yield from self._against_simplex(end.state, decay)
+        else:
+            yield from self._against_frame(end.state, decay, end.value * decay)
+        numbers = measured(end.state["features"], labels_of(class_sizes(self.settings)), end.state["weight"])
+        yield from (Row("optimum", x, key, number) for key, number in numbers.items())
+        return end.state
+
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Whether every decay has its predicted optimum, and the limit its geometry."""
         if self.settings.loss == "ce":
             return self._simplex_findings(rows)
-        return self._frame_findings(state, rows)
+        return self._frame_findings(end, rows)
 
     def _against_simplex(self, end: State, decay: float) -> list[Row]:
         counts, x = class_sizes(self.settings), math.log(1 / decay)
@@ -119,13 +113,12 @@ class SELIModel(Model[SELI]):
         }
         return [Row("predicted", x, key, number) for key, number in numbers.items()]
 
-    def _beyond(self, state: State) -> tuple[State, list[Row]]:
+    def _beyond(self) -> Iterator[Row]:
+        """What is predicted at decays that no float holds."""
         counts, first = class_sizes(self.settings), math.log(1 / self.settings.smallest_decay)
-        rows = []
         for i in range(1, 13):
             x = first * (_BEYOND / first) ** (i / 12)
-            rows += self._foretold(cross_entropy_optimum(counts, -x), x)
-        return state, rows
+            yield from self._foretold(cross_entropy_optimum(counts, -x), x)
 
     def _simplex_findings(self, rows: Sequence[Row]) -> Findings:
         s, counts = self.settings, class_sizes(self.settings)
@@ -186,7 +179,7 @@ class SELIModel(Model[SELI]):
             rows += [Row(series_name, x, f"length of classifier {k}", float(lengths[k])) for k in range(s.classes)]
         return rows
 
-    def _frame_findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def _frame_findings(self, end: State, rows: Sequence[Row]) -> Findings:
         s, counts = self.settings, class_sizes(self.settings)
         names = ("value", "singular values", "Gram matrices")
         errors = {name: max(series(rows, f"error of {name}")[1], default=math.nan) for name in names}
@@ -216,7 +209,7 @@ class SELIModel(Model[SELI]):
             if error == error
         ]
         tensors = {"weight": last.weight, "class_means": last.means, "bias": last.bias} | {
-            f"found_{name}": tensor for name, tensor in state.items()
+            f"found_{name}": tensor for name, tensor in end.items()
         }
         return Findings(sentences, comparisons, frame_plots(rows, counts), tensors, worst <= _HELD)
 

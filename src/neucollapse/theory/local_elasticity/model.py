@@ -6,15 +6,16 @@ its mean: the limit of small steps in which one drawn sample moves all others.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from .._measure import balanced_labels, measured
-from .._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from ..settings import LocalElasticity
-from ..solvers import brownian_increments, euler_maruyama
+from ..solvers import brownian_increments, euler_maruyama, stops
 from .ode import PowerLaw, expected_scatter, label_directions, mean_drift, ode_solution, separates
 from .strengths import elastic_strengths
 
@@ -26,53 +27,47 @@ _ERRORS = 4.0  # standard errors that a prediction may be off
 class LocalElasticityModel(Model[LocalElasticity]):
     """One simulation for each gap between the strengths; all start at the same features."""
 
-    settings_type = LocalElasticity
-
-    @property
-    def pieces(self) -> int:
-        """Chunks of the simulation of each gap."""
-        return len(self.settings.gaps) * CHUNKS
-
-    def start(self) -> State:
+    def _start(self) -> Tensor:
         """Samples (replicas, K, n, d) about random class means."""
         s, generator = self.settings, self.generator()
         means = torch.randn(s.classes, s.dim, generator=generator, dtype=torch.float64)
         if s.drift == "labels":
             means = label_directions(s.classes) + means / 4  # logits that lean towards their labels
         shape = (s.replicas, s.classes, s.samples, s.dim)
-        return {"start": means[None, :, None] + torch.randn(shape, generator=generator, dtype=torch.float64)}
+        return means[None, :, None] + torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """A stretch of time for one gap."""
-        s, chunk = self.settings, piece % CHUNKS
-        gap = s.gaps[piece // CHUNKS]
-        name, generator = _name(gap), self.generator(piece)
-        x = state["start"] if chunk == 0 else state["x"]
-        rows = self._rows(name, 0.0, x) if chunk == 0 else []
-        means = [x.mean(dim=(0, 2))] if chunk == 0 else []
-        grid = self._times()
-        for record in range(chunk * _RECORDS, (chunk + 1) * _RECORDS):
-            first, last = (s.steps * (record + i) // (CHUNKS * _RECORDS) for i in (0, 1))
-            times = grid[first : last + 1]
-            x = self._move(x, gap, times, generator)
-            means.append(x.mean(dim=(0, 2)))
-        rows += self._rows(name, float(grid[s.steps * (chunk + 1) // CHUNKS]), x)
-        known = f"means/{name}"
-        joined = torch.stack(means) if chunk == 0 else torch.cat([state[known], torch.stack(means)])
-        return state | {"x": x, f"end/{name}": x, known: joined}, rows
+    def run(self) -> Run:
+        """Simulate every gap from the same start; ends with the last samples and the path of the class means of each gap."""
+        start = self._start()
+        ends = {"start": start}
+        for index, gap in enumerate(self.settings.gaps):
+            x, means = yield from self._simulate(gap, start, index * CHUNKS)
+            ends |= {f"end/{_name(gap)}": x, f"means/{_name(gap)}": means}
+        return ends
 
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def _simulate(self, gap: float, x: Tensor, stream: int) -> Generator[Row, None, tuple[Tensor, Tensor]]:
+        grid, means = self._times(), [x.mean(dim=(0, 2))]
+        yield from self._rows(_name(gap), 0.0, x)
+        for chunk in range(CHUNKS):
+            generator = self.generator(stream + chunk)
+            records = stops(self.settings.steps, CHUNKS * _RECORDS)[chunk * _RECORDS : (chunk + 1) * _RECORDS + 1]
+            for first, last in pairwise(records):
+                x = self._move(x, gap, grid[first : last + 1], generator)
+                means.append(x.mean(dim=(0, 2)))
+            yield from self._rows(_name(gap), float(grid[records[-1]]), x)
+        return x, torch.stack(means)
+
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Which gaps separate, scatter and class means against the closed forms, strengths estimated."""
         comparisons, errors = [], []
         for gap in self.settings.gaps:
-            new = self._compare(gap, state, rows)
+            new = self._compare(gap, end, rows)
             comparisons += new[0]
             errors.append(new[1])
         sentences, agrees = self._sentences(rows, max(errors))
-        fit = self._fit(state)
+        fit = self._fit(end)
         plots = [*self._plots(rows), fit[1]]
-        tensors = {name: tensor for name, tensor in state.items() if name != "x"}
-        return Findings([*sentences, fit[0]], comparisons, plots, tensors, agrees)
+        return Findings([*sentences, fit[0]], comparisons, plots, end, agrees)
 
     def _times(self) -> Tensor:
         """Equal steps in log(1 + t), so that power laws are resolved at both ends."""

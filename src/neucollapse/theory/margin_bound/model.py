@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ...geometry import best_code, polygon, random_permutation, simplex
-from .._model import Comparison, Findings, HeatMap, Line, Model, Plot, Row, State, series
+from .._model import Comparison, Findings, HeatMap, Line, Model, Plot, Row, Run, State, series
 from ..network import initial_network, layer_outputs
 from ..settings import MarginBound
 from ..solvers import descend
@@ -44,43 +44,34 @@ _TRAINING = 300  # steps of that network
 class MarginBoundModel(Model[MarginBound]):
     """Levels of noise, then relabellings of three frames, then few-shot errors for each number of shots."""
 
-    settings_type = MarginBound
-
-    @property
-    def pieces(self) -> int:
-        """Pieces of work."""
-        s = self.settings
-        return s.levels + len(_FRAMES) + s.digits + len(s.shots) * len(self._sources)
-
     @property
     def _sources(self) -> tuple[str, ...]:
         return _SOURCES if self.settings.digits else _SOURCES[:1]
 
-    def start(self) -> State:
-        """The state before the first piece."""
+    def run(self) -> Run:
+        """Every level of noise, every frame, every source of samples; ends with the code and the features of digits."""
         s = self.settings
-        return {"code": best_code(s.classes, s.dim, budget=5, seed=s.seed, workers=1, progress=False).points}
-
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """One piece of work."""
-        s = self.settings
-        if piece < s.levels:
-            return state, self._at_noise(state["code"], s.noise * (piece + 1) / s.levels, piece)
-        if (frame := piece - s.levels) < len(_FRAMES):
-            return state, self._relabelled(state["code"], _FRAMES[frame])
-        left = self.pieces - piece - 1  # of few-shot errors
-        if left == len(s.shots) * len(self._sources):
-            return state | _digit_features(self.generator(piece)), []
-        source, shots = divmod(left, len(s.shots))
-        return state, self._few_shot(state, self._sources[source], s.shots[-1 - shots], piece)
+        code = best_code(s.classes, s.dim, budget=5, seed=s.seed, workers=1, progress=False).points
+        for level in range(s.levels):
+            yield from self._at_noise(code, s.noise * (level + 1) / s.levels, level)
+        for frame in _FRAMES:
+            yield from self._relabelled(code, frame)
+        stream = s.levels + len(_FRAMES)
+        end = {"code": code} | (_digit_features(self.generator(stream)) if s.digits else {})
+        stream += s.digits
+        for name in reversed(self._sources):
+            for shots in s.shots:
+                yield from self._few_shot(end, name, shots, stream)
+                stream += 1
+        return end
 
     def _classes(self, noise: float, lean: float | None = None) -> Classes:
         s = self.settings
         return uneven_classes(s.classes, noise, s.uneven, s.similar if lean is None else lean)
 
-    def _at_noise(self, code: Tensor, noise: float, piece: int) -> list[Row]:
+    def _at_noise(self, code: Tensor, noise: float, stream: int) -> list[Row]:
         """Every term on a draw at this noise, with its class means as the classifier, and the error on a fresh draw."""
-        s, generator = self.settings, self.generator(piece)
+        s, generator = self.settings, self.generator(stream)
         draw = from_gaussians(code, self._classes(noise).factors(code))
         train, test = draw(s.samples, generator), draw(s.tests, generator)
         labels = torch.arange(s.classes).repeat_interleave(s.samples)
@@ -121,7 +112,7 @@ class MarginBoundModel(Model[MarginBound]):
             ]
         return rows
 
-    def _few_shot(self, state: State, name: str, shots: int, piece: int) -> list[Row]:
+    def _few_shot(self, state: State, name: str, shots: int, stream: int) -> list[Row]:
         """Measured error of the nearest mean of so many samples, and the bounds by exact moments."""
         s = self.settings
         if name == _SOURCES[0]:
@@ -130,7 +121,7 @@ class MarginBoundModel(Model[MarginBound]):
         else:
             pools = _pixels() if name == _SOURCES[1] else [state["digits"][state["labels"] == k] for k in range(10)]
             draw, (means, covariances) = from_pools(pools), pool_moments(pools)
-        found = few_shot_error(draw, shots, s.trials, self.generator(piece))
+        found = few_shot_error(draw, shots, s.trials, self.generator(stream))
         pairs = pair_bounds(means, covariances, shots)
         V = pair_cdnv(means, covariances.diagonal(dim1=1, dim2=2).sum(1))
         numbers = asdict(found) | {
@@ -141,7 +132,7 @@ class MarginBoundModel(Model[MarginBound]):
         }
         return [Row(name, float(shots), key, value) for key, value in numbers.items()]
 
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """What was found, beside what is proved."""
         s = self.settings
         noise, errors = series(rows, "test error")
@@ -160,7 +151,7 @@ class MarginBoundModel(Model[MarginBound]):
             sentence,
         ]
         agrees = above and hold and still <= _ZERO
-        return Findings(sentences, self._comparisons(rows, effects), self._plots(state, rows), state, agrees)
+        return Findings(sentences, self._comparisons(rows, effects), self._plots(end, rows), end, agrees)
 
     def _few_shot_sentence(self, rows: Sequence[Row]) -> tuple[str, bool]:
         """Whether the bounds hold within three standard errors, and what they are worth."""

@@ -87,7 +87,7 @@ def loss_of(logits: Tensor, labels: Tensor, loss: str, smoothing: float, weights
         targets = torch.nn.functional.one_hot(labels, logits.shape[1]).to(logits.dtype) - 1 / logits.shape[1]
         losses = (logits - targets).square().sum(dim=1) / 2
     elif loss == "label smoothing":
-        losses = label_smoothing(logits, labels, smoothing, reduction="none")
+        losses = label_smoothing(logits, labels, smoothing=smoothing, reduction="none")
     else:
         losses = cross_entropy(logits, labels, reduction="none")
     return losses.mean() if weights is None else weights @ losses

@@ -6,12 +6,13 @@ derived in ``flipped_labels``.
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
 
 from .._measure import measured
-from .._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from ..settings import Memorisation
 from ..solvers import minimise
 from .flipped_labels import LOSSES, labels_of, objective, predicted_optimum, squared_optimum
@@ -28,24 +29,19 @@ _QUANTITIES = {
 
 
 class MemorisationModel(Model[Memorisation]):
-    """One piece is one loss at one price, solved in full from a random start."""
+    """Every loss at every price, solved from a random start."""
 
-    settings_type = Memorisation
+    def run(self) -> Run:
+        """Solve every loss at every price, beside its prediction; ends with all optima."""
+        ends = {}
+        for stream, (loss, price) in enumerate(product(LOSSES, map(float, self.settings.prices))):
+            end = yield from self._solve(loss, price, self._draw(stream))
+            ends |= {f"{loss}/{price:g}/{key}": tensor for key, tensor in end.items()}
+        return ends
 
-    @property
-    def pieces(self) -> int:
-        """A loss at a price each."""
-        return len(LOSSES) * len(self.settings.prices)
-
-    def start(self) -> State:
-        """Nothing: every piece draws its own start."""
-        return {}
-
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """One problem solved, beside its prediction."""
+    def _solve(self, loss: str, price: float, begin: State) -> Run:
         s = self.settings
-        loss, price = LOSSES[piece // len(s.prices)], float(s.prices[piece % len(s.prices)])
-        end = minimise(lambda variables: objective(variables, s, loss, price), self._draw(piece), tolerance=_GRADIENT)
+        end = minimise(lambda variables: objective(variables, s, loss, price), begin, tolerance=_GRADIENT)
         found = self._found(end.state) | {"value": end.value, "gradient": end.gradient_norm}
         optimum = squared_optimum(s, price) if loss == "squared" else predicted_optimum(s, loss, price)
         predicted = {
@@ -55,11 +51,11 @@ class MemorisationModel(Model[Memorisation]):
             "clean margin": optimum.clean,
             "memorised margin": optimum.given - optimum.true,
         }
-        rows = [Row(loss, price, key, value) for key, value in found.items()]
-        rows += [Row(f"{loss}, predicted", price, key, value) for key, value in predicted.items()]
-        return state | {f"{loss}/{price:g}/{key}": tensor for key, tensor in end.state.items()}, rows
+        yield from (Row(loss, price, key, value) for key, value in found.items())
+        yield from (Row(f"{loss}, predicted", price, key, value) for key, value in predicted.items())
+        return end.state
 
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Predicted against solved, and what label smoothing changes."""
         keys = [key for key in _QUANTITIES if self.settings.flipped or key != "memorised margin"]
         comparisons = self._comparisons(rows, keys)
@@ -71,10 +67,10 @@ class MemorisationModel(Model[Memorisation]):
             *([self._memorised(rows), self._dilated(rows)] if self.settings.flipped else ["No labels are flipped."]),
             f"The gradient norm at the ends is at most {max(row.value for row in rows if row.key == 'gradient'):.1e}.",
         ]
-        return Findings(sentences, comparisons, self._plots(rows, keys), state, agrees)
+        return Findings(sentences, comparisons, self._plots(rows, keys), end, agrees)
 
-    def _draw(self, piece: int) -> State:
-        s, generator = self.settings, self.generator(piece)
+    def _draw(self, stream: int) -> State:
+        s, generator = self.settings, self.generator(stream)
         N = len(labels_of(s)[0])
         sizes = {"weight": s.classes, "features": N}
         return {

@@ -3,9 +3,10 @@
 All of them work on a ``State``, a dictionary of float64 tensors, and an objective of it.
 """
 
-from ._adam import adam as adam
 from ._curvature import least_curvature as least_curvature
 from ._descent import descend as descend
+from ._descent import descent as descent
+from ._descent import stops as stops
 from ._euler_maruyama import brownian_increments as brownian_increments
 from ._euler_maruyama import euler_maruyama as euler_maruyama
 from ._flow import flow as flow

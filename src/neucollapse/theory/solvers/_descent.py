@@ -1,6 +1,6 @@
-"""Gradient descent: plain, with momentum, or with a step relative to the gradient, as flows of vanishing losses need."""
+"""Gradient descent: plain, with momentum, or Adam; the steps are torch's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -8,45 +8,60 @@ from torch import Tensor
 from ._flat import State
 
 
-def descend(
+def descent(
     objective: Callable[[State], Tensor],
-    state: State,
-    steps: int,
+    start: State,
+    stops: Iterable[int],
     lr: float,
     *,
     momentum: float = 0.0,
-    normalise: Callable[[Tensor, Tensor], Tensor] | None = None,
-) -> State:
-    """Some steps of full-batch gradient descent.
+    adam: bool = False,
+) -> Iterator[tuple[int, State]]:
+    """Full-batch descent: yields the number of steps done and the state, at every stop.
 
     Args:
         objective: of the state, a scalar.
-        state: tensors by name. With momentum, velocities are kept in it as ``velocity/NAME``.
-        steps: how many.
+        start: tensors by name; they are left alone.
+        stops: after how many steps it is yielded, in order; 0 is the start.
         lr: step size.
         momentum: of the heavy ball.
-        normalise: of the loss and the norm of the gradient, what the step is divided by: ``lambda loss, norm: loss`` follows
-            the flow of log loss, whose path is the same and whose speed does not vanish.
+        adam: steps of Adam (Kingma, Ba, arXiv 1412.6980) in place of gradient descent.
 
     Example:
-        >>> state = {"x": torch.ones(2).double()}
-        >>> descend(lambda state: (state["x"] ** 2).sum() / 2, state, steps=2, lr=0.5)["x"].tolist()
+        >>> path = descent(lambda state: (state["x"] ** 2).sum() / 2, {"x": torch.ones(2).double()}, (0, 2), lr=0.5)
+        >>> [(step, state["x"].tolist()) for step, state in path]
+        [(0, [1.0, 1.0]), (2, [0.25, 0.25])]
+    """
+    now = {name: tensor.detach().clone().requires_grad_() for name, tensor in start.items()}
+    variables = list(now.values())
+    optimiser = torch.optim.Adam(variables, lr) if adam else torch.optim.SGD(variables, lr, momentum=momentum)
+    done = 0
+    for stop in stops:
+        for _ in range(stop - done):
+            optimiser.zero_grad()
+            objective(now).backward()
+            optimiser.step()
+        done = stop
+        yield stop, {name: tensor.detach().clone() for name, tensor in now.items()}
+
+
+def descend(
+    objective: Callable[[State], Tensor], start: State, steps: int, lr: float, *, momentum: float = 0.0
+) -> State:
+    """The state after some steps of full-batch gradient descent; see ``descent``.
+
+    Example:
+        >>> descend(lambda state: (state["x"] ** 2).sum() / 2, {"x": torch.ones(2).double()}, steps=2, lr=0.5)["x"].tolist()
         [0.25, 0.25]
     """
-    names = [name for name in state if not name.startswith("velocity/")]
-    state = {name: tensor.detach().clone() for name, tensor in state.items()}
-    for _ in range(steps):
-        variables = {name: state[name].requires_grad_() for name in names}
-        value = objective(variables)
-        gradients = torch.autograd.grad(value, list(variables.values()))
-        scale = 1.0
-        if normalise is not None:
-            norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
-            scale = 1 / float(normalise(value.detach(), norm))
-        for name, gradient in zip(names, gradients, strict=True):
-            step = gradient * scale
-            if momentum:
-                step = step + momentum * state.get(f"velocity/{name}", torch.zeros_like(step))
-                state[f"velocity/{name}"] = step
-            state[name] = state[name].detach() - lr * step
-    return state
+    return next(descent(objective, start, (steps,), lr, momentum=momentum))[1]
+
+
+def stops(steps: int, count: int) -> list[int]:
+    """0 and ``count`` equal shares of the steps, as nearly as whole numbers allow.
+
+    Example:
+        >>> stops(10, 4)
+        [0, 2, 5, 7, 10]
+    """
+    return [steps * i // count for i in range(count + 1)]

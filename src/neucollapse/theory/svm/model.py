@@ -17,7 +17,7 @@ path at a speed that does not vanish. Time itself is carried along as log t, far
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 
@@ -30,9 +30,9 @@ from ...geometry import best_known
 from ...losses import cross_entropy, log_cross_entropy
 from ...losses.log_objective import log_softplus
 from .._measure import measured
-from .._model import Comparison, Findings, Line, Model, Plot, Row, State, series
+from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from ..settings.svm import SVM
-from ..solvers import descend, flow
+from ..solvers import descent, flow
 from .max_margin import Separation, hard_margin_svm, margins, minimum_norm_separation
 
 _CAPTIONS = {
@@ -68,13 +68,6 @@ def log_loss_gradient(
 
 class SVMModel(Model[SVM]):
     """Gradient flow of the cross-entropy along log time, beside the exact SVM; plain gradient descent as a control."""
-
-    settings_type = SVM
-
-    @property
-    def pieces(self) -> int:
-        """One for each point of the flow that is measured."""
-        return self.settings.points
 
     @property
     def labels(self) -> Tensor:
@@ -122,31 +115,27 @@ class SVMModel(Model[SVM]):
         W = s.init * torch.randn(s.classes, s.dim, generator=generator, dtype=torch.float64)
         H = torch.randn(sum(s.sizes), s.dim, generator=generator, dtype=torch.float64)
         H = H * (s.init if s.features == "free" else s.dim**-0.5)
-        return {"weight": W, "features": H, "log_time": W.new_zeros(()), "descent/weight": W, "descent/features": H}
+        return {"weight": W, "features": H}
 
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """The flow down to the next loss, and a share of the descent."""
-        s = self.settings
-        moving = ["weight", "features"] if s.features == "free" else ["weight"]
-        nats = [0.0, *np.geomspace(min(_FIRST, s.drop / 10), s.drop, s.points)]
-        path = flow(
-            lambda _, now: self._velocity(state | now, moving),
-            {name: state[name] for name in (*moving, "log_time")},
-            float(nats[piece]),
-            float(nats[piece + 1]),
-            rtol=1e-8,
-            atol=1e-10,
-        )
-        state = state | path
-        rows = self._rows("flow", float(state["log_time"]), state["weight"], state["features"])
-        if s.descent_steps:
-            steps = [0, *np.geomspace(1, s.descent_steps, s.points).round().astype(int).tolist()]
-            state |= self._descend(state, moving, steps[piece + 1] - steps[piece])
-            log_time = math.log1p(s.descent_lr * steps[piece + 1])
-            rows += self._rows("descent", log_time, state["descent/weight"], state["descent/features"])
-        return state, rows
+    @property
+    def _moving(self) -> tuple[str, ...]:
+        return ("weight", "features") if self.settings.features == "free" else ("weight",)
 
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def run(self) -> Run:
+        """The flow down to every loss, and plain descent beside it; ends with the flow's classifier and features."""
+        s, start = self.settings, self.start()
+        now = {**start, "log_time": torch.zeros((), dtype=torch.float64)}
+        nats = [0.0, *np.geomspace(min(_FIRST, s.drop / 10), s.drop, s.points).tolist()]
+        control = self._descent(start) if s.descent_steps else None
+        for begin, end in pairwise(nats):
+            path = {name: now[name] for name in (*self._moving, "log_time")}
+            now |= flow(lambda _, path: self._velocity(start | path), path, begin, end, rtol=1e-8, atol=1e-10)
+            yield from self._rows("flow", float(now["log_time"]), now["weight"], now["features"])
+            if control is not None:
+                yield from next(control)
+        return now
+
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Normalised margin and direction against the exact solution, their rates, and the trivial divergence."""
         s, target, goal = self.settings, self.target, self.goal
         times, margin = series(rows, "margin/normalised", "flow")
@@ -207,27 +196,30 @@ class SVMModel(Model[SVM]):
                     "gap of the logits times p_min", target.slowness, (1 - own / target.margin) * smallest[-1], "in the limit"
                 ),
             ]  # fmt: skip
-        tensors = {"weight": state["weight"], "features": state["features"], "svm_logits": target.logits}
+        tensors = {"weight": end["weight"], "features": end["features"], "svm_logits": target.logits}
         return Findings(sentences, comparisons, self._plots(rows), tensors, agrees)
 
-    def _velocity(self, now: State, moving: list[str]) -> State:
-        value, gradients = self._gradients(now, moving)
+    def _velocity(self, now: State) -> State:
+        value, gradients = self._gradients(now)
         squared = sum(float(gradient.square().sum()) for gradient in gradients)
         # d log(1 + t) for a nat of loss: 1 / (L |grad log L|^2 (1 + t)).
         clock = (-value - math.log(squared) - now["log_time"]).exp()
-        return {name: -gradient / squared for name, gradient in zip(moving, gradients, strict=True)} | {
+        return {name: -gradient / squared for name, gradient in zip(self._moving, gradients, strict=True)} | {
             "log_time": clock
         }
 
-    def _descend(self, state: State, moving: list[str], steps: int) -> State:
-        fixed = {name: state[f"descent/{name}"] for name in ("weight", "features")}
+    def _descent(self, start: State) -> Iterator[list[Row]]:
+        """The rows of plain descent from the same start, at as many points as the flow has."""
+        s = self.settings
 
         def loss(now: State) -> Tensor:
-            everything = fixed | now
+            everything = start | now
             return cross_entropy(everything["features"] @ everything["weight"].mT, self.labels)
 
-        end = descend(loss, {name: fixed[name] for name in moving}, steps, self.settings.descent_lr)
-        return {f"descent/{name}": value for name, value in end.items()}
+        shown = np.geomspace(1, s.descent_steps, s.points).round().astype(int).tolist()
+        for step, now in descent(loss, {name: start[name] for name in self._moving}, shown, s.descent_lr):
+            end = start | now
+            yield self._rows("descent", math.log1p(s.descent_lr * step), end["weight"], end["features"])
 
     def _rows(self, name: str, log_time: float, weight: Tensor, features: Tensor) -> list[Row]:
         logits, free = features @ weight.mT, self.settings.features == "free"
@@ -246,17 +238,16 @@ class SVMModel(Model[SVM]):
         }
         return [Row(name, log_time, key, value) for key, value in numbers.items()]
 
-    def _gradients(self, now: State, moving: Sequence[str]) -> tuple[Tensor, list[Tensor]]:
+    def _gradients(self, now: State) -> tuple[Tensor, list[Tensor]]:
         """Logarithm of the loss and its gradients."""
         value, by_logits = log_loss_gradient(now["features"] @ now["weight"].mT, self._own)
         gradients = {"weight": lambda: by_logits.mT @ now["features"], "features": lambda: by_logits @ now["weight"]}
-        return value, [gradients[name]() for name in moving]
+        return value, [gradients[name]() for name in self._moving]
 
     def _angle(self, now: State) -> float:
         """1 - cosine of what moves with the direction of steepest descent."""
-        moving = ("weight", "features") if self.settings.features == "free" else ("weight",)
-        downhill = -torch.cat([gradient.reshape(-1) for gradient in self._gradients(now, moving)[1]])
-        point = torch.cat([now[name].reshape(-1) for name in moving])
+        downhill = -torch.cat([gradient.reshape(-1) for gradient in self._gradients(now)[1]])
+        point = torch.cat([now[name].reshape(-1) for name in self._moving])
         return float((downhill / downhill.norm() - point / point.norm()).square().sum() / 2)
 
     def _rates(self, rows: Sequence[Row]) -> str:

@@ -92,7 +92,7 @@ def _comparisons(settings: UFM, optimum: UFMOptimum, state: State, best: dict[st
     lines = [Comparison("objective", optimum.value, best["objective"], "the value of the objective at the best start")]
     if settings.constraint == "sphere":
         return lines + _metric_lines(settings, optimum, best)
-    H, W, _ = network(settings, _best(state))
+    H, W, _ = network(settings, state)
     means = H.reshape(settings.classes, settings.samples, -1).mean(dim=1)
     values = torch.linalg.svdvals(W @ means.mT)
     predicted = torch.linalg.svdvals(optimum.logits)
@@ -224,16 +224,8 @@ def _path_plot(rows: Sequence[Row], key: str, known: float) -> Plot:
     return Plot("Margin over the temperature", "temperature", key, lines, caption, log_x=True, metric=key)
 
 
-def _best(state: State) -> State:
-    return {
-        name.removeprefix("best/"): value
-        for name, value in state.items()
-        if name.startswith("best/") and name != "best/value"
-    }
-
-
 def _tensors(settings: UFM, state: State, optimum: UFMOptimum | None) -> State:
-    H, W, b = network(settings, _best(state))
+    H, W, b = network(settings, state)
     tensors = {"features": H.detach(), "weight": W.detach()} | ({} if b is None else {"bias": b.detach()})
     if optimum is not None:
         tensors |= {

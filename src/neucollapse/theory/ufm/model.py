@@ -6,7 +6,8 @@ closed form (``saddle_curvature``). On the sphere it follows the path of tempera
 temperature is begun where the last one ended, and beside it, from a random start.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,15 +16,17 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from .._measure import KEYS, balanced_labels, measured
-from .._model import Findings, Model, Row, State
+from .._model import Findings, Model, Row, Run, State
 from ..settings import UFM
-from ..solvers import descend, least_curvature
+from ..solvers import descent, least_curvature, stops
 from .objective import feature_decay, logit_loss, network, random_state, ufm_objective
 from .solve import solve
 
 _CHUNKS = 20  # of gradient descent
 _MARGINS_UP_TO = 200  # classes for which exact margins are quick
 _QUICK = [key for key in KEYS if "margin" not in key]
+Solved = Generator[Row, None, tuple[State, float]]
+"""Rows as they come, and in the end variables and value."""
 
 
 def temperatures(settings: UFM) -> list[float]:
@@ -66,22 +69,10 @@ def collapse_of(settings: UFM, state: State) -> dict[str, float]:
 class UFMModel(Model[UFM]):
     """The unconstrained features model: gradient descent, starts or a path of temperatures, saddles."""
 
-    settings_type = UFM
-
     @property
     def on_sphere(self) -> bool:
         """Whether the simulation is a path of temperatures."""
         return self.settings.constraint == "sphere"
-
-    @property
-    def solves(self) -> int:
-        """Pieces that solve: a start, or a start at a temperature."""
-        return self.settings.starts * (self.settings.points if self.on_sphere else 1)
-
-    @property
-    def chunks(self) -> int:
-        """Pieces of gradient descent."""
-        return min(_CHUNKS, self.settings.gd_steps)
 
     @property
     def ranks(self) -> list[int]:
@@ -91,67 +82,56 @@ class UFMModel(Model[UFM]):
         most = min(self.settings.dim, self.settings.classes - 1)
         return sorted({round(rank) for rank in np.linspace(0, most - 1, min(self.settings.saddles, most))})
 
-    @property
-    def pieces(self) -> int:
-        """Gradient descent, starts, saddles."""
-        return self.chunks + self.solves + len(self.ranks)
+    def run(self) -> Run:
+        """Descend, solve from every start, look for saddles; ends with the best start's variables."""
+        yield from self._gradient_descent()
+        best, least = {}, math.inf
+        for start in range(self.settings.starts):
+            end, value = yield from (self._path(start) if self.on_sphere else self._solve(start))
+            if value < least:
+                best, least = end, value
+        for rank in self.ranks:
+            yield from self._saddle(rank)
+        return best
 
-    def start(self) -> State:
-        """A random start of gradient descent."""
-        return {f"gd/{name}": value for name, value in random_state(self.settings, self.generator(0)).items()}
-
-    def advance(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """The next piece of its kind."""
-        if piece < self.chunks:
-            return self._gradient_descent(state, piece)
-        piece -= self.chunks
-        if piece < self.solves:
-            return self._on_path(state, piece) if self.on_sphere else self._solve(state, piece)
-        return self._saddle(state, self.ranks[piece - self.solves])
-
-    def findings(self, state: State, rows: Sequence[Row]) -> Findings:
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Prediction beside what was found."""
         from .findings import optimum_findings, path_findings
 
-        return path_findings(self, state, rows) if self.on_sphere else optimum_findings(self, state, rows)
+        return path_findings(self, end, rows) if self.on_sphere else optimum_findings(self, end, rows)
 
-    def _gradient_descent(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        settings, total = self.settings, self.settings.gd_steps
-        before, after = total * piece // self.chunks, total * (piece + 1) // self.chunks
-        variables = _part(state, "gd/")
-        rows = self._rows("gradient descent", 0, variables) if piece == 0 else []
-        variables = descend(
-            lambda now: ufm_objective(settings, now), variables, after - before, settings.lr, momentum=settings.momentum
-        )
-        rows += self._rows("gradient descent", after, variables)
-        return state | {f"gd/{name}": value for name, value in variables.items()}, rows
+    def _gradient_descent(self) -> Iterator[Row]:
+        s = self.settings
+        if not s.gd_steps:
+            return
+        shown = stops(s.gd_steps, min(_CHUNKS, s.gd_steps))
+        start = random_state(s, self.generator(0))
+        for step, now in descent(lambda now: ufm_objective(s, now), start, shown, s.lr, momentum=s.momentum):
+            yield from self._rows("gradient descent", step, now)
 
-    def _solve(self, state: State, start: int) -> tuple[State, list[Row]]:
-        settings, rows = self.settings, []
-        begin = random_state(settings, self.generator(start))
+    def _solve(self, start: int) -> Solved:
+        rows: list[Row] = []
         end = solve(
-            settings,
-            begin,
-            tolerance=settings.tolerance,
+            self.settings,
+            random_state(self.settings, self.generator(start)),
+            tolerance=self.settings.tolerance,
             record=lambda evaluations, now: rows.extend(self._rows(f"start {start}", evaluations, now)),
         )
-        rows += self._rows(f"start {start}", end.evaluations, end.state)
-        return self._keep_best(state, end.state, end.value), rows
+        yield from rows
+        yield from self._rows(f"start {start}", end.evaluations, end.state)
+        return end.state, end.value
 
-    def _on_path(self, state: State, piece: int) -> tuple[State, list[Row]]:
-        """One temperature: from where the last one ended, and from a random start."""
-        start, point = divmod(piece, self.settings.points)
-        temperature = temperatures(self.settings)[point]
-        random = random_state(self.settings, self.generator(start))
-        begin = random if point == 0 else _part(state, "path/")
-        end = self._at_temperature(begin, temperature)
-        rows = self._rows(f"annealed {start}", temperature, end, temperature)
-        if self.settings.cold and self.settings.points > 1:
-            rows += self._rows(f"cold {start}", temperature, self._at_temperature(random, temperature), temperature)
-        state = state | {f"path/{name}": value for name, value in end.items()}
-        if point == self.settings.points - 1:
-            state = self._keep_best(state, end, float(ufm_objective(self.settings, end)))
-        return state, rows
+    def _path(self, start: int) -> Solved:
+        """Every temperature from where the last one ended, and from a random start."""
+        s = self.settings
+        random = now = random_state(s, self.generator(start))
+        for temperature in temperatures(s):
+            now = self._at_temperature(now, temperature)
+            yield from self._rows(f"annealed {start}", temperature, now, temperature)
+            if s.cold and s.points > 1:
+                cold = self._at_temperature(random, temperature)
+                yield from self._rows(f"cold {start}", temperature, cold, temperature)
+        return now, float(ufm_objective(s, now))
 
     def _at_temperature(self, begin: State, temperature: float) -> State:
         """The loss is taken over its value at the start, or a small one would be below every tolerance."""
@@ -167,13 +147,7 @@ class UFMModel(Model[UFM]):
         H, W, _ = network(self.settings, end.state)
         return {"features": H, "weight": W}
 
-    def _keep_best(self, state: State, found: State, value: float) -> State:
-        if "best/value" in state and value >= float(state["best/value"]):
-            return state
-        best = {"value": torch.tensor(value, dtype=torch.float64), **found}
-        return state | {f"best/{name}": tensor for name, tensor in best.items()}
-
-    def _saddle(self, state: State, rank: int) -> tuple[State, list[Row]]:
+    def _saddle(self, rank: int) -> list[Row]:
         """The optimum of so many dimensions, as a point of all."""
         settings = self.settings
         point = {name: torch.zeros_like(value) for name, value in random_state(settings, self.generator(0)).items()}
@@ -187,28 +161,20 @@ class UFMModel(Model[UFM]):
         curvature, _ = least_curvature(lambda now: ufm_objective(settings, now), point, seed=settings.seed)
         value = float(ufm_objective(settings, point))
         numbers = {"objective": value, "least curvature": curvature, "predicted": saddle_curvature(settings, point)}
-        return state, [Row("saddles", float(rank), key, number) for key, number in numbers.items()]
+        return [Row("saddles", float(rank), key, number) for key, number in numbers.items()]
 
     def _rows(self, name: str, x: int | float, state: State, temperature: float | None = None) -> list[Row]:
         """Objective, gradient norm and metrics of a state."""
-        variables = {key: value.detach().requires_grad_() for key, value in _variables(state).items()}
+        variables = {key: value.detach().requires_grad_() for key, value in state.items()}
         value = ufm_objective(self.settings, variables, temperature)
         gradients = torch.autograd.grad(value, list(variables.values()))
         norm = float(torch.stack([gradient.norm() for gradient in gradients]).norm())
         numbers = {
             "objective": float(value.detach()),
             "gradient norm": norm,
-            **collapse_of(self.settings, _variables(state)),
+            **collapse_of(self.settings, state),
         }
         return [Row(name, float(x), key, number) for key, number in numbers.items()]
-
-
-def _part(state: State, prefix: str) -> State:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
-def _variables(state: State) -> State:
-    return {name: value for name, value in state.items() if not name.startswith("velocity/")}
 
 
 def _detached(tensor: Tensor | None) -> Tensor | None:

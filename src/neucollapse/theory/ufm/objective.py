@@ -47,9 +47,9 @@ def logit_loss(settings: UFM, logits: Tensor, labels: Tensor) -> Tensor:
     if settings.loss == "mse":
         return mse(logits, labels, over_classes="half")
     if settings.loss == "label-smoothing":
-        return label_smoothing(logits, labels, settings.smoothing)
+        return label_smoothing(logits, labels, smoothing=settings.smoothing)
     if settings.loss == "focal":
-        return focal_loss(logits, labels, settings.gamma)
+        return focal_loss(logits, labels, gamma=settings.gamma)
     return cross_entropy(logits, labels)
 
 
@@ -86,7 +86,7 @@ def _spherical(settings: UFM, H: Tensor, W: Tensor, labels: Tensor, temperature:
     if settings.objective == "log":
         focal = settings.gamma if settings.loss == "focal" else 0.0
         return spherical_ce(
-            H, W, labels, 1 / temperature, focal=focal, reduction="log_mean", implementation="reference"
+            H, labels, W, scale=1 / temperature, focal=focal, reduction="log_mean", implementation="reference"
         )
     return logit_loss(settings, cosine_logits(H, W, 1 / temperature), labels)
 
