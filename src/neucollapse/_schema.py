@@ -25,11 +25,11 @@ class Metric(Struct, frozen=True):
 
     key: str
     name: str
+    value: float | None
+    optimum: float | None
+    absent: str | None
     split: str = ""
     layer: str = ""
-    value: float | None = None
-    optimum: float | None = None
-    absent: str | None = None
 
 
 class Definition(Struct, frozen=True):
@@ -83,6 +83,9 @@ class Result(Struct, frozen=True):
 
     SCHEMA: ClassVar[str] = "neucollapse/result/1"
 
+    metrics: list[Metric]
+    flags: list[Flag]
+    splits: list[str]
     num_classes: int | None = None
     dim: int | None = None
     title: str | None = None
@@ -93,11 +96,8 @@ class Result(Struct, frozen=True):
     created: str | None = None
     command: str | None = None
     environment: dict[str, Any] | None = None
-    splits: list[str] = []
     verdict: list[Sentence] | None = None
-    metrics: list[Metric] = []
     definitions: dict[str, Definition] | None = None
-    flags: list[Flag] = []
     citations: list[str] | None = None
     arrays: Digest | None = None
 

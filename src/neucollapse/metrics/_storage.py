@@ -7,17 +7,19 @@ from typing import Any
 
 from .._environment import command_line, environment
 from .._errors import FileFormatError, FileWriteError, InputError
-from .._files import atomic_path, fitting_contents, load_tensors, read_json, save_tensors, write_json
+from .._files import atomic_path, fitting_contents, load_tensors, read_json, save_tensors
 from .._run_folder import held
+from .._schema import ARRAYS as ARRAYS_SCHEMA
+from .._schema import Definition, Digest, Metric, Result, Sentence, Training, checked, write_struct
+from .._schema import Flag as StoredFlag
 from ._registry import describe
 from ._tables import Flag, Tables
 from ._verdict import verdict
 
-SCHEMA = "neucollapse/result/1"
-ARRAYS_SCHEMA = "neucollapse/arrays/1"
+SCHEMA = Result.SCHEMA
 _ARRAYS = "arrays.safetensors"
+_ELSEWHERE = {"schema", "definitions", "verdict", "metrics", "flags", "splits", "arrays"}  # all but ``info``
 _PATIENCE = 20.0  # seconds that another process has to write its result
-_OWN = ("title", "class_names", "classifier", "seed", "training")
 
 
 def save_result(result: Tables, folder: str | Path) -> Path:
@@ -36,27 +38,34 @@ def write_result(result: Tables, folder: Path) -> Path:
     digest = save_tensors(folder / _ARRAYS, result.arrays, schema=ARRAYS_SCHEMA, metadata={})
     rows = list(result_rows(result))
     write_table(folder / "metrics.parquet", rows)
-    info = result.info
-    content = {
-        **{key: info.get(key) for key in _OWN},
-        "title": info.get("title") or "Collapse",
-        "created": info.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": info.get("command") or command_line(),
-        "environment": info.get("environment") or environment(),
-        "num_classes": info.get("num_classes"),
-        "dim": info.get("dim"),
-        "splits": list(result.splits),
-        "verdict": [{"tone": tone, "text": text} for tone, text in verdict(result)],
-        "metrics": rows,
-        "definitions": describe(row["name"] for row in rows),
-        "flags": [
-            {"code": f.code, "sentence": f.sentence, "where": f.where, "severity": f.severity} for f in result.flags
-        ],
-        "citations": list(info.get("citations", ())),
-        "arrays": {"sha256": digest},
-    }
-    write_json(folder / "result.json", content, schema=SCHEMA)
+    write_struct(folder / "result.json", _content(result, rows, digest))
     return folder
+
+
+def _content(result: Tables, rows: list[Metric], digest: str) -> Result:
+    info = result.info
+    training = info.get("training")
+    return Result(
+        num_classes=info.get("num_classes"),
+        dim=info.get("dim"),
+        title=info.get("title") or "Collapse",
+        class_names=info.get("class_names"),
+        classifier=info.get("classifier"),
+        seed=info.get("seed"),
+        training=None if training is None else checked("the training of a result", training, Training),
+        created=info.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
+        command=info.get("command") or command_line(),
+        environment=info.get("environment") or environment(),
+        splits=list(result.splits),
+        verdict=[Sentence(tone, text) for tone, text in verdict(result)],
+        metrics=rows,
+        definitions={
+            name: checked(name, words, Definition) for name, words in describe(row.name for row in rows).items()
+        },
+        flags=[StoredFlag(flag.sentence, flag.code, flag.where, flag.severity) for flag in result.flags],
+        citations=list(info.get("citations", ())),
+        arrays=Digest(digest),
+    )
 
 
 def read_result(folder: str | Path) -> dict[str, Any]:
@@ -83,56 +92,27 @@ def _read(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     content = read_json(path, schema=SCHEMA)
     with fitting_contents(path):
-        digest = (content.pop("arrays", None) or {}).get("sha256")
-        arrays, _ = load_tensors(folder / _ARRAYS, schema=ARRAYS_SCHEMA, digest=digest)
-        rows = [_row(row) for row in content.pop("metrics")]
-        flags = [Flag(**flag) for flag in content.pop("flags")]
-        splits = tuple(content.pop("splits"))
-        _texts("a flag", *(text for flag in flags for text in (flag.code, flag.sentence, flag.where, flag.severity)))
-        _texts("a split", *splits)
-        _texts("a citation", *content.get("citations", ()))
-        return {
-            "numbers": {key: value for key, value, _, _ in rows if value is not None},
-            "optima": {key: optimum for key, _, optimum, _ in rows if optimum is not None},
-            "absent": {key: reason for key, _, _, reason in rows if reason is not None},
-            "flags": flags,
-            "arrays": arrays,
-            "info": {key: value for key, value in content.items() if key not in ("schema", "definitions", "verdict")},
-            "splits": splits,
-        }
+        stored = checked(path, content, Result)
+    digest = stored.arrays.sha256 if stored.arrays else None
+    arrays, _ = load_tensors(folder / _ARRAYS, schema=ARRAYS_SCHEMA, digest=digest)
+    return {
+        "numbers": {row.key: row.value for row in stored.metrics if row.value is not None},
+        "optima": {row.key: row.optimum for row in stored.metrics if row.optimum is not None},
+        "absent": {row.key: row.absent for row in stored.metrics if row.absent is not None},
+        "flags": [Flag(flag.code, flag.sentence, flag.where, flag.severity) for flag in stored.flags],
+        "arrays": arrays,
+        "info": {key: value for key, value in content.items() if key not in _ELSEWHERE},
+        "splits": tuple(stored.splits),
+    }
 
 
-def _row(row: dict[str, Any]) -> tuple[str, float | None, float | None, str | None]:
-    key, numbers, absent = row["key"], (row["value"], row["optimum"]), row["absent"]
-    _texts("a key", key)
-    _texts(f"the reason why {key} is absent", *([] if absent is None else [absent]))
-    for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int | float | None):
-            raise TypeError(f"expected a number or null at {key}, found {number!r:.60}")
-    value, optimum = (None if number is None else float(number) for number in numbers)
-    return key, value, optimum, absent
-
-
-def _texts(what: str, *texts: Any) -> None:
-    for text in texts:
-        if not isinstance(text, str):
-            raise TypeError(f"expected {what} to be a string, found {text!r:.60}")
-
-
-def result_rows(result: Tables) -> Iterator[dict[str, Any]]:
+def result_rows(result: Tables) -> Iterator[Metric]:
     """The result as a long table: a row a key, measured or absent."""
     for key in [*result.numbers, *result.absent]:
         split, bare = _split_of(key, result.splits)
         name, _, layer = bare.partition("@layer:")
-        yield {
-            "key": key,
-            "split": split,
-            "name": name,
-            "layer": layer,
-            "value": result.numbers.get(key),
-            "optimum": result.optima.get(key),
-            "absent": result.absent.get(key),
-        }
+        numbers = {"value": result.numbers.get(key), "optimum": result.optima.get(key)}
+        yield Metric(key=key, split=split, name=name, layer=layer, absent=result.absent.get(key), **numbers)
 
 
 def _split_of(key: str, splits: tuple[str, ...]) -> tuple[str, str]:
@@ -142,13 +122,14 @@ def _split_of(key: str, splits: tuple[str, ...]) -> tuple[str, str]:
     return "", key
 
 
-def write_table(path: str | Path, rows: list[dict[str, Any]]) -> None:
+def write_table(path: str | Path, rows: list[Metric]) -> None:
     """Write rows as a Parquet table, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    texts = {"key", "split", "name", "layer", "absent"}
-    names = rows[0].keys() if rows else sorted(texts)
-    fields = [(name, pa.string() if name in texts else pa.float64()) for name in names]
+    numbers = {"value", "optimum"}
+    columns = ("key", "split", "name", "layer", "value", "optimum", "absent")
+    fields = [(name, pa.float64() if name in numbers else pa.string()) for name in columns]
+    table = pa.table([[getattr(row, name) for row in rows] for name in columns], schema=pa.schema(fields))
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(fields)), temporary)
+        pq.write_table(table, temporary)

@@ -30,7 +30,7 @@ class Run:
     metrics: list[Metric]
     definitions: dict[str, Definition]
     flags: list[Flag]
-    info: Result = field(default_factory=Result)
+    info: Result = field(default_factory=lambda: Result(metrics=[], flags=[], splits=[]))
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     history: dict[str, Curve] = field(default_factory=dict)
 

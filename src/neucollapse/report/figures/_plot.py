@@ -37,7 +37,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Swatch:
-    """An entry of the legend over a figure: a colour name, how it is drawn (``line``, ``dash``, ``bar``, ``zone``), its text."""
+    """An entry of the legend over a figure: a colour name, how it is drawn (``line``, ``dash``, ...), its text."""
 
     text: str
     colour: str

@@ -11,6 +11,7 @@ from .._text import capital, number, plot_text, shorten
 from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, log_axis, packed
 
 _DASHES = {"found": "solid", "predicted": "dash", "baseline": "dot", "measured": "dashdot"}
+_SWATCHES = {"found": "line", "baseline": "dot"}
 _MOST_NUMBERS = 400
 
 
@@ -107,8 +108,9 @@ def _colours(plots: list[Plot]) -> dict[str, str]:
 
 def _legend(plots: list[Plot]) -> list[Swatch]:
     colours = _colours(plots)
-    kinds = {line.name: line.role for plot in plots for line in plot.lines}
-    return [Swatch(name, colours[name], "line" if kinds[name] == "found" else "dash") for name in kinds]
+    lines = {line.name: line for plot in plots for line in plot.lines}
+    kinds = {name: "points" if line.points else _SWATCHES.get(line.role, "dash") for name, line in lines.items()}
+    return [Swatch(name, colours[name], kind) for name, kind in kinds.items()]
 
 
 def _panel(plot: Plot, shape: str, colours: dict[str, str]) -> Panel:
