@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 import neucollapse as nc
-from neucollapse import ClassStatistics, FileFormatError, InputError, geometry
+from neucollapse import ClassStatistics, FileFormatError, geometry
 from neucollapse._files import load_tensors, save_tensors
 from neucollapse.data import load, load_idx_folder, load_weight, open_features
 from neucollapse.metrics import CollapseResult
@@ -234,8 +234,6 @@ KINDS = [
     Kind("config.json", config, stored_config),
     Kind("checkpoint.safetensors", checkpoint, stored_checkpoint, digest=True),
     Kind("simulation.json", simulation, simulation_page),
-    # A whole state of other settings is no bad file: an InputError says what to do.
-    Kind("state.safetensors", simulation, lambda path: simulate_in(path.parent), refusal=(InputError, FileFormatError)),
     Kind("atlas.safetensors", atlas, stored_atlas, digest=True),
 ]  # fmt: skip
 
@@ -272,8 +270,7 @@ def damaged(content: bytes, random: Random) -> bytes:
     return bytes(changed)
 
 
-# The last holds numbers that a model goes on with: forged under a digest of their own, they are another simulation.
-_TREELESS = ("a.safetensors", "arrays.safetensors", "state.safetensors")
+_TREELESS = ("a.safetensors", "arrays.safetensors")
 HOSTILE: list[Any] = [
     None, True, 0, -1, 1, 2**31, 2**63, 10**400, 1e308, 1e999, float("nan"), "", "x", "\ud800", "../../x", "<script>",
     "x" * 10_000, [], {}, [[]], [None], {"a": {}}, ["dict", 1], ["tensor", "none"], [1, 2, 3], {"schema": 1},
