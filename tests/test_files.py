@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 import safetensors.torch
@@ -256,3 +258,26 @@ def test_headers_with_equal_names_or_no_object_are_refused(tmp_path, header):
 def test_equal_keys_are_named():
     with pytest.raises(FileFormatError, match="'b' stands in it twice"):
         parse_json("a.json", '{"a": [{"b": 1, "c": 2, "b": 3}]}')
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit on the size of files is Unix's")
+@pytest.mark.parametrize("limit", [0, 100, 1000])
+def test_a_disk_that_is_full_is_one_sentence_and_leaves_nothing_half_written(limit, tmp_path):
+    """A limit on the size of files stands for a full disk: both fail in the middle of a write."""
+    program = (
+        "import resource, signal, sys\n"
+        "from neucollapse._errors import FileWriteError\n"
+        "from neucollapse._files import write_json\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "try:\n"
+        "    write_json(sys.argv[1], {'text': 'x' * 5000}, schema='a/1')\n"
+        "except FileWriteError as error:\n"
+        "    print(error)\n"
+    )
+    path = tmp_path / "a.json"
+    path.write_text("before")
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    assert done.stdout == f"cannot write {path}: File too large\n"
+    assert path.read_text() == "before"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
