@@ -1,4 +1,4 @@
-"""Docstrings of this project, made ready for Markdown: formulas stay LaTeX, shown as they are, without any script."""
+"""Docstrings of this project, made ready for Markdown: formulas of Sphinx roles get the marks that arithmatex reads."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ _RULE = re.compile(r"^[ ]*=+(?:[ ]+=+)+[ ]*$")
 def to_markdown(text: str) -> str:
     """Replace the few directives and roles that docstrings here use by their Markdown."""
     text = re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)  # the name under which doctests become code
-    text = re.sub(r":math:`([^`]*)`", r"`\1`", text)
+    text = re.sub(r":math:`\s*([^`]*?)\s*`", lambda match: rf"\({' '.join(match[1].split())}\)", text)
     text = re.sub(r":(?:class|func|meth|mod|data|attr):`~?([^`]*)`", r"`\1`", text)
     text = re.sub(r"``([^`]+)``", r"`\1`", text)
     return _tables(_BLOCK.sub(_formula, text))
@@ -21,7 +21,7 @@ def to_markdown(text: str) -> str:
 def _formula(match: re.Match[str]) -> str:
     indent, body = match[1], match[2]
     lines = [line.strip() for line in body.splitlines() if line.strip()]
-    return "\n".join([f"{indent}```latex", *(indent + line for line in lines), f"{indent}```"])
+    return "\n".join([f"{indent}$$", *(indent + line for line in lines), f"{indent}$$"])
 
 
 def _tables(text: str) -> str:

@@ -101,7 +101,7 @@ def _page(name: str, metrics: list[Metric]) -> str:
 def _entry(metric: Metric) -> Iterator[str]:
     yield from (f"## `{metric.name}` {{ #{_anchor(metric.name)} }}", "", f"*{metric.title}*", "")
     yield from ("```text", metric.symbol, "```", "", _linked(metric.definition), "")
-    facts = {"range": _cell(metric.range), "at collapse": _cell(_linked(metric.at_collapse))}
+    facts = {"range": _cell(str(metric.range)), "at collapse": _cell(_linked(metric.at_collapse))}
     if metric.optimum is not None:
         facts["optimum"] = "shown beside the value"
     if f"{metric.name}@weight" in REGISTRY:
