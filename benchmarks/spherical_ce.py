@@ -85,8 +85,8 @@ def steps(B: int, K: int, d: int) -> dict[str, Callable[[], Step]]:
     found = {
         "stepped": of_module(NormFace, stepped=True),
         "stepped, ArcFace": of_module(ArcFace, stepped=True),
-        "tiled": of_weight(lambda W: spherical_ce(x, W, y, SCALE, implementation="tiled")),
-        "reference": of_weight(lambda W: spherical_ce(x, W, y, SCALE, implementation="reference")),
+        "tiled": of_weight(lambda W: spherical_ce(x, y, W, scale=SCALE, implementation="tiled")),
+        "reference": of_weight(lambda W: spherical_ce(x, y, W, scale=SCALE, implementation="reference")),
         "eager torch": of_weight(lambda W: F.cross_entropy(SCALE * F.normalize(x) @ F.normalize(W).mT, y)),
         "torch linear_cross_entropy, chunks of 128": of_weight(chunked),
         "torch linear_cross_entropy, default": of_weight(default),

@@ -35,7 +35,7 @@ def step(name: str, samples: int = B, d: int = D, classes: int = K) -> Callable[
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(samples, d, generator=generator).requires_grad_()
     y = torch.randint(classes, (samples,), generator=generator)
-    head = FixedKerdock(d, classes, SCALE)
+    head = FixedKerdock(d, classes, scale=SCALE)
     if name == "fast transforms":
         loss = lambda: NormFace()(x, y, head)  # noqa: E731
     elif name == "fast transforms, ArcFace":
@@ -43,7 +43,7 @@ def step(name: str, samples: int = B, d: int = D, classes: int = K) -> Callable[
     else:
         W = head.weight
         if name == "tiled, dense weight":
-            loss = lambda: spherical_ce(x, W, y, SCALE, implementation="tiled")  # noqa: E731
+            loss = lambda: spherical_ce(x, y, W, scale=SCALE, implementation="tiled")  # noqa: E731
         else:
             loss = lambda: F.cross_entropy(SCALE * F.normalize(x) @ W.mT, y)  # noqa: E731
 
@@ -96,7 +96,7 @@ def agreement() -> float:
     gradients = []
     for fast in (True, False):
         torch.manual_seed(0)
-        x, y, head = torch.randn(8, D).requires_grad_(), torch.randint(K, (8,)), FixedKerdock(D, K, SCALE)
+        x, y, head = torch.randn(8, D).requires_grad_(), torch.randint(K, (8,)), FixedKerdock(D, K, scale=SCALE)
         loss = NormFace()(x, y, head) if fast else F.cross_entropy(SCALE * F.normalize(x) @ head.weight.mT, y)
         gradients.append(torch.autograd.grad(loss, x)[0])
     return ((gradients[0] - gradients[1]).abs().max() / gradients[1].abs().max()).item()

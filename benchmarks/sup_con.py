@@ -55,7 +55,7 @@ def dense_sup_con(x: Tensor, y: Tensor) -> Tensor:
 
 
 def sup_con_losses() -> dict[str, Loss]:
-    found = {"tiles": SupCon(TEMPERATURE), "eager torch": dense_sup_con}
+    found = {"tiles": SupCon(temperature=TEMPERATURE), "eager torch": dense_sup_con}
     return found if SupConLoss is None else {**found, PEER: SupConLoss(TEMPERATURE)}
 
 
@@ -66,8 +66,8 @@ def dense_mse(x: Tensor, W: Tensor, y: Tensor) -> Tensor:
 
 
 MSE_LOSSES: dict[str, Loss] = {
-    GRAM: lambda x, W, y: mse_linear(x, W, y, form="gram"),
-    "logits in float64": lambda x, W, y: mse_linear(x, W, y, form="logits"),
+    GRAM: lambda x, W, y: mse_linear(x, y, W, form="gram"),
+    "logits in float64": lambda x, W, y: mse_linear(x, y, W, form="logits"),
     "eager torch": dense_mse,
 }
 

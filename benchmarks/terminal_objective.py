@@ -38,7 +38,7 @@ def torch_ce(x: Tensor, W: Tensor, s: float) -> Tensor:
 
 
 def ours(x: Tensor, W: Tensor, s: float) -> Tensor:
-    return spherical_ce(x, W, LABELS, s)
+    return spherical_ce(x, LABELS, W, scale=s)
 
 
 def ours_times_constant(x: Tensor, W: Tensor, s: float) -> Tensor:
@@ -46,7 +46,7 @@ def ours_times_constant(x: Tensor, W: Tensor, s: float) -> Tensor:
 
 
 def log(x: Tensor, W: Tensor, s: float) -> Tensor:
-    return spherical_ce(x, W, LABELS, s, reduction="log_mean")
+    return spherical_ce(x, LABELS, W, scale=s, reduction="log_mean")
 
 
 MINIMISED = {

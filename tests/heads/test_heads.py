@@ -69,7 +69,7 @@ def test_the_margin_of_the_head_is_for_losses_of_the_sphere():
     x, y = torch.randn(5, 4), torch.tensor([0, 2, 1, 1, 0])
     assert torch.equal(head(x), plain(x))
     assert torch.equal(CrossEntropy()(x, y, head), CrossEntropy()(x, y, plain))
-    expected = spherical_ce(x, head.weight, y, 16.0, ArcMargin(0.2))
+    expected = spherical_ce(x, y, head.weight, scale=16.0, margin=ArcMargin(0.2))
     assert torch.equal(NormFace()(x, y, head), expected)
     assert expected > NormFace()(x, y, plain)
     assert "margin=ArcMargin(m=0.2)" in repr(head)

@@ -28,19 +28,19 @@ from neucollapse.losses._tiles import needs_maximum
 from neucollapse.losses.margins import ArcMargin
 
 HEADS = {
-    "simplex": lambda s=16.0: FixedSimplex(8, 9, s),
-    "simplex in more dimensions": lambda s=16.0: FixedSimplex(8, 5, s),
-    "simplex of two": lambda s=16.0: FixedSimplex(3, 2, s),
-    "hadamard": lambda s=16.0: FixedHadamard(8, 16, s),
-    "hadamard, rows alone": lambda s=16.0: FixedHadamard(8, 5, s),
-    "hadamard, one opposite": lambda s=16.0: FixedHadamard(32, 33, s),
-    "hadamard, d = 2": lambda s=16.0: FixedHadamard(2, 3, s),
-    "kerdock": lambda s=16.0: FixedKerdock(16, 288, s),
-    "kerdock, d = 4": lambda s=16.0: FixedKerdock(4, 24, s),
-    "kerdock, axes alone": lambda s=16.0: FixedKerdock(16, 7, s),
-    "kerdock, one basis": lambda s=16.0: FixedKerdock(16, 32, s),
-    "kerdock, rows of the last basis": lambda s=16.0: FixedKerdock(16, 101, s),
-    "kerdock, opposites of the last basis": lambda s=16.0: FixedKerdock(16, 120, s),
+    "simplex": lambda s=16.0: FixedSimplex(8, 9, scale=s),
+    "simplex in more dimensions": lambda s=16.0: FixedSimplex(8, 5, scale=s),
+    "simplex of two": lambda s=16.0: FixedSimplex(3, 2, scale=s),
+    "hadamard": lambda s=16.0: FixedHadamard(8, 16, scale=s),
+    "hadamard, rows alone": lambda s=16.0: FixedHadamard(8, 5, scale=s),
+    "hadamard, one opposite": lambda s=16.0: FixedHadamard(32, 33, scale=s),
+    "hadamard, d = 2": lambda s=16.0: FixedHadamard(2, 3, scale=s),
+    "kerdock": lambda s=16.0: FixedKerdock(16, 288, scale=s),
+    "kerdock, d = 4": lambda s=16.0: FixedKerdock(4, 24, scale=s),
+    "kerdock, axes alone": lambda s=16.0: FixedKerdock(16, 7, scale=s),
+    "kerdock, one basis": lambda s=16.0: FixedKerdock(16, 32, scale=s),
+    "kerdock, rows of the last basis": lambda s=16.0: FixedKerdock(16, 101, scale=s),
+    "kerdock, opposites of the last basis": lambda s=16.0: FixedKerdock(16, 120, scale=s),
 }
 
 
@@ -95,13 +95,13 @@ def test_fast_logits_are_dense_logits_of_the_construction(d):
     K, W = d * (d + 2), kerdock((d.bit_length() - 1) // 2)
     x = torch.nn.functional.normalize(torch.randn(5, d, dtype=torch.float64))
     torch.testing.assert_close(
-        FixedKerdock(d, K, 1.0)(x.float()).double(), x.float().double() @ W.mT, rtol=0, atol=1e-6
+        FixedKerdock(d, K, scale=1.0)(x.float()).double(), x.float().double() @ W.mT, rtol=0, atol=1e-6
     )
-    torch.testing.assert_close(double(FixedKerdock(d, K, 1.0))(x), x @ W.mT, rtol=0, atol=1e-14)
+    torch.testing.assert_close(double(FixedKerdock(d, K, scale=1.0))(x), x @ W.mT, rtol=0, atol=1e-14)
 
 
 def test_kerdock_of_256_dimensions_in_places():
-    head = FixedKerdock(256, 66_048, 1.0).double()
+    head = FixedKerdock(256, 66_048, scale=1.0).double()
     x = torch.nn.functional.normalize(torch.randn(3, 256, dtype=torch.float64))
     z = head(x)
     first = kerdock(4, 1100)
@@ -157,7 +157,9 @@ def test_face_losses_are_those_of_the_dense_weight(make):
     x.requires_grad_()
     for loss in (NormFace, CosFace, ArcFace, SphereFace):
         fast = loss(reduction="none")(x, labels, head)
-        dense = spherical_ce(x, head.weight, labels, 12.0, loss().margin, reduction="none", implementation="reference")
+        dense = spherical_ce(
+            x, labels, head.weight, scale=12.0, margin=loss().margin, reduction="none", implementation="reference"
+        )
         torch.testing.assert_close(fast, dense, rtol=1e-11, atol=1e-14)
         mine, other = (torch.autograd.grad(value.sum(), x)[0] for value in (fast, dense))
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-12)
@@ -179,7 +181,7 @@ def test_smoothing_class_weights_and_ignored_labels(make):
         {"focal": 2.0},
         {"reduction": "log_mean"},
     ):
-        fast, dense = (spherical_ce(x, W, labels, 6.0, **options) for W in (head, head.weight))
+        fast, dense = (spherical_ce(x, labels, W, scale=6.0, **options) for W in (head, head.weight))
         torch.testing.assert_close(fast, dense, rtol=1e-11, atol=1e-13)
 
 
@@ -223,8 +225,10 @@ def test_gradcheck_of_the_loss():
         x, labels = batch(head, 4)
         x.requires_grad_()
         scale = torch.tensor(4.0, dtype=torch.float64, requires_grad=True)
-        assert gradcheck(lambda x, s, head=head, y=labels: spherical_ce(x, head, y, s, ArcMargin(0.3)), (x, scale))
-    assert gradgradcheck(lambda x: spherical_ce(x, head, labels, 4.0), x)  # the simplex has further derivatives
+        assert gradcheck(
+            lambda x, s, head=head, y=labels: spherical_ce(x, y, head, scale=s, margin=ArcMargin(0.3)), (x, scale)
+        )
+    assert gradgradcheck(lambda x: spherical_ce(x, labels, head, scale=4.0), x)  # the simplex has further derivatives
 
 
 def near(head, noise, n=64):
@@ -246,7 +250,7 @@ def test_float32_gradients_in_the_terminal_phase(name, s, noise, margin):
     values, gradients = [], []
     for features, weight in ((x, head), (x.double(), head.double().weight)):
         features = features.requires_grad_()
-        values.append(spherical_ce(features, weight, labels, s, margin))
+        values.append(spherical_ce(features, labels, weight, scale=s, margin=margin))
         gradients.append(torch.autograd.grad(values[-1], features)[0].double())
     assert values[0].item() == pytest.approx(values[1].item(), rel=1e-4)
     assert (gradients[0] - gradients[1]).norm() / gradients[1].norm() <= max(1e-4, 1e-6 / noise)
@@ -258,7 +262,7 @@ def test_finite_and_exact_at_collapse(make, s):
     labels = torch.arange(head.num_classes)
     x = head.rows(labels, torch.float32).requires_grad_()
     loss = NormFace()(x, labels, head)
-    dense = spherical_ce(x.detach().double(), head.double().weight, labels, s)
+    dense = spherical_ce(x.detach().double(), labels, head.double().weight, scale=s)
     assert loss.item() == pytest.approx(dense.item(), rel=1e-3, abs=1e-38)
     assert torch.autograd.grad(loss, x)[0].isfinite().all()
 
@@ -326,7 +330,7 @@ def test_as_a_linear_layer(make):
 def test_an_implementation_by_name_is_refused():
     head = FixedKerdock(4, 24)
     with pytest.raises(InputError, match=r"expected implementation 'auto'.*\.weight"):
-        spherical_ce(torch.randn(2, 4), head, torch.tensor([0, 1]), 4.0, implementation="tiled")
+        spherical_ce(torch.randn(2, 4), torch.tensor([0, 1]), head, scale=4.0, implementation="tiled")
 
 
 @pytest.mark.parametrize(
@@ -334,16 +338,16 @@ def test_an_implementation_by_name_is_refused():
     [
         lambda: FixedSimplex(3, 5),
         lambda: FixedSimplex(3, 1),
-        lambda: FixedSimplex(3, 4, 0.0),
+        lambda: FixedSimplex(3, 4, scale=0.0),
         lambda: FixedHadamard(12, 12),
         lambda: FixedHadamard(1, 2),
         lambda: FixedHadamard(8, 17),
         lambda: FixedKerdock(8, 8),
         lambda: FixedKerdock(1, 3),
         lambda: FixedKerdock(16, 289),
-        lambda: FixedKerdock(16, 16, math.inf),
-        lambda: spherical_ce(torch.randn(2, 8), FixedKerdock(16, 16), torch.tensor([0, 1]), 4.0),
-        lambda: spherical_ce(torch.randn(2, 16), FixedKerdock(16, 16), torch.tensor([0, 16]), 4.0),
+        lambda: FixedKerdock(16, 16, scale=math.inf),
+        lambda: spherical_ce(torch.randn(2, 8), torch.tensor([0, 1]), FixedKerdock(16, 16), scale=4.0),
+        lambda: spherical_ce(torch.randn(2, 16), torch.tensor([0, 16]), FixedKerdock(16, 16), scale=4.0),
     ],
 )
 def test_errors_are_sentences(make_bad):

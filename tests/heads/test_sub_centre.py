@@ -61,7 +61,7 @@ def test_smoothing_has_the_mean_of_all_logits():
     head, x, y = problem()
     z = head(x)
     wanted = torch.nn.functional.cross_entropy(z, y, label_smoothing=0.1)
-    ours = spherical_ce(x, head, y, S, smoothing=0.1)
+    ours = spherical_ce(x, y, head, scale=S, smoothing=0.1)
     torch.testing.assert_close(ours, wanted)
     for mine, other in zip(*(torch.autograd.grad(loss, (x, head.centres)) for loss in (ours, wanted)), strict=True):
         torch.testing.assert_close(mine, other)
@@ -81,7 +81,7 @@ def test_exact_in_the_terminal_phase():
 def test_one_centre_is_a_cosine_head():
     head, x, y = SubCentre(D, K, centres=1, scale=S), torch.randn(6, D), torch.arange(6) % K
     torch.testing.assert_close(head(x), S * torch.nn.functional.normalize(x) @ head.class_directions.mT)
-    torch.testing.assert_close(NormFace()(x, y, head), spherical_ce(x, head.weight, y, S))
+    torch.testing.assert_close(NormFace()(x, y, head), spherical_ce(x, y, head.weight, scale=S))
 
 
 def test_the_dominant_centre_is_the_most_used_and_old_uses_fade():

@@ -23,11 +23,11 @@ def samples():
 @pytest.mark.parametrize(("reduction", "reduce"), [("mean", torch.mean), ("sum", torch.sum)])
 def test_is_the_definition(reduction, reduce):
     x, y, C = samples()
-    ours, theirs = centre_loss(x, y, C, reduction, "exact"), reduce(naive(x, y.tolist(), C))
+    ours, theirs = centre_loss(x, y, C, reduction=reduction, centre_gradient="exact"), reduce(naive(x, y.tolist(), C))
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
     for mine, other in zip(*(torch.autograd.grad(loss, (x, C)) for loss in (ours, theirs)), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(centre_loss(x, y, C, "none"), naive(x, y.tolist(), C))
+    torch.testing.assert_close(centre_loss(x, y, C, reduction="none"), naive(x, y.tolist(), C))
 
 
 def test_gradcheck():
@@ -41,7 +41,7 @@ def test_gradcheck():
 def test_centres_move_by_the_rule_of_the_paper(reduction):
     x, y, C = samples()
     y[1] = -100
-    centre_loss(x, y, C, reduction).backward()
+    centre_loss(x, y, C, reduction=reduction).backward()
     for j in range(4):
         members = [x[i] for i in range(len(x)) if y[i] == j]
         move = sum((C[j] - member for member in members), 0 * C[j]) / (1 + len(members))
@@ -53,7 +53,7 @@ def test_centres_move_by_the_rule_of_the_paper(reduction):
 
 def test_centres_reach_the_class_means():
     x, y, _ = samples()
-    loss = Centre(4, 3).double()
+    loss = Centre(3, 4).double()
     descent = torch.optim.SGD(loss.parameters(), lr=0.5)
     for _ in range(60):
         descent.zero_grad()
@@ -81,7 +81,7 @@ def test_nothing_counted_is_zero_and_ignored_samples_may_be_not_finite():
     loss.backward()
     assert loss == 0
     assert torch.equal(C.grad, torch.zeros(4, 3))
-    each = centre_loss(torch.ones(2, 2, 3), torch.tensor([[0, -100], [2, 3]], dtype=torch.int32), C, "none")
+    each = centre_loss(torch.ones(2, 2, 3), torch.tensor([[0, -100], [2, 3]], dtype=torch.int32), C, reduction="none")
     assert each.shape == (2, 2)
     assert each[0, 1] == 0
 
@@ -99,7 +99,7 @@ def test_centres_may_be_the_weight_of_a_head():
         (lambda x, y, C: centre_loss(x[:, :2], y, C), r"\(7, 2\) and \(4, 3\)"),
         (lambda x, y, C: centre_loss(x, y + 1, C), "from 0 to 3"),
         (lambda x, y, C: centre_loss(x.long(), y, C), "floating features"),
-        (lambda x, y, C: centre_loss(x, y, C, "median"), "'median'"),
+        (lambda x, y, C: centre_loss(x, y, C, reduction="median"), "'median'"),
         (lambda x, y, C: centre_loss(x, y, C, centre_gradient="paper"), "'paper'"),
         (lambda *_: Centre(num_classes=3), "both num_classes and dim"),
     ],

@@ -26,7 +26,9 @@ def naive(logits, labels):
 def test_value_is_the_definition(spread):
     logits = spread * torch.randn(50, 7, dtype=torch.float64)
     labels = torch.randint(7, (50,))
-    torch.testing.assert_close(cross_entropy(logits, labels, "none"), naive(logits, labels), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        cross_entropy(logits, labels, reduction="none"), naive(logits, labels), rtol=1e-12, atol=0
+    )
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -48,7 +50,7 @@ def test_gradcheck_at_any_margin(margin):
     size = cross_entropy(logits, labels).item()
 
     def relative(z):
-        return cross_entropy(z, labels, "none") / size
+        return cross_entropy(z, labels, reduction="none") / size
 
     assert gradcheck(relative, logits.requires_grad_(), rtol=1e-6, atol=1e-8)
     assert gradgradcheck(relative, logits, rtol=1e-6, atol=1e-8)
@@ -95,7 +97,7 @@ def test_float32_gradient_in_the_terminal_phase(gap):
     logits[torch.arange(20), labels] += gap
     z32, z64 = logits.clone().requires_grad_(), logits.double().requires_grad_()
     for z in (z32, z64):
-        cross_entropy(z, labels, "sum").backward()
+        cross_entropy(z, labels, reduction="sum").backward()
     torch.testing.assert_close(z32.grad.double(), z64.grad, rtol=1e-4, atol=0)
     assert (z32.grad[torch.arange(20), labels] < 0).all()
 
@@ -108,21 +110,23 @@ def test_ignored_samples_get_no_gradient_even_when_not_finite():
     loss.backward()
     torch.testing.assert_close(loss, cross_entropy(logits.detach()[[0, 2]], torch.tensor([0, 3])))
     assert torch.equal(logits.grad[1], torch.zeros(4))
-    assert cross_entropy(logits.detach(), torch.tensor([7, 1, 7]), "none", ignore_index=7).shape == (3,)
+    assert cross_entropy(logits.detach(), torch.tensor([7, 1, 7]), reduction="none", ignore_index=7).shape == (3,)
     assert cross_entropy(torch.randn(2, 3), torch.full((2,), -100)).isnan()
-    assert cross_entropy(torch.randn(2, 3), torch.full((2,), -100), "sum") == 0
+    assert cross_entropy(torch.randn(2, 3), torch.full((2,), -100), reduction="sum") == 0
 
 
 def test_shapes_and_dtypes():
     logits = torch.randn(2, 3, 4)
     labels = torch.randint(4, (2, 3))
-    losses = cross_entropy(logits, labels, "none")
+    losses = cross_entropy(logits, labels, reduction="none")
     assert losses.shape == (2, 3)
-    torch.testing.assert_close(losses.flatten(), cross_entropy(logits.flatten(0, 1), labels.flatten(), "none"))
+    torch.testing.assert_close(
+        losses.flatten(), cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    )
     for half in (torch.float16, torch.bfloat16):
-        loss = cross_entropy(logits.to(half), labels.to(torch.int32), "none")
+        loss = cross_entropy(logits.to(half), labels.to(torch.int32), reduction="none")
         assert loss.dtype == torch.float32
-        torch.testing.assert_close(loss, cross_entropy(logits.to(half).float(), labels, "none"))
+        torch.testing.assert_close(loss, cross_entropy(logits.to(half).float(), labels, reduction="none"))
 
 
 def test_one_class_has_no_loss():
@@ -158,7 +162,7 @@ def test_errors_are_sentences(logits, labels, sentence):
 
 def test_unknown_reduction():
     with pytest.raises(InputError, match="'median'"):
-        cross_entropy(torch.zeros(1, 2), torch.tensor([0]), "median")
+        cross_entropy(torch.zeros(1, 2), torch.tensor([0]), reduction="median")
 
 
 @pytest.mark.parametrize("head", [Linear(5, 3), Cosine(5, 3)])

@@ -31,20 +31,24 @@ def samples():
 @pytest.mark.parametrize("energies", [(1, 1), (0.5, 9.0)])
 def test_is_the_definition(normalise, energies):
     x, y, W = samples()
-    ours = dot_regression(x, y, W, *energies, normalise=normalise, reduction="none")
+    ours = dot_regression(x, y, W, weight_energy=energies[0], feature_energy=energies[1], normalise=normalise, reduction="none")
     theirs = naive(x, y.tolist(), W, *energies, normalise)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
     for mine, other in zip(*(torch.autograd.grad(loss.sum(), (x, W)) for loss in (ours, theirs)), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-13)
-    mean = dot_regression(x, y, W, *energies, normalise=normalise)
+    mean = dot_regression(x, y, W, weight_energy=energies[0], feature_energy=energies[1], normalise=normalise)
     torch.testing.assert_close(mean, theirs.mean())
 
 
 @pytest.mark.parametrize("normalise", [True, False])
 def test_gradcheck(normalise):
     x, y, W = samples()
-    assert gradcheck(lambda x, W: dot_regression(x, y, W, 2.0, 3.0, normalise=normalise), (x, W))
-    assert gradgradcheck(lambda x, W: dot_regression(x, y, W, 2.0, 3.0, normalise=normalise), (x, W))
+    assert gradcheck(
+        lambda x, W: dot_regression(x, y, W, weight_energy=2.0, feature_energy=3.0, normalise=normalise), (x, W)
+    )
+    assert gradgradcheck(
+        lambda x, W: dot_regression(x, y, W, weight_energy=2.0, feature_energy=3.0, normalise=normalise), (x, W)
+    )
 
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-3])

@@ -32,7 +32,7 @@ class Sphere(nn.Module):
         self.options = options
 
     def forward(self, features, labels, head):
-        return losses.spherical_ce(features, head.weight, labels, head.scale, **self.options)
+        return losses.spherical_ce(features, labels, head.weight, scale=head.scale, **self.options)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def cosine():
 
 
 def hug(kind, **options):
-    return partial(losses.HUG, K, D, kind, detach_proxy=False, **options)
+    return partial(losses.HUG, D, K, uniformity=kind, detach_proxy=False, **options)
 
 
 CASES = {
@@ -81,7 +81,7 @@ CASES = {
     "sphere, smoothing": Case(partial(Sphere, smoothing=0.1, class_weights=torch.arange(1.0, K + 1)), cosine),
     "sphere, focal": Case(partial(Sphere, focal=2.0), cosine),
     "sphere, tiled": Case(partial(Sphere, margin=losses.CosMargin(), implementation="tiled"), cosine, orders=1),
-    "hug": Case(partial(losses.HUG, K, D), derivative="features"),
+    "hug": Case(partial(losses.HUG, D, K), derivative="features"),
     "hug, head": Case(losses.HUG, cosine, derivative="features"),
     "hug, mhe": Case(hug("mhe")),
     "hug, log": Case(hug("mhe", s=0)),
@@ -93,15 +93,15 @@ CASES = {
     "hug, none, mhs": Case(hug("mhs", proxy="none"), couples=True),
     "hug, none, mgd": Case(hug("mgd", proxy="none"), couples=True),
     "uniformity, mhe": Case(losses.Uniformity, cosine),
-    "uniformity, mhs": Case(partial(losses.Uniformity, "mhs"), cosine),
-    "uniformity, mgd": Case(partial(losses.Uniformity, "mgd"), cosine),
+    "uniformity, mhs": Case(partial(losses.Uniformity, kind="mhs"), cosine),
+    "uniformity, mgd": Case(partial(losses.Uniformity, kind="mgd"), cosine),
     "sup con": Case(losses.SupCon, couples=True),
     "dot regression": Case(lambda: losses.DotRegression(simplex(K).float())),
     "dot regression, lengths": Case(lambda: losses.DotRegression(simplex(K).float(), normalise=False)),
     "hard max": Case(partial(losses.HardMax, D, K), couples=True),
     "hard max, mean": Case(partial(losses.HardMax, D, K, reduction="mean")),
-    "centre": Case(partial(losses.Centre, K, D), couples=True, derivative="features"),
-    "centre, exact": Case(partial(losses.Centre, K, D, centre_gradient="exact")),
+    "centre": Case(partial(losses.Centre, D, K), couples=True, derivative="features"),
+    "centre, exact": Case(partial(losses.Centre, D, K, centre_gradient="exact")),
     "nonl": Case(partial(losses.NONL, D, K), couples=True),
     "nonl, sample": Case(partial(losses.NONL, D, K, anchor="sample")),
     "ntce": Case(partial(losses.NTCE, D, K), couples=True),

@@ -60,7 +60,7 @@ def test_is_the_definition(kind, reduction):
     x = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
     W = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
     y = torch.tensor([0, 0, 0, 2, 5, 5, 0, 3, 2])  # 1 and 4 are absent
-    ours = hug_terms(x, y, W, kind, 0.3, beta=0.7, s=3, reduction=reduction)
+    ours = hug_terms(x, y, W, kind=kind, alpha=0.3, beta=0.7, s=3, reduction=reduction)
     inter, intra = naive(x, y.tolist(), W, kind, 3, reduction)
     torch.testing.assert_close(ours.inter, 0.3 * inter, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(ours.intra, 0.7 * intra, rtol=1e-12, atol=1e-14)
@@ -85,14 +85,14 @@ def test_gradcheck(kind):
 def test_intra_does_not_move_the_proxies():
     """T2.4: by default the gradient of intra to the proxies is exactly zero, and that of inter to the features."""
     x, y = torch.randn(8, 3, requires_grad=True), torch.randint(5, (8,))
-    loss = HUG(5, 3)
+    loss = HUG(3, 5)
     terms = loss.terms(x, y)
     assert torch.autograd.grad(terms.intra, (x, loss.weight), allow_unused=True, retain_graph=True)[1] is None
     assert torch.autograd.grad(terms.inter, (x, loss.weight), allow_unused=True)[0] is None
     alone = loss.terms(x.detach(), y).inter
     joint = loss(x, y)
     assert torch.equal(torch.autograd.grad(alone, loss.weight)[0], torch.autograd.grad(joint, loss.weight)[0])
-    coupled = HUG(5, 3, detach_proxy=False)
+    coupled = HUG(3, 5, detach_proxy=False)
     (gradient,) = torch.autograd.grad(coupled.terms(x, y).intra, coupled.weight)
     assert gradient.norm() > 0
 
@@ -102,7 +102,7 @@ def test_optimum_is_reached_and_features_collapse(code, least):
     """T2.1, T2.2: free features and proxies end at the simplex (cross-polytope), each feature on its proxy."""
     K, d = code.shape
     x, y = torch.randn(12, d, dtype=torch.float64, requires_grad=True), torch.arange(K).repeat(2)
-    loss = HUG(K, d).double()
+    loss = HUG(d, K).double()
     descent(loss.weight, lambda: loss.terms(x.detach(), y).inter)  # alone: intra moves with them, its gradient does not
     for step in range(250):
         gradients = torch.autograd.grad(loss.terms(x, y).intra, x)[0]
@@ -115,10 +115,10 @@ def test_optimum_is_reached_and_features_collapse(code, least):
 
 
 def test_least_energies_of_the_paper():
-    assert HUG(100, 512, proxy="static").terms(torch.randn(2, 512), torch.tensor([0, 1])).inter.item() == pytest.approx(
+    assert HUG(512, 100, proxy="static").terms(torch.randn(2, 512), torch.tensor([0, 1])).inter.item() == pytest.approx(
         0.495, abs=1e-6
     )
-    assert HUG(10, 5, proxy="static").terms(torch.randn(2, 5), torch.tensor([0, 1])).inter.item() == pytest.approx(
+    assert HUG(5, 10, proxy="static").terms(torch.randn(2, 5), torch.tensor([0, 1])).inter.item() == pytest.approx(
         0.47222, abs=1e-5
     )
 
@@ -127,7 +127,7 @@ def test_least_energies_of_the_paper():
 def test_learned_proxies_reach_the_least_energies_of_the_paper(K, d, least):
     """T2.1 and T2.2 at the paper's sizes: from random proxies to the simplex and to the cross-polytope."""
     torch.manual_seed(0)
-    loss = HUG(K, d).double()
+    loss = HUG(d, K).double()
     x, y = torch.randn(2, d, dtype=torch.float64), torch.tensor([0, 1])
     descent(loss.weight, lambda: loss.terms(x, y).inter)
     assert loss.terms(x, y).inter.item() == pytest.approx(least, abs=1e-7)
@@ -140,7 +140,7 @@ def test_a_large_exponent_ends_at_the_icosahedron():
     proxies = torch.nn.Parameter(torch.randn(12, 3, dtype=torch.float64))
     x, y = torch.randn(2, 3, dtype=torch.float64), torch.tensor([0, 1])
     for s in (2.0, 10.0, 80.0):  # steep energies are found from gentle ones
-        loss = HUG(12, 3, s=s)
+        loss = HUG(3, 12, s=s)
         loss.raw = proxies
         descent(proxies, lambda loss=loss: loss.terms(x, y).inter)
     assert max_cosine(proxies) == pytest.approx(5**-0.5, abs=1e-6)
@@ -149,7 +149,7 @@ def test_a_large_exponent_ends_at_the_icosahedron():
 @pytest.mark.parametrize("kind", KINDS)
 def test_partial_proxies_turn_and_keep_their_uniformity(kind):
     x, y = torch.randn(40, 5), torch.randint(8, (40,))
-    loss = HUG(8, 5, uniformity=kind, proxy="partial", frame=torch.randn(8, 5))
+    loss = HUG(5, 8, uniformity=kind, proxy="partial", frame=torch.randn(8, 5))
     start = loss.terms(x, y)
     before = loss.weight.detach()
     descent = torch.optim.SGD(loss.parameters(), lr=0.3, momentum=0.9)
@@ -165,9 +165,9 @@ def test_partial_proxies_turn_and_keep_their_uniformity(kind):
 
 
 def test_static_proxies_have_no_parameters_and_travel_with_the_state():
-    loss = HUG(4, 6, proxy="static")
+    loss = HUG(6, 4, proxy="static")
     assert list(loss.parameters()) == []
-    other = HUG(4, 6, proxy="static", frame=torch.randn(4, 6))
+    other = HUG(6, 4, proxy="static", frame=torch.randn(4, 6))
     other.load_state_dict(loss.state_dict())
     assert torch.equal(other.weight, loss.weight)
     assert torch.equal(copy.deepcopy(loss).weight, loss.weight)
@@ -181,7 +181,7 @@ def test_without_proxies_class_means_spread(kind):
     means = torch.stack([torch.stack([unit(row) for row in x[y == c]]).mean(dim=0) for c in (0, 2, 7)])
     renamed = torch.tensor([0, 0, 2, 2, 2, 1, 1, 1, 1, -100])
     for detached in (True, False):
-        ours = HUG(8, 3, uniformity=kind, proxy="none", detach_proxy=detached)(x, y)
+        ours = HUG(3, 8, uniformity=kind, proxy="none", detach_proxy=detached)(x, y)
         theirs = hug(x, renamed, means, kind=kind, detach_proxy=detached)
         torch.testing.assert_close(ours, theirs)
         pair = [torch.autograd.grad(loss, x, retain_graph=True)[0] for loss in (ours, theirs)]
@@ -191,7 +191,7 @@ def test_without_proxies_class_means_spread(kind):
 
 def test_without_proxies_a_batch_of_one_class_only_gathers():
     x = torch.randn(4, 3, requires_grad=True)
-    inter, intra = HUG(8, 3, proxy="none").terms(x, torch.full((4,), 5))
+    inter, intra = HUG(3, 8, proxy="none").terms(x, torch.full((4,), 5))
     (inter + intra).backward()
     assert inter == 0
     assert intra > 0
@@ -201,8 +201,8 @@ def test_without_proxies_a_batch_of_one_class_only_gathers():
 def test_the_weight_of_a_head_is_the_proxies():
     x, y, head = torch.randn(6, 3), torch.randint(4, (6,)), Linear(3, 4)
     torch.testing.assert_close(HUG()(x, y, head), hug(x, y, head.weight))
-    torch.testing.assert_close(HUG(4, 3)(x, y, head), hug(x, y, head.weight))
-    own = HUG(4, 3)
+    torch.testing.assert_close(HUG(3, 4)(x, y, head), hug(x, y, head.weight))
+    own = HUG(3, 4)
     torch.testing.assert_close(own(x, y), hug(x, y, own.weight))
     assert not hasattr(HUG(), "weight")
 
@@ -275,17 +275,17 @@ def test_shapes_and_dtypes():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda *_: HUG(4, 3, uniformity="mhd"), "among mhe, mhs, mgd"),
-        (lambda *_: HUG(4, 3, proxy="fixed"), "among learnable, static, partial, none"),
-        (lambda *_: HUG(4, 3, frame=torch.eye(4)), "static and partial proxies alone"),
-        (lambda *_: HUG(4, 3, proxy="static", frame=torch.eye(4)), r"\(4, 3\)"),
+        (lambda *_: HUG(3, 4, uniformity="mhd"), "among mhe, mhs, mgd"),
+        (lambda *_: HUG(3, 4, proxy="fixed"), "among learnable, static, partial, none"),
+        (lambda *_: HUG(3, 4, frame=torch.eye(4)), "static and partial proxies alone"),
+        (lambda *_: HUG(3, 4, proxy="static", frame=torch.eye(4)), r"\(4, 3\)"),
         (lambda *_: HUG(proxy="partial"), "num_classes and dim"),
         (lambda x, y: HUG()(x, y), "expected a head"),
-        (lambda x, y: HUG(4, 3, proxy="static")(x, y, Linear(3, 4)), "expected no head"),
-        (lambda x, y: HUG(4, 5)(x, y), r"\(2, 3\) and \(4, 5\)"),
-        (lambda x, y: HUG(4, 3)(x, y + 3), "from 0 to 3"),
-        (lambda x, y: HUG(4, 3)(x, y.float()), "integer labels"),
-        (lambda x, y: HUG(4, 3, reduction="none")(x, y), "'none'"),
+        (lambda x, y: HUG(3, 4, proxy="static")(x, y, Linear(3, 4)), "expected no head"),
+        (lambda x, y: HUG(5, 4)(x, y), r"\(2, 3\) and \(4, 5\)"),
+        (lambda x, y: HUG(3, 4)(x, y + 3), "from 0 to 3"),
+        (lambda x, y: HUG(3, 4)(x, y.float()), "integer labels"),
+        (lambda x, y: HUG(3, 4, reduction="none")(x, y), "'none'"),
     ],
 )
 def test_errors_are_sentences(call, sentence):

@@ -26,14 +26,14 @@ def naive(logits, labels, smoothing):
 @pytest.mark.parametrize("spread", [0.0, 1.0, 10.0])
 def test_value_is_the_definition(smoothing, spread):
     logits, labels = spread * torch.randn(50, 7, dtype=torch.float64), torch.randint(7, (50,))
-    found = label_smoothing(logits, labels, smoothing, "none")
+    found = label_smoothing(logits, labels, smoothing=smoothing, reduction="none")
     torch.testing.assert_close(found, naive(logits, labels, smoothing), rtol=1e-11, atol=1e-14)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_agrees_with_torch(reduction):
     logits, labels = torch.randn(6, 4, dtype=torch.float64, requires_grad=True), torch.tensor([0, 1, 2, 3, -100, 1])
-    ours = label_smoothing(logits, labels, 0.1, reduction)
+    ours = label_smoothing(logits, labels, smoothing=0.1, reduction=reduction)
     theirs = F.cross_entropy(logits, labels, reduction=reduction, label_smoothing=0.1)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
     gradients = [torch.autograd.grad(loss.sum(), logits)[0] for loss in (ours, theirs)]
@@ -48,7 +48,7 @@ def test_the_least_value_is_the_entropy_of_the_label():
     logits = torch.zeros(1, K, dtype=torch.float64)
     logits[0, 3] = math.log(K - 1) - m
     logits.requires_grad_()
-    loss = label_smoothing(logits, torch.tensor([3]), eps)
+    loss = label_smoothing(logits, torch.tensor([3]), smoothing=eps)
     q = [eps / K] * (K - 1) + [1 - eps + eps / K]
     assert loss.item() == pytest.approx(-sum(p * math.log(p) for p in q), rel=1e-13)
     assert torch.autograd.grad(loss, logits)[0].abs().max() < 1e-16
@@ -60,26 +60,26 @@ def test_float32_gradient_in_the_terminal_phase(smoothing):
     logits[torch.arange(20), labels] += 35.0
     z32, z64 = logits.clone().requires_grad_(), logits.double().requires_grad_()
     for z in (z32, z64):
-        label_smoothing(z, labels, smoothing, "sum").backward()
+        label_smoothing(z, labels, smoothing=smoothing, reduction="sum").backward()
     torch.testing.assert_close(z32.grad.double(), z64.grad, rtol=1e-4, atol=1e-6 * z64.grad.abs().max().item())
 
 
 def test_options():
     logits, labels = torch.randn(2, 3, 4), torch.tensor([[0, 1, -100], [2, 3, 0]])
-    torch.testing.assert_close(label_smoothing(logits, labels, 0.0), cross_entropy(logits, labels))
+    torch.testing.assert_close(label_smoothing(logits, labels, smoothing=0.0), cross_entropy(logits, labels))
     masked = torch.tensor([[1.0, -torch.inf, 0.0]], requires_grad=True)
-    label_smoothing(masked, torch.tensor([0]), 0.0).backward()
+    label_smoothing(masked, torch.tensor([0]), smoothing=0.0).backward()
     assert masked.grad.isfinite().all()
     assert label_smoothing(logits.half(), labels).dtype == torch.float32
     for smoothing in (-0.1, 1.0, math.nan):
         with pytest.raises(InputError, match="smoothing"):
-            label_smoothing(logits, labels, smoothing)
+            label_smoothing(logits, labels, smoothing=smoothing)
 
 
 def test_module():
     x, y, head = torch.randn(4, 5), torch.tensor([0, 1, 2, -100]), Linear(5, 3)
-    assert torch.equal(LabelSmoothing(0.2)(x, y, head), label_smoothing(head(x), y, 0.2))
+    assert torch.equal(LabelSmoothing(smoothing=0.2)(x, y, head), label_smoothing(head(x), y, smoothing=0.2))
     with pytest.raises(InputError, match="expected a head"):
         LabelSmoothing()(x, y)
     with pytest.raises(InputError, match="smoothing"):
-        LabelSmoothing(1.0)
+        LabelSmoothing(smoothing=1.0)

@@ -93,7 +93,7 @@ def margin_of_free_features(reduction):
 
     def closure():
         optimizer.zero_grad()
-        value = spherical_ce(x, W, torch.arange(8), 100.0, reduction=reduction)
+        value = spherical_ce(x, torch.arange(8), W, scale=100.0, reduction=reduction)
         value.backward()
         return value
 

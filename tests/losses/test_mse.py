@@ -37,8 +37,8 @@ def test_is_the_definition(kappa, target, over_classes):
     theirs = naive(z, y.tolist(), kappa, target, over_classes)
     expected = torch.autograd.grad(theirs.mean(), (x, W, b), retain_graph=True)
     options = {"target": target, "over_classes": over_classes, "reduction": "none"}
-    forms = [mse(z, y, kappa, target, over_classes, reduction="none")]
-    forms += [mse_linear(x, W, y, b, kappa, form=form, **options) for form in FORMS]
+    forms = [mse(z, y, kappa=kappa, target=target, over_classes=over_classes, reduction="none")]
+    forms += [mse_linear(x, y, W, bias=b, kappa=kappa, form=form, **options) for form in FORMS]
     for ours in forms:
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-13)
         for mine, other in zip(torch.autograd.grad(ours.mean(), (x, W, b), retain_graph=True), expected, strict=True):
@@ -54,9 +54,11 @@ def test_is_that_of_torch():
 def test_gradcheck(form):
     x, y, W, b = samples()
     y[2] = -100
-    assert gradcheck(lambda x, W, b: mse_linear(x, W, y, b, 3.0, target=2.0, form=form), (x, W, b))
-    assert gradgradcheck(lambda x, W, b: mse_linear(x, W, y, b, 3.0, target=2.0, form=form), (x, W, b))
-    assert gradcheck(lambda z: mse(z, y, 3.0, 2.0), torch.randn(6, 5, dtype=torch.float64, requires_grad=True))
+    assert gradcheck(lambda x, W, b: mse_linear(x, y, W, bias=b, kappa=3.0, target=2.0, form=form), (x, W, b))
+    assert gradgradcheck(lambda x, W, b: mse_linear(x, y, W, bias=b, kappa=3.0, target=2.0, form=form), (x, W, b))
+    assert gradcheck(
+        lambda z: mse(z, y, kappa=3.0, target=2.0), torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
+    )
 
 
 def collapsed(K, d, noise):
@@ -75,7 +77,7 @@ def test_terminal_phase(form, noise):
     for dtype in (torch.float32, torch.float64):
         a, V = x.to(dtype).requires_grad_(), W.to(dtype).requires_grad_()
         loss = (
-            mse_linear(a, V, y, form=form)
+            mse_linear(a, y, V, form=form)
             if dtype == torch.float32
             else naive(a @ V.T, y.tolist(), 1, 1, "mean").mean()
         )
@@ -92,7 +94,7 @@ def test_zero_at_exact_collapse():
     W = torch.eye(4).requires_grad_()
     x = torch.eye(4).repeat(2, 1).requires_grad_()
     for form in FORMS:
-        loss = mse_linear(x, W, torch.arange(4).repeat(2), form=form)
+        loss = mse_linear(x, torch.arange(4).repeat(2), W, form=form)
         assert loss == 0
         for gradient in torch.autograd.grad(loss, (x, W)):
             assert torch.equal(gradient, torch.zeros_like(gradient))
@@ -103,21 +105,21 @@ def test_the_gram_form_holds_no_logits(monkeypatch):
     sizes = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: sizes.append(tensor.numel()) or tensor, lambda x: x):
         x, W = torch.randn(B, d, requires_grad=True), torch.randn(K, d, requires_grad=True)
-        loss = mse_linear(x, W, torch.randint(K, (B,)), torch.randn(K))  # auto: K is large
+        loss = mse_linear(x, torch.randint(K, (B,)), W, bias=torch.randn(K))  # auto: K is large
         loss.backward()
     assert max(sizes) < B * K / 4
     y = torch.randint(K, (B,))
-    torch.testing.assert_close(mse_linear(x, W, y, form="gram"), mse_linear(x, W, y, form="logits"))
+    torch.testing.assert_close(mse_linear(x, y, W, form="gram"), mse_linear(x, y, W, form="logits"))
 
 
 def test_blocks_change_nothing(monkeypatch):
     import sys
 
     x, y, W, b = samples()
-    whole = mse_linear(x, W, y, b, form="gram")
+    whole = mse_linear(x, y, W, bias=b, form="gram")
     expected = torch.autograd.grad(whole, (x, W, b))
     monkeypatch.setattr(sys.modules[mse.__module__], "_TILE", 6)
-    blocks = mse_linear(x, W, y, b, form="gram")
+    blocks = mse_linear(x, y, W, bias=b, form="gram")
     torch.testing.assert_close(blocks, whole, rtol=1e-13, atol=0)
     for mine, other in zip(torch.autograd.grad(blocks, (x, W, b)), expected, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-13)
@@ -129,22 +131,22 @@ def test_shapes_dtypes_and_ignored_samples(form):
     y[0, 1] = -100
     x[0, 1] = torch.nan
     x.requires_grad_()
-    each = mse_linear(x, W, y, form=form, reduction="none")
+    each = mse_linear(x, y, W, form=form, reduction="none")
     assert each.shape == (2, 4)
     assert each[0, 1] == 0
-    torch.testing.assert_close(mse_linear(x, W, y, form=form), each.sum() / 7)
+    torch.testing.assert_close(mse_linear(x, y, W, form=form), each.sum() / 7)
     torch.testing.assert_close(mse(x @ W.T, y, reduction="none"), each)
     each.sum().backward()
     assert torch.equal(x.grad[0, 1], torch.zeros(3))
     assert x.grad.isfinite().all()
     for half in (torch.float16, torch.bfloat16):
         h, V = x.detach().to(half), W.to(half)
-        loss = mse_linear(h, V, y.to(torch.int32), form=form)
+        loss = mse_linear(h, y.to(torch.int32), V, form=form)
         assert loss.dtype == torch.float32
-        torch.testing.assert_close(loss, mse_linear(h.float(), V.float(), y, form=form))
+        torch.testing.assert_close(loss, mse_linear(h.float(), y, V.float(), form=form))
     with torch.autocast("cpu", torch.bfloat16):
-        narrow = mse_linear(x, W, y, form=form)
-    torch.testing.assert_close(narrow, mse_linear(x, W, y, form=form))
+        narrow = mse_linear(x, y, W, form=form)
+    torch.testing.assert_close(narrow, mse_linear(x, y, W, form=form))
 
 
 def test_module_reads_weight_and_bias_or_logits():
@@ -152,7 +154,10 @@ def test_module_reads_weight_and_bias_or_logits():
     for form in ("auto", *FORMS):
         torch.testing.assert_close(MSE(form=form)(x, y, head), mse(head.logits(x), y))
     plain = torch.nn.Linear(3, 5)
-    torch.testing.assert_close(MSE(2.0, 3.0, "half")(x, y, plain), mse(plain(x), y, 2.0, 3.0, "half"))
+    torch.testing.assert_close(
+        MSE(kappa=2.0, target=3.0, over_classes="half")(x, y, plain),
+        mse(plain(x), y, kappa=2.0, target=3.0, over_classes="half"),
+    )
     torch.testing.assert_close(MSE()(x, y, cosine), mse(cosine.logits(x), y))
     with pytest.raises(InputError, match="linear head, got Cosine"):
         MSE(form="gram")(x, y, cosine)
@@ -161,11 +166,11 @@ def test_module_reads_weight_and_bias_or_logits():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda x, y, W, _: mse_linear(x[:, :2], W, y), r"\(6, 2\)"),
-        (lambda x, y, W, b: mse_linear(x, W, y, b[:2]), r"bias of shape \(5,\)"),
-        (lambda x, y, W, _: mse_linear(x, W, y + 1), "from 0 to 4"),
-        (lambda x, y, W, _: mse_linear(x, W, y, form="dense"), "'dense'"),
-        (lambda x, y, W, _: mse_linear(x, W, y, kappa=0), "kappa above 0"),
+        (lambda x, y, W, _: mse_linear(x[:, :2], y, W), r"\(6, 2\)"),
+        (lambda x, y, W, b: mse_linear(x, y, W, bias=b[:2]), r"bias of shape \(5,\)"),
+        (lambda x, y, W, _: mse_linear(x, y + 1, W), "from 0 to 4"),
+        (lambda x, y, W, _: mse_linear(x, y, W, form="dense"), "'dense'"),
+        (lambda x, y, W, _: mse_linear(x, y, W, kappa=0), "kappa above 0"),
         (lambda x, y, W, _: mse(x @ W.T, y, over_classes="sum"), "'sum'"),
         (lambda x, y, W, _: mse(x @ W.T, y, reduction="median"), "'median'"),
         (lambda *_: MSE(form="dense"), "'dense'"),

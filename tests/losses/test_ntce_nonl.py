@@ -67,9 +67,9 @@ def test_gradcheck(name):
 
 def test_with_samples_as_anchors_nonl_is_the_log_odds_of_norm_face():
     x, y, W = samples()
-    m = nonl(x, W, y, 5.0, anchor="sample", reduction="none")
-    torch.testing.assert_close(torch.log1p(m.exp()), spherical_ce(x, W, y, 5.0, reduction="none"))
-    assert gradcheck(lambda x, W: nonl(x, W, y, 5.0, anchor="sample"), (x, W))
+    m = nonl(x, y, W, scale=5.0, anchor="sample", reduction="none")
+    torch.testing.assert_close(torch.log1p(m.exp()), spherical_ce(x, y, W, scale=5.0, reduction="none"))
+    assert gradcheck(lambda x, W: nonl(x, y, W, scale=5.0, anchor="sample"), (x, W))
 
 
 @pytest.mark.parametrize("n", [1, 4])
@@ -78,9 +78,9 @@ def test_values_at_collapse_on_the_simplex(n):
     x, y = simplex(K).repeat(n, 1).float(), torch.arange(K).repeat(n)
     W = simplex(K).float()
     gap = s * K / (K - 1)
-    assert ntce(x, W, y, s).item() == pytest.approx(math.log(n) + math.log1p((K - 1) * math.exp(-gap)), rel=1e-5)
-    assert nonl(x, W, y, s).item() == pytest.approx(math.log((K - 1) * n) - gap, rel=1e-5)
-    assert nonl(x, W, y, s, anchor="sample").item() == pytest.approx(math.log(K - 1) - gap, rel=1e-5)
+    assert ntce(x, y, W, scale=s).item() == pytest.approx(math.log(n) + math.log1p((K - 1) * math.exp(-gap)), rel=1e-5)
+    assert nonl(x, y, W, scale=s).item() == pytest.approx(math.log((K - 1) * n) - gap, rel=1e-5)
+    assert nonl(x, y, W, scale=s, anchor="sample").item() == pytest.approx(math.log(K - 1) - gap, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -104,10 +104,10 @@ def test_float32_gradient_near_collapse(noise, n, scale, name):
 
 def test_ntce_of_one_sample_a_class_is_exact_down_to_the_smallest_loss():
     x = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True)
-    loss = ntce(x, x.detach(), torch.tensor([0, 1]), 30.0)
+    loss = ntce(x, torch.tensor([0, 1]), x.detach(), scale=30.0)
     assert loss.item() == pytest.approx(math.exp(-60), rel=1e-5, abs=0)
     tilted = torch.tensor([[1.0, 1e-2], [-1.0, 1e-2]], requires_grad=True)
-    (gradient,) = torch.autograd.grad(ntce(tilted, x.detach(), torch.tensor([0, 1]), 30.0), tilted)
+    (gradient,) = torch.autograd.grad(ntce(tilted, torch.tensor([0, 1]), x.detach(), scale=30.0), tilted)
     assert gradient[0, 1].item() == pytest.approx(30 * 1e-2 * loss.item(), rel=2e-2, abs=0)
 
 
@@ -143,7 +143,7 @@ def test_finite_at_exact_collapse_and_in_a_batch_of_one_class(name, dtype):
         assert V.grad.isfinite().all()
     narrow = FUNCTIONS[name](x.detach(), V.detach(), y)
     torch.testing.assert_close(narrow, FUNCTIONS[name](x.detach().float(), V.detach().float(), y).to(narrow.dtype))
-    assert nonl(torch.ones(1, 2), torch.ones(1, 2), torch.tensor([0]), anchor="sample").item() == pytest.approx(-10)
+    assert nonl(torch.ones(1, 2), torch.tensor([0]), torch.ones(1, 2), anchor="sample").item() == pytest.approx(-10)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -181,12 +181,12 @@ def test_module_has_directions_or_takes_those_of_a_head(name):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda x, y, W: ntce(x[:, :2], W, y), r"\(8, 2\)"),
-        (lambda x, y, W: ntce(x, W, y, 0.0), "scale above 0"),
-        (lambda x, y, W: nonl(x, W, y + 1), "from 0 to 5"),
-        (lambda x, y, W: nonl(x, W, y.double()), "integer labels"),
-        (lambda x, y, W: nonl(x, W, y, anchor="batch"), "'batch'"),
-        (lambda x, y, W: nonl(x, W, y, reduction="median"), "'median'"),
+        (lambda x, y, W: ntce(x[:, :2], y, W), r"\(8, 2\)"),
+        (lambda x, y, W: ntce(x, y, W, scale=0.0), "scale above 0"),
+        (lambda x, y, W: nonl(x, y + 1, W), "from 0 to 5"),
+        (lambda x, y, W: nonl(x, y.double(), W), "integer labels"),
+        (lambda x, y, W: nonl(x, y, W, anchor="batch"), "'batch'"),
+        (lambda x, y, W: nonl(x, y, W, reduction="median"), "'median'"),
         (lambda *_: NONL(anchor="batch"), "'batch'"),
         (lambda *_: NTCE(scale=-1.0), "scale above 0"),
         (lambda *_: NTCE(dim=3), "dim and num_classes"),

@@ -313,3 +313,27 @@ def test_scales_are_refused_where_they_cannot_be_computed(name, dtype):
                 value_of(name, parts(name, batch), batch.y, -100, call={"scale": given_scale})
     with pytest.raises(InputError, match="one number"):
         value_of(name, parts(name, batch), batch.y, -100, call={"scale": torch.ones(2)})
+
+
+WITH_LABELS_AND_WEIGHT = [
+    name for name in FUNCTIONS if {"weight", "labels"} <= inspect.signature(PUBLIC[name]).parameters.keys()
+]
+
+
+@pytest.mark.parametrize("name", WITH_LABELS_AND_WEIGHT)
+def test_the_order_is_features_labels_weight_and_another_order_is_refused(name):
+    x, W, y = torch.randn(4, 4), torch.randn(4, 4), torch.arange(4)
+    options = {"scale": 8.0} if "scale" in inspect.signature(PUBLIC[name]).parameters else {}
+    PUBLIC[name](x, y, W, **options)
+    with pytest.raises(InputError, match="expected"):
+        PUBLIC[name](x, W, y, **options)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_options_are_given_by_name(name):
+    parameters = inspect.signature(PUBLIC[name]).parameters.values()
+    positional = [it.name for it in parameters if it.kind is not it.KEYWORD_ONLY]
+    sizes = [["dim", "num_classes"], ["code"], []]
+    orders = [["features", "labels", third] for third in ("weight", "centres")]
+    orders += [["features", "labels"], ["logits", "labels"]]
+    assert positional in (sizes if name in MODULES else orders)

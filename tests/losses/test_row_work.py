@@ -69,7 +69,7 @@ def compiled_tiles(request, monkeypatch):
 
 
 def loss_and_gradients(implementation, x, weight, y, scale, smoothing):
-    loss = spherical_ce(x, weight, y, scale, smoothing=smoothing, implementation=implementation)
+    loss = spherical_ce(x, y, weight, scale=scale, smoothing=smoothing, implementation=implementation)
     return (loss.detach(), *torch.autograd.grad(loss, (x, weight)))
 
 

@@ -86,7 +86,9 @@ def test_value_and_gradient_are_the_papers(margin, margin_grad, implementation):
     x = (3 * torch.randn(6, 4, dtype=torch.float64)).requires_grad_()
     W = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     y = torch.randint(5, (6,))
-    ours = spherical_ce(x, W, y, 7.0, margin, margin_grad=margin_grad, reduction="none", implementation=implementation)
+    ours = spherical_ce(
+        x, y, W, scale=7.0, margin=margin, margin_grad=margin_grad, reduction="none", implementation=implementation
+    )
     assert_same(ours, naive(x, W, y, 7.0, margin, margin_grad), (x, W))
 
 
@@ -98,7 +100,15 @@ def test_smoothing_and_focal(margin, smoothing, gamma, implementation):
     W = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     y = torch.randint(5, (6,))
     ours = spherical_ce(
-        x, W, y, 7.0, margin, smoothing=smoothing, focal=gamma, reduction="none", implementation=implementation
+        x,
+        y,
+        W,
+        scale=7.0,
+        margin=margin,
+        smoothing=smoothing,
+        focal=gamma,
+        reduction="none",
+        implementation=implementation,
     )
     assert_same(ours, naive(x, W, y, 7.0, margin, "exact", smoothing, gamma), (x, W))
 
@@ -108,9 +118,9 @@ def test_smoothing_and_class_weights_agree_with_torch():
     y, v = torch.tensor([0, 1, 2, 3, 4, -100, 1, 1]), torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0], dtype=torch.float64)
     z = cosine_logits(x, W, 6.0)
     for reduction in ("mean", "sum", "none"):
-        ours = spherical_ce(x, W, y, 6.0, class_weights=v, reduction=reduction)
+        ours = spherical_ce(x, y, W, scale=6.0, class_weights=v, reduction=reduction)
         torch.testing.assert_close(ours, F.cross_entropy(z, y, v, reduction=reduction), rtol=1e-12, atol=1e-14)
-        ours = spherical_ce(x, W, y, 6.0, smoothing=0.2, reduction=reduction)
+        ours = spherical_ce(x, y, W, scale=6.0, smoothing=0.2, reduction=reduction)
         theirs = F.cross_entropy(z, y, label_smoothing=0.2, reduction=reduction)
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
 
@@ -137,7 +147,7 @@ def gradient_errors(x, W, y, s, margin, **options):
     found = {}
     for dtype in (torch.float32, torch.float64):
         leaves = x.to(dtype).requires_grad_(), W.to(dtype).requires_grad_()
-        loss = spherical_ce(*leaves, y, s, margin, **options)
+        loss = spherical_ce(leaves[0], y, leaves[1], scale=s, margin=margin, **options)
         found[dtype] = loss.detach(), *torch.autograd.grad(loss, leaves)
     single, double = found[torch.float32], found[torch.float64]
     errors = [((a.double() - b).norm() / b.norm()).item() for a, b in zip(single[1:], double[1:], strict=True)]
@@ -166,9 +176,9 @@ def test_the_log_objective_has_a_gradient_of_order_one(margin, focal):
     loss, error = gradient_errors(x, W, y, 64.0, margin, focal=focal, reduction="log_mean", implementation="tiled")
     assert error <= 2e-4
     x, W = x.detach().double(), W.detach().double().requires_grad_()
-    exact = spherical_ce(x, W, y, 64.0, margin, focal=focal, implementation="reference")
+    exact = spherical_ce(x, y, W, scale=64.0, margin=margin, focal=focal, implementation="reference")
     assert loss == pytest.approx(exact.log().item(), rel=1e-9)
-    spherical_ce(x, W, y, 64.0, margin, reduction="log_mean").backward()
+    spherical_ce(x, y, W, scale=64.0, margin=margin, reduction="log_mean").backward()
     assert W.grad.norm() > 1e-2
 
 
@@ -176,8 +186,8 @@ def test_log_mean_of_weighted_losses():
     x, W = torch.randn(8, 4, dtype=torch.float64), torch.randn(5, 4, dtype=torch.float64)
     y, v = torch.tensor([0, 1, 2, 3, 4, -100, 1, 1]), torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0], dtype=torch.float64)
     for options in ({}, {"class_weights": v}):
-        value = spherical_ce(x, W, y, 6.0, reduction="log_mean", **options)
-        assert value.item() == pytest.approx(spherical_ce(x, W, y, 6.0, **options).log().item(), rel=1e-12)
+        value = spherical_ce(x, y, W, scale=6.0, reduction="log_mean", **options)
+        assert value.item() == pytest.approx(spherical_ce(x, y, W, scale=6.0, **options).log().item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -189,7 +199,14 @@ def test_finite_at_exact_collapse(margin, implementation):
             x, W = code.to(dtype).requires_grad_(), code.to(dtype).requires_grad_()
             for reduction in ("mean", "log_mean"):
                 loss = spherical_ce(
-                    x, W, y, 64.0, margin, margin_grad=margin_grad, reduction=reduction, implementation=implementation
+                    x,
+                    y,
+                    W,
+                    scale=64.0,
+                    margin=margin,
+                    margin_grad=margin_grad,
+                    reduction=reduction,
+                    implementation=implementation,
                 )
                 assert loss.isfinite()
                 assert all(g.isfinite().all() for g in torch.autograd.grad(loss, (x, W)))
@@ -202,7 +219,7 @@ def test_gradcheck(margin):
     s, y = torch.tensor(3.0, dtype=torch.float64, requires_grad=True), torch.tensor([0, 1, 4, -100])
 
     def loss(*a, implementation="auto"):
-        return spherical_ce(a[0], a[1], y, a[2], margin, implementation=implementation)
+        return spherical_ce(a[0], y, a[1], scale=a[2], margin=margin, implementation=implementation)
 
     if isinstance(margin, AdaMargin):  # its norms have no gradient, by the paper: only tangential steps may be checked
         assert gradcheck(lambda W, s: loss(x.detach(), W, s), (W, s))
@@ -218,28 +235,28 @@ def test_ignored_samples_get_no_gradient_even_when_not_finite(margin, implementa
     x, W, y = torch.randn(4, 3), torch.randn(5, 3, requires_grad=True), torch.tensor([0, -100, 4, 2])
     x[1] = torch.nan
     x.requires_grad_()
-    loss = spherical_ce(x, W, y, 9.0, margin, implementation=implementation)
+    loss = spherical_ce(x, y, W, scale=9.0, margin=margin, implementation=implementation)
     gradients = torch.autograd.grad(loss, (x, W))
     keep = [0, 2, 3]
-    torch.testing.assert_close(loss, spherical_ce(x[keep], W, y[keep], 9.0, margin))
+    torch.testing.assert_close(loss, spherical_ce(x[keep], y[keep], W, scale=9.0, margin=margin))
     assert all(g.isfinite().all() for g in gradients)
     assert torch.equal(gradients[0][1], torch.zeros(3))
     for reduction in ("mean", "log_mean"):
-        assert spherical_ce(x, W, torch.full((4,), -100), 9.0, margin, reduction=reduction).isnan()
+        assert spherical_ce(x, torch.full((4,), -100), W, scale=9.0, margin=margin, reduction=reduction).isnan()
 
 
 def test_shapes_and_half_precision():
     x, W, y = torch.randn(2, 3, 4), torch.randn(5, 4), torch.randint(5, (2, 3))
-    losses = spherical_ce(x, W, y, 9.0, ArcMargin(0.5), reduction="none")
+    losses = spherical_ce(x, y, W, scale=9.0, margin=ArcMargin(0.5), reduction="none")
     assert losses.shape == (2, 3)
-    torch.testing.assert_close(losses.flatten(), arc_face(x.flatten(0, 1), W, y.flatten(), 9.0, reduction="none"))
-    weighted = spherical_ce(x, W, y, 9.0, class_weights=torch.ones(5), reduction="none")
-    torch.testing.assert_close(weighted, spherical_ce(x, W, y, 9.0, reduction="none"))
+    torch.testing.assert_close(losses.flatten(), arc_face(x.flatten(0, 1), y.flatten(), W, scale=9.0, reduction="none"))
+    weighted = spherical_ce(x, y, W, scale=9.0, class_weights=torch.ones(5), reduction="none")
+    torch.testing.assert_close(weighted, spherical_ce(x, y, W, scale=9.0, reduction="none"))
     for half in (torch.float16, torch.bfloat16):
-        loss = spherical_ce(x.to(half), W, y.int(), 9.0)
+        loss = spherical_ce(x.to(half), y.int(), W, scale=9.0)
         assert loss.dtype == torch.float32
-        torch.testing.assert_close(loss, spherical_ce(x.to(half).float(), W, y, 9.0))
-        assert spherical_ce(x.to(half), W.to(half), y, 9.0).dtype == torch.float32
+        torch.testing.assert_close(loss, spherical_ce(x.to(half).float(), y, W, scale=9.0))
+        assert spherical_ce(x.to(half), y, W.to(half), scale=9.0).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -257,7 +274,7 @@ def test_shapes_and_half_precision():
 )
 def test_errors_are_sentences(options, sentence):
     with pytest.raises(InputError, match=sentence):
-        spherical_ce(torch.randn(3, 4), torch.randn(5, 4), torch.tensor([0, 1, 2]), 5.0, **options)
+        spherical_ce(torch.randn(3, 4), torch.tensor([0, 1, 2]), torch.randn(5, 4), scale=5.0, **options)
 
 
 FACES = [
@@ -273,17 +290,19 @@ def test_named_losses(module, function, margin, options):
     x, y = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 4, -100])
     loss = module(4, 5, scale=12.0, **options)
     gradient = options.get("margin_grad", "exact")
-    for value in (loss(x, y), function(x, loss.weight, y, 12.0, **options)):
-        assert torch.equal(value, spherical_ce(x, loss.weight, y, 12.0, margin, margin_grad=gradient))
+    for value in (loss(x, y), function(x, y, loss.weight, scale=12.0, **options)):
+        assert torch.equal(value, spherical_ce(x, y, loss.weight, scale=12.0, margin=margin, margin_grad=gradient))
     assert [name for name, _ in loss.named_parameters()] == ["weight"]
     assert str(margin) in repr(loss)
 
     bare, cosine, linear = module(scale=12.0, **options), Cosine(4, 5, scale=9.0, learn_scale=True), Linear(4, 5)
     assert not list(bare.parameters())
     assert torch.equal(
-        bare(x, y, cosine), spherical_ce(x, cosine.weight, y, cosine.scale, margin, margin_grad=gradient)
+        bare(x, y, cosine), spherical_ce(x, y, cosine.weight, scale=cosine.scale, margin=margin, margin_grad=gradient)
     )
-    assert torch.equal(bare(x, y, linear), spherical_ce(x, linear.weight, y, 12.0, margin, margin_grad=gradient))
+    assert torch.equal(
+        bare(x, y, linear), spherical_ce(x, y, linear.weight, scale=12.0, margin=margin, margin_grad=gradient)
+    )
     bare(x, y, cosine).backward()
     assert cosine.log_scale.grad.abs() > 0
     with pytest.raises(InputError, match=f"{module.__name__} expected a head"):

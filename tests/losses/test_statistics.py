@@ -38,7 +38,7 @@ def naive(x, weight, labels, s):
 def test_statistics_are_their_definition(implementation):
     x, weight, labels = problem()
     for found, expected in zip(
-        spherical_statistics(x, weight, labels, 9.0, implementation=implementation),
+        spherical_statistics(x, labels, weight, scale=9.0, implementation=implementation),
         naive(x, weight, labels, 9.0),
         strict=True,
     ):
@@ -78,7 +78,9 @@ def test_what_is_not_trained_gets_no_gradient(frozen):
     leaves = [x, weight, torch.tensor(8.0, dtype=torch.float64, requires_grad=True)]
     leaves[frozen] = leaves[frozen].detach()
     trained = [leaf for leaf in leaves if leaf.requires_grad]
-    losses = [spherical_ce(leaves[0], leaves[1], labels, leaves[2], implementation=i) for i in ("tiled", "reference")]
+    losses = [
+        spherical_ce(leaves[0], labels, leaves[1], scale=leaves[2], implementation=i) for i in ("tiled", "reference")
+    ]
     for mine, other in zip(*(torch.autograd.grad(loss, trained) for loss in losses), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-11, atol=1e-14)
 
@@ -86,11 +88,11 @@ def test_what_is_not_trained_gets_no_gradient(frozen):
 def test_a_second_derivative_of_tiles_is_refused_and_the_reference_has_it():
     x, weight, labels = problem()
     (first,) = torch.autograd.grad(
-        spherical_ce(x, weight, labels, 3.0, implementation="reference"), x, create_graph=True
+        spherical_ce(x, labels, weight, scale=3.0, implementation="reference"), x, create_graph=True
     )
     assert torch.autograd.grad(first.square().sum(), weight)[0].isfinite().all()
     (first,) = torch.autograd.grad(
-        spherical_ce(x, weight, labels, 3.0, implementation="tiled"), weight, create_graph=True
+        spherical_ce(x, labels, weight, scale=3.0, implementation="tiled"), weight, create_graph=True
     )
     with pytest.raises((RuntimeError, NotImplementedError)):
         torch.autograd.grad(first.square().sum(), x)
@@ -101,7 +103,7 @@ def test_a_second_derivative_of_tiles_is_refused_and_the_reference_has_it():
 def test_sums_stay_in_range(s, dtype, hidden):
     x = torch.tensor([[1.0, 0.0]], dtype=dtype, requires_grad=True)
     weight = torch.tensor([[1.0, 0.0]] + [[hidden, 0.0]] * 5000, dtype=dtype, requires_grad=True)
-    cos_y, lse = spherical_statistics(x, weight, torch.tensor([0]), s, implementation="tiled")
+    cos_y, lse = spherical_statistics(x, torch.tensor([0]), weight, scale=s, implementation="tiled")
     assert lse.item() == pytest.approx(hidden * s + math.log(5000), rel=1e-6)
     assert all(g.isfinite().all() for g in torch.autograd.grad(lse + cos_y, (x, weight)))
 
@@ -132,7 +134,7 @@ def test_no_buffer_of_all_logits(B, K, d, monkeypatch):
     sizes = {}
     for implementation in ("tiled", "reference"):
         with Largest() as largest:
-            spherical_ce(x, weight, labels, 16.0, smoothing=0.1, implementation=implementation).backward()
+            spherical_ce(x, labels, weight, scale=16.0, smoothing=0.1, implementation=implementation).backward()
         sizes[implementation] = largest.elements
     assert sizes["tiled"] <= max(2**16, max(B, K) * d)
     assert sizes["reference"] >= B * K  # the counter sees what it should
@@ -158,7 +160,7 @@ def test_tile_shape_follows_the_smaller_side():
 def test_one_class_has_no_negatives(scale):
     x, weight, labels = problem(4, 1)
     for implementation in ("auto", "reference", "tiled"):
-        loss = spherical_ce(x, weight, labels, scale, implementation=implementation)
+        loss = spherical_ce(x, labels, weight, scale=scale, implementation=implementation)
         assert loss == 0
         for gradient in torch.autograd.grad(loss, (x, weight)):
             assert torch.equal(gradient, torch.zeros_like(gradient))
@@ -171,7 +173,7 @@ def test_a_zero_class_row_has_no_direction_and_no_gradient():
     gradients = []
     for implementation in ("tiled", "reference"):
         W = weight.clone().requires_grad_()
-        spherical_ce(x, W, labels, 9.0, implementation=implementation).backward()
+        spherical_ce(x, labels, W, scale=9.0, implementation=implementation).backward()
         gradients.append(W.grad)
     torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-15)
     assert torch.equal(gradients[0][3], torch.zeros(6, dtype=torch.float64))
@@ -180,7 +182,7 @@ def test_a_zero_class_row_has_no_direction_and_no_gradient():
 @pytest.mark.parametrize("size", [1e-35, 1e-20, 1e30])
 def test_only_directions_of_the_weight_count(size):
     x, weight, labels = problem(dtype=torch.float32)
-    values = [spherical_statistics(x, k * weight, labels, 8.0, implementation="tiled") for k in (1.0, size)]
+    values = [spherical_statistics(x, labels, k * weight, scale=8.0, implementation="tiled") for k in (1.0, size)]
     for mine, other in zip(*values, strict=True):
         torch.testing.assert_close(mine, other)
 
@@ -208,10 +210,10 @@ def test_one_node_under_compile():
 @pytest.mark.parametrize("implementation", ["tiled", "reference"])
 def test_autocast_leaves_it_in_float32(implementation):
     x, weight, labels = problem(dtype=torch.float32)
-    expected = spherical_ce(x, weight, labels, 64.0, implementation=implementation)
+    expected = spherical_ce(x, labels, weight, scale=64.0, implementation=implementation)
     gradients = torch.autograd.grad(expected, (x, weight))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = spherical_ce(x, weight, labels, 64.0, implementation=implementation)
+        loss = spherical_ce(x, labels, weight, scale=64.0, implementation=implementation)
     found = torch.autograd.grad(loss, (x, weight))
     assert torch.equal(loss, expected)
     for mine, other in zip(found, gradients, strict=True):
@@ -232,5 +234,5 @@ def test_an_unknown_implementation_is_named():
 def test_another_implementation_is_one_more_entry(monkeypatch):
     monkeypatch.setitem(_statistics.IMPLEMENTATIONS, "mine", _reference)
     x, weight, labels = problem()
-    mine, other = (spherical_ce(x, weight, labels, 4.0, implementation=i) for i in ("mine", "reference"))
+    mine, other = (spherical_ce(x, labels, weight, scale=4.0, implementation=i) for i in ("mine", "reference"))
     assert torch.equal(mine, other)

@@ -94,7 +94,7 @@ def test_no_grad_evaluation_moves_nothing_and_a_frozen_weight_stays():
     x, y = torch.randn(6, 4, requires_grad=True), torch.arange(6)
     with torch.no_grad():
         quiet = NormFace()(x, y, head)
-    torch.testing.assert_close(quiet, spherical_ce(x, head.weight, y, head.scale).detach())
+    torch.testing.assert_close(quiet, spherical_ce(x, y, head.weight, scale=head.scale).detach())
     head.weight.requires_grad_(False)
     NormFace()(x, y, head).backward()
     assert x.grad is not None

@@ -60,8 +60,8 @@ def assert_same(ours, theirs, W, rtol=1e-9):
 @pytest.mark.parametrize("s", [-1.0, 0, 0.5, 1, 2.0, 5.0])
 def test_energy_is_the_definition(s):
     W = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
-    assert_same(riesz_energy(W, s), naive_energy(W, s), W)
-    torch.testing.assert_close(riesz_energy(W, s, "sum"), 21 * riesz_energy(W, s))
+    assert_same(riesz_energy(W, s=s), naive_energy(W, s), W)
+    torch.testing.assert_close(riesz_energy(W, s=s, reduction="sum"), 21 * riesz_energy(W, s=s))
 
 
 def test_closest_distance_is_the_definition():
@@ -74,8 +74,8 @@ def test_closest_distance_is_the_definition():
 @pytest.mark.parametrize("width", [0.7, 1, 2.0])
 def test_determinant_is_the_definition(width):
     W = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
-    assert_same(log_determinant(W, width, "sum"), naive_log_determinant(W, width, 1e-6), W)
-    torch.testing.assert_close(log_determinant(W, width), log_determinant(W, width, "sum") / 6)
+    assert_same(log_determinant(W, width=width, reduction="sum"), naive_log_determinant(W, width, 1e-6), W)
+    torch.testing.assert_close(log_determinant(W, width=width), log_determinant(W, width=width, reduction="sum") / 6)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -88,13 +88,13 @@ def test_gradcheck(name):
 def test_tiles_change_nothing(monkeypatch):
     W = torch.randn(11, 3, dtype=torch.float64, requires_grad=True)
     W.data[7] = W.data[2] + 1e-5  # a near pair in two tiles
-    whole = riesz_energy(W, 1)
+    whole = riesz_energy(W, s=1)
     (expected,) = torch.autograd.grad(whole, W)
     monkeypatch.setattr(room, "_TILE", 4)
-    tiled = riesz_energy(W, 1)
+    tiled = riesz_energy(W, s=1)
     torch.testing.assert_close(tiled, whole, rtol=1e-12, atol=0)
     torch.testing.assert_close(torch.autograd.grad(tiled, W)[0], expected, rtol=1e-9, atol=1e-9)
-    assert gradgradcheck(lambda w: riesz_energy(w, 1), torch.randn(6, 3, dtype=torch.float64, requires_grad=True))
+    assert gradgradcheck(lambda w: riesz_energy(w, s=1), torch.randn(6, 3, dtype=torch.float64, requires_grad=True))
 
 
 def test_nothing_of_the_size_of_all_pairs_is_kept(monkeypatch):
@@ -128,7 +128,7 @@ def reached(K, d, s=2.0, steps=300):
 
     def closure():
         search.zero_grad()
-        loss = riesz_energy(W, s)
+        loss = riesz_energy(W, s=s)
         loss.backward()
         return loss
 
@@ -181,7 +181,7 @@ def test_coincident_rows_part(name, dtype):
 def test_descent_takes_coincident_rows_to_the_simplex(kind):
     W = torch.ones(4, 3, requires_grad=True)
     for step in range(300):
-        (gradient,) = torch.autograd.grad(uniformity(W, kind), W)
+        (gradient,) = torch.autograd.grad(uniformity(W, kind=kind), W)
         W.data -= 0.3 * 0.98**step * gradient / gradient.norm()
         W.data /= W.data.norm(dim=1, keepdim=True)
     assert closest_distance(W).item() == pytest.approx(math.sqrt(8 / 3), abs=1e-3)
@@ -211,7 +211,7 @@ def test_energy_and_push_of_near_rows_are_exact_in_either_type(dtype, s):
     W = pair(1e-4, dtype).requires_grad_()
     r = (W[0] - W[1]).detach().double().norm().item()
     energy, push = (-math.log(r), 1 / r) if s == 0 else (math.copysign(r**-s, s), abs(s) * r ** (-s - 1))
-    value = riesz_energy(W, s)
+    value = riesz_energy(W, s=s)
     value.backward()
     assert value.item() == pytest.approx(energy, rel=1e-6)
     assert W.grad[1].norm().item() == pytest.approx(push, rel=1e-6)
@@ -223,7 +223,7 @@ def test_coincident_rows_part_by_a_push_like_that_of_distant_ones(dtype, s):
     W = torch.eye(4, dtype=dtype)
     W[1] = W[0]
     W.requires_grad_()
-    value = riesz_energy(W, s, "sum")
+    value = riesz_energy(W, s=s, reduction="sum")
     value.backward()
     assert value.isfinite()
     assert W.grad.norm(dim=1).max() <= max(s, 1) + 3 * max(s, 1) * 2 ** (-s / 2)
@@ -249,20 +249,20 @@ def test_a_zero_row_counts_as_the_origin():
 def test_only_directions_count():
     W, sizes = torch.randn(6, 3), torch.logspace(-20, 20, 6)[:, None]
     for kind in ("mhe", "mhs", "mgd"):
-        torch.testing.assert_close(uniformity(sizes * W, kind), uniformity(W, kind))
+        torch.testing.assert_close(uniformity(sizes * W, kind=kind), uniformity(W, kind=kind))
 
 
 def test_autocast_does_not_narrow():
     W = torch.randn(6, 3)
     with torch.autocast("cpu", torch.bfloat16):
-        values = [uniformity(W, kind) for kind in ("mhe", "mhs", "mgd")]
-    assert values == [uniformity(W, kind) for kind in ("mhe", "mhs", "mgd")]
+        values = [uniformity(W, kind=kind) for kind in ("mhe", "mhs", "mgd")]
+    assert values == [uniformity(W, kind=kind) for kind in ("mhe", "mhs", "mgd")]
 
 
 def test_module_reads_the_weight_of_the_head():
     head = Cosine(3, 5)
     features, labels = torch.randn(2, 3), torch.tensor([0, 1])
-    torch.testing.assert_close(Uniformity("mhe", s=1)(features, labels, head), riesz_energy(head.weight, 1))
+    torch.testing.assert_close(Uniformity(kind="mhe", s=1)(features, labels, head), riesz_energy(head.weight, s=1))
     with pytest.raises(InputError, match="expected a head"):
         Uniformity()(features, labels)
 
@@ -278,7 +278,7 @@ def test_module_reads_the_weight_of_the_head():
         (lambda: riesz_energy(torch.eye(3), s=40.0, floor=1e-3), "floor of at least"),
         (lambda: riesz_energy(torch.eye(3), floor=0.0), "floor between 0 and 1"),
         (lambda: log_determinant(torch.eye(3), width=0.0), "width"),
-        (lambda: uniformity(torch.eye(3), "mhd"), "among mhe, mhs, mgd"),
+        (lambda: uniformity(torch.eye(3), kind="mhd"), "among mhe, mhs, mgd"),
     ],
 )
 def test_errors_are_sentences(call, sentence):

@@ -53,10 +53,10 @@ def test_combined_margin_is_its_formula(margin):
         return torch.where(wide <= math.pi, wide.cos(), beyond) - m3
 
     expected = with_target(x, W, y, target, S)
-    torch.testing.assert_close(combined_face(x, W, y, S, margin), expected)
-    torch.testing.assert_close(CombinedFace(D, K, S, margin)(x, y, _head(W)), expected)
+    torch.testing.assert_close(combined_face(x, y, W, scale=S, margin=margin), expected)
+    torch.testing.assert_close(CombinedFace(D, K, scale=S, margin=margin)(x, y, _head(W)), expected)
     leaves = x.requires_grad_(), W.requires_grad_()
-    assert gradcheck(lambda a, b: combined_face(a, b, y, S, margin), leaves)
+    assert gradcheck(lambda a, b: combined_face(a, y, b, scale=S, margin=margin), leaves)
 
 
 def _head(W, scale=S):
@@ -67,10 +67,16 @@ def _head(W, scale=S):
 
 def test_the_combined_margin_holds_the_others():
     x, W, y = samples()
-    torch.testing.assert_close(combined_face(x, W, y, S, (1.0, 0.0, 0.35)), cos_face(x, W, y, S, 0.35))
-    torch.testing.assert_close(combined_face(x, W, y, S, (1.0, 0.5, 0.0)), arc_face(x, W, y, S, 0.5))
+    torch.testing.assert_close(
+        combined_face(x, y, W, scale=S, margin=(1.0, 0.0, 0.35)), cos_face(x, y, W, scale=S, margin=0.35)
+    )
+    torch.testing.assert_close(
+        combined_face(x, y, W, scale=S, margin=(1.0, 0.5, 0.0)), arc_face(x, y, W, scale=S, margin=0.5)
+    )
     near = normalize(W)[y] + 0.3 * x / x.norm(dim=1, keepdim=True)  # angles below pi / m
-    torch.testing.assert_close(combined_face(near, W, y, S, (2.0, 0.0, 0.0)), sphere_face(near, W, y, S, 2.0))
+    torch.testing.assert_close(
+        combined_face(near, y, W, scale=S, margin=(2.0, 0.0, 0.0)), sphere_face(near, y, W, scale=S, margin=2.0)
+    )
 
 
 @pytest.mark.parametrize("margin", [(1.0, 0.3, 0.2), (2.0, 0.4, 0.1), (0.9, 0.4, 0.15)])
@@ -96,12 +102,12 @@ def ada_target(x, mean, std, m=0.4, h=0.333):
 def test_ada_face_is_its_formula():
     x, W, y = samples()
     size, leaves = x.norm(dim=1), (x.requires_grad_(), W.requires_grad_())
-    ours = ada_face(x, W, y, S)
+    ours = ada_face(x, y, W, scale=S)
     theirs = with_target(x, W, y, ada_target(x, size.mean(), size.std()), S)
     torch.testing.assert_close(ours, theirs)
     for mine, other in zip(*(torch.autograd.grad(value, leaves) for value in (ours, theirs)), strict=True):
         torch.testing.assert_close(mine, other)
-    given = ada_face(x, W, y, S, norm_mean=2.0, norm_std=torch.tensor(0.7))
+    given = ada_face(x, y, W, scale=S, norm_mean=2.0, norm_std=torch.tensor(0.7))
     torch.testing.assert_close(given, with_target(x, W, y, ada_target(x, 2.0, 0.7), S))
 
 
@@ -148,11 +154,11 @@ def test_kept_norms_are_the_scale_of_each_sample(version, implementation):
         return (-1) ** k * wide.cos() - 2 * k if version == "v0" else wide.clamp(max=math.pi).cos()
 
     expected = with_target(x, W, y, target, x.norm(dim=1, keepdim=True))
-    torch.testing.assert_close(sphere_face(x, W, y, "feature_norm", 2.0, version=version), expected)
+    torch.testing.assert_close(sphere_face(x, y, W, scale="feature_norm", margin=2.0, version=version), expected)
     module = SphereFace(D, K, scale="feature_norm", margin=2.0, version=version)
     torch.testing.assert_close(module(x, y, _head(W, scale=3.0)), expected)  # the head's scale is not read
     leaves = x.requires_grad_(), W.requires_grad_()
-    ours = spherical_ce(*leaves, y, "feature_norm", module.margin, implementation=implementation)
+    ours = spherical_ce(leaves[0], y, leaves[1], scale="feature_norm", margin=module.margin, implementation=implementation)
     theirs = with_target(*leaves, y, target, x.norm(dim=1, keepdim=True))
     for mine, other in zip(*(torch.autograd.grad(value, leaves) for value in (ours, theirs)), strict=True):
         torch.testing.assert_close(mine, other)
@@ -168,9 +174,9 @@ def test_kept_norms_with_heads_that_find_their_own_sums(head):
 def test_kept_norms_and_smoothing_are_refused_together():
     x, W, y = samples()
     with pytest.raises(InputError, match="feature_norm"):
-        spherical_ce(x, W, y, "feature_norm", smoothing=0.1)
+        spherical_ce(x, y, W, scale="feature_norm", smoothing=0.1)
     with pytest.raises(InputError, match="'feature_norm', the length of each feature, got 'norm'"):
-        spherical_ce(x, W, y, "norm")
+        spherical_ce(x, y, W, scale="norm")
 
 
 @pytest.mark.parametrize("loss", [ArcFace, SphereFace, CombinedFace])

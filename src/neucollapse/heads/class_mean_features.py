@@ -62,6 +62,7 @@ class ClassMeanFeatures(Head):
         self,
         dim: int,
         num_classes: int,
+        *,
         momentum: float | int = 0.9,
         scale: float | int = 16.0,
         batch: str = "sum",

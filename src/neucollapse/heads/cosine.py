@@ -49,6 +49,7 @@ class Cosine(StepsInBackward, Head):
         self,
         dim: int,
         num_classes: int,
+        *,
         scale: float | int = 16.0,
         learn_scale: bool = False,
         scale_start: float | int | None = None,

@@ -56,6 +56,7 @@ class Fixed(Head):
     def __init__(
         self,
         points: Any,
+        *,
         scale: float | int = 16.0,
         normalize: bool = True,
         permutation: Tensor | Sequence[int] | str | None = None,

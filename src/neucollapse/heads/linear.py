@@ -25,7 +25,13 @@ class Linear(Head):
 
     normalize = False
 
-    def __init__(self, dim: int, num_classes: int, bias: bool = True) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__(dim, num_classes)
         bound = dim**-0.5  # torch.nn.Linear's own initialisation
         self.weight = nn.Parameter(torch.empty(num_classes, dim).uniform_(-bound, bound))

@@ -30,7 +30,13 @@ class StructuredHead(Head):
 
     scale: Tensor
 
-    def __init__(self, dim: int, num_classes: int, scale: float) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        *,
+        scale: float,
+    ) -> None:
         super().__init__(dim, num_classes)
         check_scale(scale)
         self.register_buffer("scale", torch.tensor(float(scale)))
@@ -98,8 +104,14 @@ class FixedSimplex(StructuredHead):
         [1.0, -0.3333, -0.3333, -0.3333]
     """
 
-    def __init__(self, dim: int, num_classes: int, scale: float = 16.0) -> None:
-        super().__init__(dim, num_classes, scale)
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        *,
+        scale: float = 16.0,
+    ) -> None:
+        super().__init__(dim, num_classes, scale=scale)
         if not 2 <= num_classes <= dim + 1:
             raise InputError(f"expected num_classes from 2 to dim + 1 = {dim + 1} for a simplex, got {num_classes}")
         n = num_classes - 1
@@ -173,8 +185,14 @@ class FixedHadamard(_SignedBases):
 
     axes = False
 
-    def __init__(self, dim: int, num_classes: int, scale: float = 16.0) -> None:
-        super().__init__(dim, num_classes, scale)
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        *,
+        scale: float = 16.0,
+    ) -> None:
+        super().__init__(dim, num_classes, scale=scale)
         if dim < 2 or dim.bit_count() != 1 or num_classes > 2 * dim:
             raise InputError(
                 f"expected dim a power of two and num_classes up to 2 dim for a Hadamard code, "
@@ -224,8 +242,14 @@ class FixedKerdock(_SignedBases):
 
     axes = True
 
-    def __init__(self, dim: int, num_classes: int, scale: float = 16.0) -> None:
-        super().__init__(dim, num_classes, scale)
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        *,
+        scale: float = 16.0,
+    ) -> None:
+        super().__init__(dim, num_classes, scale=scale)
         m = (dim.bit_length() - 1) // 2
         if m < 1 or dim != 4**m or num_classes > dim * (dim + 2):
             raise InputError(

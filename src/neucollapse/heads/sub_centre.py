@@ -61,7 +61,14 @@ class SubCentre(Head):
     usage: Tensor
     full_precision = ("usage",)  # counts of a hundred batches: too many for half precision
 
-    def __init__(self, dim: int, num_classes: int, centres: int = 3, scale: float | int = 16.0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        *,
+        centres: int = 3,
+        scale: float | int = 16.0,
+    ) -> None:
         super().__init__(dim, num_classes)
         check_scale(scale)
         if centres < 1:

@@ -27,7 +27,7 @@ def anchored_rows(
     fit = weight.dim() == 2 and features.dim() >= 1 and features.shape[-1] == weight.shape[1]
     if not fit or not features.is_floating_point() or not weight.is_floating_point():
         raise InputError(
-            f"expected floating features (..., d) and weight (K, d) with one d, "
+            f"expected floating features (..., d), labels, then weight (K, d) with one d, "
             f"got {features.dtype} of {tuple(features.shape)} and {weight.dtype} of {tuple(weight.shape)}"
         )
     check_scale(scale, torch.promote_types(features.dtype, weight.dtype))

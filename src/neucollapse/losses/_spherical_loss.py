@@ -74,10 +74,10 @@ class SphericalLoss(StepsInBackward, DirectionLoss):
         weight = _implicit(self if head is None else head)
         return spherical_ce(
             features,
-            self.directions(head) if weight is None else weight,
             labels,
-            self.scale if isinstance(self.scale, str) else self.scale_of(head),
-            margin,
+            self.directions(head) if weight is None else weight,
+            scale=self.scale if isinstance(self.scale, str) else self.scale_of(head),
+            margin=margin,
             margin_grad=self.margin_grad,
             **self.row_options(sample_weights, denominator),
         )

@@ -95,18 +95,18 @@ def negatives(
 
 def spherical_statistics(
     features_unit: Float[Tensor, "n d"],
-    weight: Float[Tensor, "K d"],
     labels: Labels,
-    scale: float | Float[Tensor, ""],
+    weight: Float[Tensor, "K d"],
     *,
+    scale: float | Float[Tensor, ""],
     implementation: str = "auto",
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     r"""Target cosine and :math:`\mathrm{LSE}_{\mathrm{neg}}` of each sample, differentiable in features, weight, scale.
 
     Args:
         features_unit: unit rows.
-        weight: rows of any length, normalised inside: a unit copy would be the largest buffer of the whole loss.
         labels: in ``[0, K)``, of any integer type.
+        weight: rows of any length, normalised inside: a unit copy would be the largest buffer of the whole loss.
         scale: :math:`s`, from 1.2e-38 to 1.8e+19 in float32.
         implementation: ``"reference"`` forms all logits and can be differentiated any number of times; ``"tiled"``
             holds one tile of them and can be differentiated once; ``"auto"`` is tiled above 2^18 logits.
@@ -119,7 +119,7 @@ def spherical_statistics(
 
     Example:
         >>> import torch
-        >>> cos_y, lse = spherical_statistics(torch.eye(2), torch.eye(2), torch.tensor([0, 1]), 8.0)
+        >>> cos_y, lse = spherical_statistics(torch.eye(2), torch.tensor([0, 1]), torch.eye(2), scale=8.0)
         >>> cos_y, lse
         (tensor([1., 1.]), tensor([0., 0.]))
     """

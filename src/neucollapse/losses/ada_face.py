@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 def ada_face(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     scale: float | Tensor = 64.0,
     margin: float = 0.4,
-    *,
     h: float = 0.333,
     norm_mean: float | Tensor | None = None,
     norm_std: float | Tensor | None = None,
@@ -45,8 +45,8 @@ def ada_face(
 
     Args:
         features: ``(..., d)``; their lengths are the quality, without a gradient.
-        weight: ``(K, d)``, one row a class, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class, of any length.
         scale: :math:`s`.
         margin: :math:`m`.
         h: :math:`h`, how fast quality leaves the average.
@@ -68,16 +68,16 @@ def ada_face(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> loss = ada_face(x, x, torch.tensor([0, 1]))  # of one length: log(1 + e^(-64 (1 - 0.4)))
+        >>> loss = ada_face(x, torch.tensor([0, 1]), x)  # of one length: log(1 + e^(-64 (1 - 0.4)))
         >>> print(f"{loss.item():.1e}")
         2.1e-17
     """
     return spherical_ce(
         features,
-        weight,
         labels,
-        scale,
-        AdaMargin(margin, h, norm_mean, norm_std),
+        weight,
+        scale=scale,
+        margin=AdaMargin(margin, h, norm_mean, norm_std),
         margin_grad=margin_grad,
         reduction=reduction,
         ignore_index=ignore_index,
@@ -131,10 +131,10 @@ class AdaFace(KeepsFullPrecision, SphericalLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
+        *,
         scale: float = 64.0,
         margin: float = 0.4,
         h: float = 0.333,
-        *,
         momentum: float = 0.99,
         margin_grad: str = "exact",
         reduction: str = "mean",

@@ -10,11 +10,11 @@ from .spherical import spherical_ce
 
 def arc_face(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     scale: float | Tensor = 64.0,
     margin: float = 0.5,
-    *,
     margin_grad: str = "exact",
     reduction: str = "mean",
     ignore_index: int = -100,
@@ -32,8 +32,8 @@ def arc_face(
 
     Args:
         features: ``(..., d)``, of any length.
-        weight: ``(K, d)``, one row a class, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class, of any length.
         scale: :math:`s`.
         margin: :math:`m`, in radians, from 0 to pi.
         margin_grad: ``"exact"``, or ``"detached"``, as the official code trains: the slope of the target cosine alone.
@@ -52,16 +52,16 @@ def arc_face(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> loss = arc_face(x, x, torch.tensor([0, 1]))
+        >>> loss = arc_face(x, torch.tensor([0, 1]), x)
         >>> print(f"{loss.item():.1e}")
         4.1e-25
     """
     return spherical_ce(
         features,
-        weight,
         labels,
-        scale,
-        ArcMargin(margin),
+        weight,
+        scale=scale,
+        margin=ArcMargin(margin),
         margin_grad=margin_grad,
         reduction=reduction,
         ignore_index=ignore_index,
@@ -88,9 +88,9 @@ class ArcFace(SphericalLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
+        *,
         scale: float = 64.0,
         margin: float = 0.5,
-        *,
         margin_grad: str = "exact",
         reduction: str = "mean",
         ignore_index: int = -100,

@@ -17,9 +17,9 @@ def centre_loss(
     features: Tensor,
     labels: Labels,
     centres: Tensor,
+    *,
     reduction: str = "mean",
     centre_gradient: str = "averaged",
-    *,
     ignore_index: int = -100,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
@@ -118,12 +118,12 @@ class Centre(Loss):
 
     def __init__(
         self,
-        num_classes: int | None = None,
         dim: int | None = None,
+        num_classes: int | None = None,
+        *,
         reduction: str = "mean",
         centre_gradient: str = "averaged",
         ignore_index: int = -100,
-        *,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(reduction, ignore_index, class_weights)

@@ -10,11 +10,11 @@ from .spherical import spherical_ce
 
 def combined_face(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     scale: float | Tensor = 64.0,
     margin: tuple[float, float, float] = (1.0, 0.3, 0.2),
-    *,
     margin_grad: str = "exact",
     reduction: str = "mean",
     ignore_index: int = -100,
@@ -32,8 +32,8 @@ def combined_face(
 
     Args:
         features: ``(..., d)``, of any length.
-        weight: ``(K, d)``, one row a class, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class, of any length.
         scale: :math:`s`.
         margin: :math:`(m_1, m_2, m_3)`: a factor, an angle in radians, a part of the cosine.
         margin_grad: ``"exact"``, or ``"detached"``: the slope of the target cosine alone.
@@ -52,16 +52,16 @@ def combined_face(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> loss = combined_face(x, x, torch.tensor([0, 1]))  # log(1 + e^(-64 (cos 0.3 - 0.2)))
+        >>> loss = combined_face(x, torch.tensor([0, 1]), x)  # log(1 + e^(-64 (cos 0.3 - 0.2)))
         >>> print(f"{loss.item():.1e}")
         1.0e-21
     """
     return spherical_ce(
         features,
-        weight,
         labels,
-        scale,
-        CombinedMargin(*margin),
+        weight,
+        scale=scale,
+        margin=CombinedMargin(*margin),
         margin_grad=margin_grad,
         reduction=reduction,
         ignore_index=ignore_index,
@@ -88,9 +88,9 @@ class CombinedFace(SphericalLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
+        *,
         scale: float = 64.0,
         margin: tuple[float, float, float] = (1.0, 0.3, 0.2),
-        *,
         margin_grad: str = "exact",
         reduction: str = "mean",
         ignore_index: int = -100,

@@ -10,11 +10,11 @@ from .spherical import spherical_ce
 
 def cos_face(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     scale: float | Tensor = 64.0,
     margin: float = 0.35,
-    *,
     margin_grad: str = "exact",
     reduction: str = "mean",
     ignore_index: int = -100,
@@ -31,8 +31,8 @@ def cos_face(
 
     Args:
         features: ``(..., d)``, of any length.
-        weight: ``(K, d)``, one row a class, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class, of any length.
         scale: :math:`s`.
         margin: :math:`m`, from 0 to 2.
         margin_grad: ``"exact"``, or ``"detached"``; the two agree here, the margin being a constant.
@@ -51,16 +51,16 @@ def cos_face(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> loss = cos_face(x, x, torch.tensor([0, 1]), margin=0.25)
+        >>> loss = cos_face(x, torch.tensor([0, 1]), x, margin=0.25)
         >>> print(f"{loss.item():.1e}")
         1.4e-21
     """
     return spherical_ce(
         features,
-        weight,
         labels,
-        scale,
-        CosMargin(margin),
+        weight,
+        scale=scale,
+        margin=CosMargin(margin),
         margin_grad=margin_grad,
         reduction=reduction,
         ignore_index=ignore_index,
@@ -87,9 +87,9 @@ class CosFace(SphericalLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
+        *,
         scale: float = 64.0,
         margin: float = 0.35,
-        *,
         margin_grad: str = "exact",
         reduction: str = "mean",
         ignore_index: int = -100,

@@ -12,9 +12,9 @@ from ._rows import Labels, RowOptions
 def cross_entropy(
     logits: Tensor,
     labels: Labels,
+    *,
     reduction: str = "mean",
     ignore_index: int = -100,
-    *,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,
@@ -83,7 +83,11 @@ class CrossEntropy(LogitLoss):
     title = "cross-entropy"
 
     def __init__(
-        self, ignore_index: int = -100, *, reduction: str = "mean", class_weights: Tensor | None = None
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(reduction, ignore_index, class_weights)
 

@@ -10,6 +10,7 @@ from ._unit_rows import unit_rows
 
 def log_determinant(
     weight: Tensor,
+    *,
     width: float | int = 1.0,
     reduction: str = "mean",
     jitter: float | int = 1e-6,

@@ -18,9 +18,9 @@ def dot_regression(
     features: Tensor,
     labels: Labels,
     weight: Tensor,
+    *,
     weight_energy: float | int = 1.0,
     feature_energy: float | int = 1.0,
-    *,
     normalise: bool = True,
     reduction: str = "mean",
     ignore_index: int = -100,
@@ -130,11 +130,11 @@ class DotRegression(Loss):
     def __init__(
         self,
         code: Tensor | None = None,
+        *,
         weight_energy: float | int = 1.0,
         feature_energy: float | int = 1.0,
         normalise: bool = True,
         ignore_index: int = -100,
-        *,
         reduction: str = "mean",
         class_weights: Tensor | None = None,
     ) -> None:
@@ -155,5 +155,6 @@ class DotRegression(Loss):
         code = self.weight if head is None else head.weight.detach()
         if code is None:
             raise InputError("the dot-regression loss without a code expected a head, whose weight is the code")
-        options, energies = self.row_options(sample_weights, denominator), (self.weight_energy, self.feature_energy)
-        return dot_regression(features, labels, code, *energies, normalise=self.normalise, **options)
+        energies = {"weight_energy": self.weight_energy, "feature_energy": self.feature_energy}
+        options = self.row_options(sample_weights, denominator)
+        return dot_regression(features, labels, code, **energies, normalise=self.normalise, **options)

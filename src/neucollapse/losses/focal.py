@@ -23,10 +23,10 @@ def focal_factor(m: Float[Tensor, "*n"], gamma: float) -> Float[Tensor, "*n"]:
 def focal_loss(
     logits: Tensor,
     labels: Labels,
+    *,
     gamma: float = 2.0,
     reduction: str = "mean",
     ignore_index: int = -100,
-    *,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,
@@ -84,9 +84,9 @@ class FocalLoss(LogitLoss):
 
     def __init__(
         self,
+        *,
         gamma: float = 2.0,
         ignore_index: int = -100,
-        *,
         reduction: str = "mean",
         class_weights: Tensor | None = None,
     ) -> None:
@@ -96,4 +96,4 @@ class FocalLoss(LogitLoss):
 
     def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
         """The loss of logits ``(..., K)``."""
-        return focal_loss(logits, labels, self.gamma, **options)
+        return focal_loss(logits, labels, gamma=self.gamma, **options)

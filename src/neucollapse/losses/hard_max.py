@@ -23,11 +23,11 @@ REDUCTIONS = ("max", "mean", "sum", "none")
 
 def hard_max(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     reduction: str = "max",
     ignore_index: int = -100,
-    *,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,
@@ -52,8 +52,8 @@ def hard_max(
 
     Args:
         features: ``(..., d)``, of any length.
-        weight: ``(K, d)``, K >= 2, one row a class, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, K >= 2, one row a class, of any length.
         reduction: ``"max"`` over the samples, the problem itself; ``"mean"``, the mean of each sample's largest gap (NaN
             without any sample), ``"sum"`` or ``"none"``. The maximum of no sample is 0.
         ignore_index: label of samples that do not count, whatever their features.
@@ -74,7 +74,7 @@ def hard_max(
     Example:
         >>> import torch
         >>> code = torch.tensor([[1.0, 0.0], [-0.5, 0.75**0.5], [-0.5, -(0.75**0.5)]])
-        >>> round(hard_max(code, code, torch.arange(3)).item(), 4)  # -K/(K-1)
+        >>> round(hard_max(code, torch.arange(3), code).item(), 4)  # -K/(K-1)
         -1.5
     """
     rows = anchored_rows(features, weight, labels, ignore_index, sample_weights, class_weights)
@@ -138,9 +138,9 @@ class HardMax(DirectionLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
+        *,
         reduction: str = "max",
         ignore_index: int = -100,
-        *,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(dim, num_classes, reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
@@ -156,7 +156,7 @@ class HardMax(DirectionLoss):
     ) -> Tensor:
         """The loss of features ``(..., d)`` with labels ``(...)``."""
         options = self.row_options(sample_weights, denominator)
-        return hard_max(features, self.directions(head), labels, **options)
+        return hard_max(features, labels, self.directions(head), **options)
 
     def extra_repr(self) -> str:
         """Sizes and reduction, for ``repr``."""

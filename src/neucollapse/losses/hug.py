@@ -30,9 +30,9 @@ def hug_terms(
     features: Tensor,
     labels: Labels,
     weight: Tensor,
+    *,
     kind: str = "mhe",
     alpha: float | int = 1.0,
-    *,
     beta: float | int = 1.0,
     s: float | int = 2.0,
     width: float | int = 1.0,
@@ -99,7 +99,7 @@ def hug_terms(
     check_proxies(features, weight)
     weights = sample_weights, class_weights
     rows = Rows(labels, features.shape[:-1], len(weight), ignore_index, *weights, device=features.device)
-    inter = alpha * uniformity(weight, kind, s, width, reduction, floor=floor)
+    inter = alpha * uniformity(weight, kind=kind, s=s, width=width, reduction=reduction, floor=floor)
     proxies = weight.detach() if detach_proxy else weight
     return HUGTerms(inter, beta * attraction(rows.take(features), rows, proxies, class_weights, reduction))
 
@@ -108,9 +108,9 @@ def hug(
     features: Tensor,
     labels: Labels,
     weight: Tensor,
+    *,
     kind: str = "mhe",
     alpha: float | int = 1.0,
-    *,
     beta: float | int = 1.0,
     s: float | int = 2.0,
     width: float | int = 1.0,
@@ -135,8 +135,8 @@ def hug(
         features,
         labels,
         weight,
-        kind,
-        alpha,
+        kind=kind,
+        alpha=alpha,
         beta=beta,
         s=s,
         width=width,
@@ -205,12 +205,12 @@ class HUG(Loss):
 
     def __init__(
         self,
-        num_classes: int | None = None,
         dim: int | None = None,
+        num_classes: int | None = None,
+        *,
         uniformity: str = "mhe",
         proxy: str = "learnable",
         alpha: float | int = 1.0,
-        *,
         beta: float | int = 1.0,
         s: float | int = 2.0,
         width: float | int = 1.0,
@@ -294,8 +294,8 @@ class HUG(Loss):
             features,
             labels,
             weight,
-            self.kind,
-            self.alpha,
+            kind=self.kind,
+            alpha=self.alpha,
             beta=self.beta,
             s=self.s,
             width=self.width,

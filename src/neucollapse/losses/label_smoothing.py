@@ -17,10 +17,10 @@ def check_smoothing(smoothing: float) -> None:
 def label_smoothing(
     logits: Tensor,
     labels: Labels,
+    *,
     smoothing: float = 0.1,
     reduction: str = "mean",
     ignore_index: int = -100,
-    *,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,
@@ -76,7 +76,7 @@ class LabelSmoothing(LogitLoss):
     Example:
         >>> import torch, neucollapse.heads as heads
         >>> head = heads.Linear(3, 2)
-        >>> LabelSmoothing(0.1)(torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]), head).shape
+        >>> LabelSmoothing(smoothing=0.1)(torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]), head).shape
         torch.Size([])
     """
 
@@ -84,9 +84,9 @@ class LabelSmoothing(LogitLoss):
 
     def __init__(
         self,
+        *,
         smoothing: float = 0.1,
         ignore_index: int = -100,
-        *,
         reduction: str = "mean",
         class_weights: Tensor | None = None,
     ) -> None:
@@ -96,4 +96,4 @@ class LabelSmoothing(LogitLoss):
 
     def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
         """The loss of logits ``(..., K)``."""
-        return label_smoothing(logits, labels, self.smoothing, **options)
+        return label_smoothing(logits, labels, smoothing=self.smoothing, **options)

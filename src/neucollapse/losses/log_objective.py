@@ -31,9 +31,9 @@ def log_softplus(m: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 def log_cross_entropy(
     logits: Tensor,
     labels: Labels,
+    *,
     ignore_index: int = -100,
     reduction: str = "mean",
-    *,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,
@@ -87,7 +87,11 @@ class LogCrossEntropy(LogitLoss):
     title = "the log objective"
 
     def __init__(
-        self, ignore_index: int = -100, *, reduction: str = "mean", class_weights: Tensor | None = None
+        self,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(reduction, ignore_index, class_weights)
 

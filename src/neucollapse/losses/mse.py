@@ -23,10 +23,10 @@ FORMS = ("auto", "gram", "logits")
 def mse(
     logits: Tensor,
     labels: Labels,
+    *,
     kappa: float | int = 1.0,
     target: float | int = 1.0,
     over_classes: str = "mean",
-    *,
     reduction: str = "mean",
     ignore_index: int = -100,
     sample_weights: Tensor | None = None,
@@ -86,11 +86,11 @@ def mse(
 
 def mse_linear(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     bias: Tensor | None = None,
     kappa: float | int = 1.0,
-    *,
     target: float | int = 1.0,
     over_classes: str = "mean",
     form: str = "auto",
@@ -119,8 +119,8 @@ def mse_linear(
 
     Args:
         features: ``(..., d)``, floating.
-        weight: ``(K, d)``, one row a class.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class.
         bias: ``(K,)``, or None.
         kappa: :math:`\kappa > 0`, the weight of the true class.
         target: M, the logit wanted of the true class.
@@ -142,13 +142,13 @@ def mse_linear(
     Example:
         >>> import torch
         >>> x, W, y = torch.randn(5, 3), torch.randn(9, 3), torch.tensor([0, 3, 8, 3, 1])
-        >>> bool(torch.isclose(mse_linear(x, W, y, form="gram"), mse(x @ W.T, y)))
+        >>> bool(torch.isclose(mse_linear(x, y, W, form="gram"), mse(x @ W.T, y)))
         True
     """
     fit = weight.dim() == 2 and features.dim() >= 1 and features.shape[-1] == weight.shape[1]
     if not fit or not features.is_floating_point() or not weight.is_floating_point():
         raise InputError(
-            f"expected floating features (..., d) and weight (K, d) with one d, "
+            f"expected floating features (..., d), labels, then weight (K, d) with one d, "
             f"got {features.dtype} of {tuple(features.shape)} and {weight.dtype} of {tuple(weight.shape)}"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
@@ -257,12 +257,12 @@ class MSE(LogitLoss):
 
     def __init__(
         self,
+        *,
         kappa: float | int = 1.0,
         target: float | int = 1.0,
         over_classes: str = "mean",
         form: str = "auto",
         ignore_index: int = -100,
-        *,
         reduction: str = "mean",
         class_weights: Tensor | None = None,
     ) -> None:
@@ -286,7 +286,7 @@ class MSE(LogitLoss):
         if isinstance(head, nn.Linear) or (head is not None and not head.normalize):
             weight, bias = (head.weight, head.bias) if isinstance(head, nn.Linear) else head.linear_map()
             squares = {"target": self.target, "over_classes": self.over_classes, "form": self.form}
-            return mse_linear(features, weight, labels, bias, self.kappa, **squares, **options)
+            return mse_linear(features, labels, weight, bias=bias, kappa=self.kappa, **squares, **options)
         if head is not None and self.form == "gram":
             raise InputError(
                 f"form 'gram' expected a linear head, got {type(head).__name__}, which normalises features"
@@ -295,4 +295,4 @@ class MSE(LogitLoss):
 
     def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
         """The squared error of logits ``(..., K)``."""
-        return mse(logits, labels, self.kappa, self.target, self.over_classes, **options)
+        return mse(logits, labels, kappa=self.kappa, target=self.target, over_classes=self.over_classes, **options)

@@ -20,11 +20,11 @@ ANCHORS = ("class", "sample")
 
 def nonl(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     scale: float | int | Tensor = 10.0,
     anchor: str = "class",
-    *,
     reduction: str = "mean",
     ignore_index: int = -100,
     sample_weights: Tensor | None = None,
@@ -47,8 +47,8 @@ def nonl(
 
     Args:
         features: ``(..., d)``, of any length.
-        weight: ``(K, d)``, one row a class, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class, of any length.
         scale: :math:`s`, the inverse temperature; a number or a scalar tensor, which may be trained. The authors' README
             trains at 10.
         anchor: ``"class"`` or ``"sample"``.
@@ -74,7 +74,7 @@ def nonl(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> nonl(x, x, torch.tensor([0, 1])).item()
+        >>> nonl(x, torch.tensor([0, 1]), x).item()
         -10.0
     """
     if anchor not in ANCHORS:
@@ -86,7 +86,7 @@ def nonl(
         negatives = negatives.index_select(0, place)
     else:
         result = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
-        cosines, negatives = spherical_statistics(unit_rows(x.to(result)), weight.to(result), y, scale)
+        cosines, negatives = spherical_statistics(unit_rows(x.to(result)), y, weight.to(result), scale=scale)
         targets = scale * cosines
     losses = negatives.where(negatives > -torch.inf, 0) - targets
     return rows.reduce(losses, reduction, denominator).to(torch.promote_types(features.dtype, torch.float32))
@@ -118,9 +118,9 @@ class NONL(DirectionLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
+        *,
         scale: float | int = 10.0,
         anchor: str = "class",
-        *,
         reduction: str = "mean",
         ignore_index: int = -100,
         class_weights: Tensor | None = None,
@@ -144,4 +144,4 @@ class NONL(DirectionLoss):
         """The loss of features ``(..., d)`` with labels ``(...)``."""
         weight, scale = self.directions(head), self.scale_of(head)
         options = self.row_options(sample_weights, denominator)
-        return nonl(features, weight, labels, scale, self.anchor, **options)
+        return nonl(features, labels, weight, scale=scale, anchor=self.anchor, **options)

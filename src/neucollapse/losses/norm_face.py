@@ -9,11 +9,11 @@ from .spherical import spherical_ce
 
 def norm_face(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     scale: float | Tensor = 16.0,
     reduction: str = "mean",
-    *,
     ignore_index: int = -100,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
@@ -28,8 +28,8 @@ def norm_face(
 
     Args:
         features: ``(..., d)``, of any length.
-        weight: ``(K, d)``, one row a class, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class, of any length.
         scale: :math:`s`.
         reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
         ignore_index: label of samples that neither count nor receive a gradient.
@@ -46,15 +46,15 @@ def norm_face(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> loss = norm_face(x, x, torch.tensor([0, 1]))
+        >>> loss = norm_face(x, torch.tensor([0, 1]), x)
         >>> print(f"{loss.item():.1e}")
         1.1e-07
     """
     return spherical_ce(
         features,
-        weight,
         labels,
-        scale,
+        weight,
+        scale=scale,
         reduction=reduction,
         ignore_index=ignore_index,
         sample_weights=sample_weights,
@@ -80,9 +80,9 @@ class NormFace(SphericalLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
+        *,
         scale: float = 16.0,
         reduction: str = "mean",
-        *,
         ignore_index: int = -100,
         class_weights: Tensor | None = None,
     ) -> None:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def ntce(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     scale: float | int | Tensor = 10.0,
     reduction: str = "mean",
-    *,
     ignore_index: int = -100,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
@@ -45,8 +45,8 @@ def ntce(
 
     Args:
         features: ``(..., d)``, of any length; all samples that count are choices.
-        weight: ``(K, d)``, one row a class, of any length. Rows of classes that are not in the batch get no gradient.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class, of any length. Rows of classes that are not in the batch get no gradient.
         scale: :math:`s`, the inverse temperature; a number or a scalar tensor, which may be trained. The authors' README
             trains at 10.
         reduction: ``"mean"`` over the samples not ignored (NaN when there are none), ``"sum"`` or ``"none"``.
@@ -69,7 +69,7 @@ def ntce(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> round(ntce(x, x, torch.tensor([0, 1])).item(), 7)  # log(1 + e^-10)
+        >>> round(ntce(x, torch.tensor([0, 1]), x).item(), 7)  # log(1 + e^-10)
         4.54e-05
     """
     rows = anchored_rows(features, weight, labels, ignore_index, sample_weights, class_weights, scale=scale)
@@ -107,10 +107,10 @@ class NTCE(DirectionLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
+        *,
         scale: float | int = 10.0,
         reduction: str = "mean",
         ignore_index: int = -100,
-        *,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(
@@ -128,4 +128,4 @@ class NTCE(DirectionLoss):
     ) -> Tensor:
         """The loss of features ``(..., d)`` with labels ``(...)``."""
         weight, scale = self.directions(head), self.scale_of(head)
-        return ntce(features, weight, labels, scale, **self.row_options(sample_weights, denominator))
+        return ntce(features, labels, weight, scale=scale, **self.row_options(sample_weights, denominator))

@@ -10,11 +10,11 @@ from .spherical import spherical_ce
 
 def sphere_face(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     scale: float | Tensor | str = 30.0,
     margin: float = 1.5,
-    *,
     margin_grad: str = "exact",
     version: str = "v1",
     reduction: str = "mean",
@@ -37,8 +37,8 @@ def sphere_face(
 
     Args:
         features: ``(..., d)``, of any length.
-        weight: ``(K, d)``, one row a class, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class, of any length.
         scale: :math:`s`, or ``"feature_norm"``, the length of each feature.
         margin: :math:`m \ge 1`, a factor.
         margin_grad: ``"exact"``, or ``"detached"``, as SphereFace-R trains.
@@ -58,16 +58,16 @@ def sphere_face(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> loss = sphere_face(x, x, torch.tensor([0, 1]))
+        >>> loss = sphere_face(x, torch.tensor([0, 1]), x)
         >>> print(f"{loss.item():.1e}")
         9.4e-14
     """
     return spherical_ce(
         features,
-        weight,
         labels,
-        scale,
-        SphereMargin(margin, version),
+        weight,
+        scale=scale,
+        margin=SphereMargin(margin, version),
         margin_grad=margin_grad,
         reduction=reduction,
         ignore_index=ignore_index,
@@ -94,9 +94,9 @@ class SphereFace(SphericalLoss):
         self,
         dim: int | None = None,
         num_classes: int | None = None,
+        *,
         scale: float | str = 30.0,
         margin: float = 1.5,
-        *,
         margin_grad: str = "exact",
         version: str = "v1",
         reduction: str = "mean",

@@ -22,7 +22,8 @@ def _check(features: Tensor, weight: Tensor | ImplicitWeight, scale: float | Ten
     shape = tuple(weight.shape) if isinstance(weight, Tensor) else (weight.num_classes, weight.dim)
     if len(shape) != 2 or features.dim() < 1 or features.shape[-1] != shape[1]:
         raise InputError(
-            f"expected features (..., d) and weight (K, d) with one d, got {tuple(features.shape)} and {shape}"
+            f"expected features (..., d), labels, then weight (K, d) with one d, got features {tuple(features.shape)} "
+            f"and weight {shape}"
         )
     if not features.is_floating_point():
         raise InputError(f"expected floating features, got {features.dtype}")
@@ -59,11 +60,11 @@ def cosine_logits(features: Tensor, weight: Tensor, scale: float | Tensor) -> Te
 
 def spherical_ce(
     features: Tensor,
-    weight: Tensor | ImplicitWeight,
     labels: Labels,
+    weight: Tensor | ImplicitWeight,
+    *,
     scale: float | Tensor | str,
     margin: Margin | None = None,
-    *,
     margin_grad: str = "exact",
     smoothing: float = 0.0,
     focal: float = 0.0,
@@ -94,9 +95,9 @@ def spherical_ce(
 
     Args:
         features: ``(..., d)``, of any length. Half precision is computed, and returned, in float32.
+        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         weight: ``(K, d)``, one row a class, of any length; or a fixed head of known structure (``FixedKerdock``), whose
             weight is then never written out.
-        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         scale: :math:`s > 0`; a number or a scalar tensor, which may be trained; or ``"feature_norm"``. In float32 up to
             1.8e+19, the root of its largest number.
         margin: one of :mod:`neucollapse.losses.margins`, or None.
@@ -125,7 +126,7 @@ def spherical_ce(
         >>> import torch
         >>> from neucollapse.losses.margins import ArcMargin
         >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-        >>> loss = spherical_ce(x, x, torch.tensor([0, 1]), 64.0, ArcMargin(0.5))  # log(1 + e^(-64 cos 0.5))
+        >>> loss = spherical_ce(x, torch.tensor([0, 1]), x, scale=64.0, margin=ArcMargin(0.5))  # log(1 + e^(-64 cos 0.5))
         >>> print(f"{loss.item():.1e}")
         4.1e-25
     """
@@ -178,11 +179,11 @@ def _scaled(x_raw: Tensor, x: Tensor, scale: float | Tensor | str) -> tuple[Tens
 
 def spherical_cross_entropy(
     features: Tensor,
-    weight: Tensor,
     labels: Labels,
+    weight: Tensor,
+    *,
     scale: float | Tensor,
     reduction: str = "mean",
-    *,
     ignore_index: int = -100,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
@@ -206,8 +207,8 @@ def spherical_cross_entropy(
 
     Args:
         features: ``(..., d)``.
-        weight: ``(K, d)``, one row a class.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+        weight: ``(K, d)``, one row a class.
         scale: :math:`s`, the inverse temperature.
         reduction: as in :func:`cross_entropy`.
         ignore_index: as in :func:`cross_entropy`, and so the weights and the denominator.
@@ -224,15 +225,15 @@ def spherical_cross_entropy(
     Example:
         >>> import torch
         >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-        >>> loss = spherical_cross_entropy(x, x, torch.tensor([0, 1]), scale=64.0)  # log(1 + e^-64)
+        >>> loss = spherical_cross_entropy(x, torch.tensor([0, 1]), x, scale=64.0)  # log(1 + e^-64)
         >>> print(f"{loss.item():.4e}")
         1.6038e-28
     """
     return spherical_ce(
         features,
-        weight,
         labels,
-        scale,
+        weight,
+        scale=scale,
         reduction=reduction,
         ignore_index=ignore_index,
         sample_weights=sample_weights,

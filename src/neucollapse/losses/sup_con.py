@@ -27,10 +27,10 @@ LEAST_TEMPERATURE = 1 / 600
 def sup_con(
     features: Tensor,
     labels: Labels,
+    *,
     temperature: float | int | Tensor = 0.1,
     reduction: str = "mean",
     ignore_index: int = -100,
-    *,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,
@@ -230,10 +230,10 @@ class SupCon(Loss):
 
     def __init__(
         self,
+        *,
         temperature: float | int | Tensor = 0.1,
         reduction: str = "mean",
         ignore_index: int = -100,
-        *,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(reduction, ignore_index, class_weights)
@@ -250,4 +250,4 @@ class SupCon(Loss):
         denominator: float | int | Tensor | None = None,
     ) -> Tensor:
         """The loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
-        return sup_con(features, labels, self.temperature, **self.row_options(sample_weights, denominator))
+        return sup_con(features, labels, temperature=self.temperature, **self.row_options(sample_weights, denominator))

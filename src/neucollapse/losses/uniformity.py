@@ -18,11 +18,11 @@ KINDS = ("mhe", "mhs", "mgd")
 
 def uniformity(
     weight: Tensor,
+    *,
     kind: str = "mhe",
     s: float | int = 2.0,
     width: float | int = 1.0,
     reduction: str = "mean",
-    *,
     floor: float | None = None,
 ) -> Tensor:
     r"""How far the directions of the rows are from uniform, by one of three measures, each to be minimised.
@@ -49,15 +49,15 @@ def uniformity(
 
     Example:
         >>> import torch
-        >>> [round(uniformity(torch.eye(4), kind).item(), 4) for kind in ("mhe", "mhs", "mgd")]
+        >>> [round(uniformity(torch.eye(4), kind=kind).item(), 4) for kind in ("mhe", "mhs", "mgd")]
         [0.5, -1.4142, 0.0239]
     """
     check_kind(kind)
     if kind == "mhe":
-        return riesz_energy(weight, s, reduction, floor)
+        return riesz_energy(weight, s=s, reduction=reduction, floor=floor)
     if kind == "mhs":
         return -closest_distance(weight)
-    return -log_determinant(weight, width, reduction, floor=1e-4 if floor is None else floor)
+    return -log_determinant(weight, width=width, reduction=reduction, floor=1e-4 if floor is None else floor)
 
 
 class Uniformity(nn.Module):
@@ -81,6 +81,7 @@ class Uniformity(nn.Module):
 
     def __init__(
         self,
+        *,
         kind: str = "mhe",
         s: float | int = 2.0,
         width: float | int = 1.0,
@@ -107,7 +108,9 @@ class Uniformity(nn.Module):
             raise InputError(
                 "uniformity expected no sample_weights and no denominator: it is of classes, and reads no samples"
             )
-        return uniformity(head.weight, self.kind, self.s, self.width, self.reduction, floor=self.floor)
+        return uniformity(
+            head.weight, kind=self.kind, s=self.s, width=self.width, reduction=self.reduction, floor=self.floor
+        )
 
 
 def check_kind(kind: str) -> None:

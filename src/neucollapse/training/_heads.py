@@ -22,11 +22,13 @@ def build_head(config: TrainConfig, dim: int, num_classes: int) -> Head:
 
 
 def _linear(config: TrainConfig, dim: int, num_classes: int) -> Head:
-    return heads.Linear(dim, num_classes, config.bias)
+    return heads.Linear(dim, num_classes, bias=config.bias)
 
 
 def _cosine(config: TrainConfig, dim: int, num_classes: int) -> Head:
-    return heads.Cosine(dim, num_classes, config.scale, config.learn_scale, config.scale_start)
+    return heads.Cosine(
+        dim, num_classes, scale=config.scale, learn_scale=config.learn_scale, scale_start=config.scale_start
+    )
 
 
 def _fixed(config: TrainConfig, dim: int, num_classes: int) -> Head:

@@ -22,7 +22,7 @@ class _CrossEntropyAndCentre(nn.Module):
 
     def __init__(self, num_classes: int, dim: int, beta: float | int) -> None:
         super().__init__()
-        self.cross_entropy, self.centre, self.beta = losses.CrossEntropy(), losses.Centre(num_classes, dim), beta
+        self.cross_entropy, self.centre, self.beta = losses.CrossEntropy(), losses.Centre(dim, num_classes), beta
 
     def forward(self, features: Tensor, labels: Tensor, head: Head) -> Tensor:
         centres = cast(Tensor, self.centre.weight).detach()
@@ -51,7 +51,7 @@ def _plain(make: Callable[..., nn.Module], *names: str) -> Callable[[TrainConfig
 def _hug(config: TrainConfig, dim: int, num_classes: int) -> nn.Module:
     options = _given(config, "uniformity", "proxy", "alpha", "beta")
     if config.proxy in ("static", "partial"):
-        return _WithoutHead(losses.HUG(num_classes, dim, **options))
+        return _WithoutHead(losses.HUG(dim, num_classes, **options))
     return losses.HUG(**options)
 
 
