@@ -92,8 +92,8 @@ class AdaFace(KeepsFullPrecision, SphericalLoss):
 
     In training each call first moves the running mean and deviation of the features' lengths,
     :math:`\mu \leftarrow \alpha \mu + (1 - \alpha) \mu_{\text{batch}}`, and then uses them; in evaluation (``loss.eval()``) they
-    stay. The first batch counts in full. (The official code starts at 20 and 100, and clips lengths to 0.001-100.) They are those
-    of this process: of several ranks, DistributedDataParallel keeps those of the first.
+    stay. The first batch counts in full. The norms are those of this process: of several ranks, DistributedDataParallel keeps
+    those of the first.
 
     Args:
         dim: d, and ``num_classes``: K, of a weight of its own; neither, and a head is required.
