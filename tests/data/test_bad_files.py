@@ -333,7 +333,8 @@ MEMORY = """
 import resource, sys
 import numpy, pyarrow.parquet, torch
 from neucollapse import FileFormatError
-from neucollapse.data import idx, load_weight, open_features
+from neucollapse.data import _idx as idx
+from neucollapse.data import load_weight, open_features
 
 torch.set_num_threads(1)
 kind, path, most_bytes = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -8,7 +8,7 @@ import torch
 
 from neucollapse import InputError, MissingExtraError
 from neucollapse.data import load, load_digits
-from neucollapse.data.digits import stratified_split
+from neucollapse.data._digits import stratified_split
 
 sklearn_datasets = pytest.importorskip("sklearn.datasets", reason="needs the extra 'train'")
 

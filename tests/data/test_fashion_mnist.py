@@ -5,7 +5,7 @@ import torch
 
 from neucollapse import FileFormatError
 from neucollapse.data import load
-from neucollapse.data.fashion_mnist import DEBIAN_FOLDER
+from neucollapse.data._fashion_mnist import DEBIAN_FOLDER
 
 
 @pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")

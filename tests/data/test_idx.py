@@ -9,7 +9,7 @@ import torch
 
 from neucollapse import FileFormatError
 from neucollapse.data import load, load_idx_folder
-from neucollapse.data.idx import read_idx
+from neucollapse.data._idx import read_idx
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 

@@ -9,14 +9,14 @@ wrong with one ends in a ``FileFormatError`` of one sentence.
 (1, 8, 8)
 """
 
-from .arrays import load_arrays as load_arrays
-from .dataset import Dataset as Dataset
-from .dataset import load as load
-from .digits import load_digits as load_digits
-from .fashion_mnist import load_fashion_mnist as load_fashion_mnist
-from .features import FeatureFile as FeatureFile
-from .features import feature_splits as feature_splits
-from .features import open_features as open_features
-from .idx import load_idx_folder as load_idx_folder
-from .weights import ClassifierWeight as ClassifierWeight
-from .weights import load_weight as load_weight
+from ._arrays import load_arrays as load_arrays
+from ._dataset import Dataset as Dataset
+from ._digits import load_digits as load_digits
+from ._fashion_mnist import load_fashion_mnist as load_fashion_mnist
+from ._features import FeatureFile as FeatureFile
+from ._features import feature_splits as feature_splits
+from ._features import open_features as open_features
+from ._idx import load_idx_folder as load_idx_folder
+from ._load import load as load
+from ._weights import ClassifierWeight as ClassifierWeight
+from ._weights import load_weight as load_weight

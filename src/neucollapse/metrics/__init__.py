@@ -17,6 +17,7 @@ Each family is a module (``nc1``, ``cdnv``, ``nc2``, ``nc3``, ``nc4``, ``nc5``, 
 
 from ._collapse import collapse_metrics as collapse_metrics
 from ._collapse import weight_metrics as weight_metrics
+from ._decisions import Decisions as Decisions
 from ._metric import Metric as Metric
 from ._registry import PRESETS as PRESETS
 from ._registry import REGISTRY as REGISTRY
@@ -25,4 +26,3 @@ from ._registry import names as names
 from ._result import CollapseResult as CollapseResult
 from ._storage import write_table as write_table
 from ._tables import Flag as Flag
-from .decisions import Decisions as Decisions

@@ -12,13 +12,13 @@ from ..geometry import Optimum
 from ..statistics import ClassStatistics, ScatterByClass
 from ..statistics._subset import without_classes
 from ._absent import Absent
+from ._decisions import Decisions
 from ._flags import find_flags
 from ._linear_algebra import finite
 from ._registry import REGISTRY, names
 from ._result import CollapseResult
 from ._terms import Terms
 from .cdnv import measured_pairs
-from .decisions import Decisions
 from .gnc import distances
 
 

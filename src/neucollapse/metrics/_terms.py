@@ -10,11 +10,11 @@ from torch import Tensor
 from ..geometry import Optimum, best_known
 from ..statistics import ClassStatistics, Precision, ScatterByClass
 from ._absent import Absent
+from ._decisions import Decisions
 from ._discriminant import Discriminant, discriminant
 from ._linear_algebra import EPS, Inverse, finite, inverse_gram, resolved_spectrum
 from ._rows import Rows, power_of_two
 from ._shared import shared
-from .decisions import Decisions
 
 Need = Literal["scatter", "unit norm", "classifier", "bias", "decisions", "outside", "each class"]
 """What a metric may need beside the traces and means of the features."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import torch
 
 from ._absent import Absent
+from ._decisions import Decisions
 from ._metric import Metric
 from ._range import ANY, NONNEGATIVE, SHARE, Range
 from ._terms import Terms
-from .decisions import Decisions
 
 
 def _share(name: str) -> Callable[[Terms], float]:

@@ -17,8 +17,8 @@ from torch.utils.data import TensorDataset
 
 from .._errors import FileFormatError
 from ._archive import MAX_BYTES, check_expansion, readable_file, reading
+from ._dataset import Dataset, scale_inputs
 from ._npy import fill
-from .dataset import Dataset, scale_inputs
 
 _UNSIGNED_BYTES = 8
 _GZIP_MAGIC = b"\x1f\x8b"

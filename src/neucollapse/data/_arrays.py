@@ -10,8 +10,8 @@ from .._errors import FileFormatError
 from .._files import fitting_contents
 from .._labels import IGNORED, label_tensor, renumbered
 from ._archive import MAX_BYTES, Archive
+from ._dataset import Dataset, scale_inputs
 from ._open import open_archive
-from .dataset import Dataset, scale_inputs
 
 _MAX_CLASSES = 2**24
 _Pair = tuple[Tensor, Tensor | list[str]]  # inputs, and labels as they are stored

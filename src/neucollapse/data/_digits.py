@@ -6,7 +6,7 @@ from torch.utils.data import TensorDataset
 
 from .._errors import InputError, MissingExtraError
 from .._types import Bool, Int
-from .dataset import Dataset, scale_inputs
+from ._dataset import Dataset, scale_inputs
 
 _MAX_VALUE = 16  # ink counts 0..16 in 4x4 blocks of the original bitmaps
 

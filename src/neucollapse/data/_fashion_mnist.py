@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from .._errors import FileFormatError
-from .dataset import Dataset
-from .idx import load_idx_folder
+from ._dataset import Dataset
+from ._idx import load_idx_folder
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 CLASS_NAMES = (
