@@ -101,7 +101,7 @@ class AdaFace(KeepsFullPrecision, SphericalLoss):
         scale: :math:`s`, where no head brings its own.
         margin: :math:`m`.
         h: :math:`h`.
-        momentum: :math:`\alpha` in [0, 1); 0.99 as in the paper, 0 for the norms of each batch.
+        momentum: :math:`\alpha` in [0, 1); 0 for the norms of each batch.
         margin_grad: ``"exact"`` or ``"detached"``.
         reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``.
         ignore_index: label of samples that do not count, nor move the norms.
