@@ -176,6 +176,12 @@ class SVMModel(Model[SVM]):
         if self.reachable:
             sentences.append(self._rates(rows))
         sentences += self._control(rows)
+        tensors = {"weight": end["weight"], "features": end["features"], "svm_logits": target.logits}
+        return Findings(sentences, self._comparisons(rows), self._plots(rows), tensors, agrees)
+
+    def _comparisons(self, rows: Sequence[Row]) -> list[Comparison]:
+        target, goal = self.target, self.goal
+        margin, smallest = (series(rows, key, "flow")[1] for key in ("margin/normalised", "margin/smallest"))
         meaning = "the exact SVM's" if self.reachable else "of the best code known"
         comparisons = (
             []
@@ -196,8 +202,7 @@ class SVMModel(Model[SVM]):
                     "gap of the logits times p_min", target.slowness, (1 - own / target.margin) * smallest[-1], "in the limit"
                 ),
             ]  # fmt: skip
-        tensors = {"weight": end["weight"], "features": end["features"], "svm_logits": target.logits}
-        return Findings(sentences, comparisons, self._plots(rows), tensors, agrees)
+        return comparisons
 
     def _velocity(self, now: State) -> State:
         value, gradients = self._gradients(now)
