@@ -31,7 +31,9 @@ def samples():
 @pytest.mark.parametrize("energies", [(1, 1), (0.5, 9.0)])
 def test_is_the_definition(normalise, energies):
     x, y, W = samples()
-    ours = dot_regression(x, y, W, weight_energy=energies[0], feature_energy=energies[1], normalise=normalise, reduction="none")
+    ours = dot_regression(
+        x, y, W, weight_energy=energies[0], feature_energy=energies[1], normalise=normalise, reduction="none"
+    )
     theirs = naive(x, y.tolist(), W, *energies, normalise)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
     for mine, other in zip(*(torch.autograd.grad(loss.sum(), (x, W)) for loss in (ours, theirs)), strict=True):

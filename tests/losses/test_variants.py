@@ -158,7 +158,9 @@ def test_kept_norms_are_the_scale_of_each_sample(version, implementation):
     module = SphereFace(D, K, scale="feature_norm", margin=2.0, version=version)
     torch.testing.assert_close(module(x, y, _head(W, scale=3.0)), expected)  # the head's scale is not read
     leaves = x.requires_grad_(), W.requires_grad_()
-    ours = spherical_ce(leaves[0], y, leaves[1], scale="feature_norm", margin=module.margin, implementation=implementation)
+    ours = spherical_ce(
+        leaves[0], y, leaves[1], scale="feature_norm", margin=module.margin, implementation=implementation
+    )
     theirs = with_target(*leaves, y, target, x.norm(dim=1, keepdim=True))
     for mine, other in zip(*(torch.autograd.grad(value, leaves) for value in (ours, theirs)), strict=True):
         torch.testing.assert_close(mine, other)
