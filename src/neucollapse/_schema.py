@@ -16,8 +16,6 @@ from ._errors import FileFormatError
 from ._files import read_json, write_json
 
 ARRAYS = "neucollapse/arrays/1"
-HISTORY_COLUMNS = ("epoch", "key", "value")
-TRAJECTORY_COLUMNS = ("series", "x", "key", "value")
 
 
 class Metric(Struct, frozen=True):

@@ -12,7 +12,7 @@ from neucollapse.losses import spherical_ce
 x, labels, head = torch.randn(9, 16, requires_grad=True), torch.randint(288, (9,)), FixedKerdock(16, 288)
 
 def loss(x):
-    return spherical_ce(x, head, labels, head.scale) + head(x).square().mean()
+    return spherical_ce(x, labels, head, scale=head.scale) + head(x).square().mean()
 
 compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
 for mine, other in zip(*((f(x), *torch.autograd.grad(f(x), x)) for f in (loss, compiled))):

@@ -46,14 +46,14 @@ def samples():
 def test_is_the_definition(name, scale, tile, monkeypatch):
     monkeypatch.setattr(sys.modules[contrasts.__module__], "_TILE", tile)
     x, y, W = samples()
-    ours, theirs = FUNCTIONS[name](x, W, y, scale, reduction="none"), naive(x, y.tolist(), W, scale, name)
+    ours, theirs = FUNCTIONS[name](x, y, W, scale=scale, reduction="none"), naive(x, y.tolist(), W, scale, name)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
     weights = torch.randn(8, dtype=torch.float64)
     pairs = [torch.autograd.grad((weights * losses).sum(), (x, W)) for losses in (ours, theirs)]
     for mine, other in zip(*pairs, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-11)
-    torch.testing.assert_close(FUNCTIONS[name](x, W, y, scale), theirs.mean())
-    torch.testing.assert_close(FUNCTIONS[name](x, W, y, scale, reduction="sum"), theirs.sum())
+    torch.testing.assert_close(FUNCTIONS[name](x, y, W, scale=scale), theirs.mean())
+    torch.testing.assert_close(FUNCTIONS[name](x, y, W, scale=scale, reduction="sum"), theirs.sum())
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -61,8 +61,8 @@ def test_gradcheck(name):
     x, y, W = samples()
     s = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     y[3] = -100
-    assert gradcheck(lambda x, W, s: FUNCTIONS[name](x, W, y, s), (x, W, s))
-    assert gradgradcheck(lambda x, W, s: FUNCTIONS[name](x, W, y, s), (x, W, s))
+    assert gradcheck(lambda x, W, s: FUNCTIONS[name](x, y, W, scale=s), (x, W, s))
+    assert gradgradcheck(lambda x, W, s: FUNCTIONS[name](x, y, W, scale=s), (x, W, s))
 
 
 def test_with_samples_as_anchors_nonl_is_the_log_odds_of_norm_face():
@@ -95,7 +95,7 @@ def test_float32_gradient_near_collapse(noise, n, scale, name):
     for dtype in (torch.float32, torch.float64):
         a, V = x.to(dtype).requires_grad_(), W.to(dtype).requires_grad_()
         loss = (
-            FUNCTIONS[name](a, V, y, scale) if dtype == torch.float32 else naive(a, y.tolist(), V, scale, name).mean()
+            FUNCTIONS[name](a, y, V, scale=scale) if dtype == torch.float32 else naive(a, y.tolist(), V, scale, name).mean()
         )
         gradients.append([gradient.double() for gradient in torch.autograd.grad(loss, (a, V))])
     for ours, theirs in zip(*gradients, strict=True):
@@ -135,14 +135,14 @@ def test_finite_at_exact_collapse_and_in_a_batch_of_one_class(name, dtype):
     W = simplex(5).to(dtype)
     for y in (torch.arange(5).repeat(2), torch.full((4,), 2)):
         x, V = W[y].clone().requires_grad_(), W.clone().requires_grad_()
-        loss = FUNCTIONS[name](x, V, y)
+        loss = FUNCTIONS[name](x, y, V)
         loss.backward()
         assert loss.isfinite()
         assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
         assert x.grad.isfinite().all()
         assert V.grad.isfinite().all()
-    narrow = FUNCTIONS[name](x.detach(), V.detach(), y)
-    torch.testing.assert_close(narrow, FUNCTIONS[name](x.detach().float(), V.detach().float(), y).to(narrow.dtype))
+    narrow = FUNCTIONS[name](x.detach(), y, V.detach())
+    torch.testing.assert_close(narrow, FUNCTIONS[name](x.detach().float(), y, V.detach().float()).to(narrow.dtype))
     assert nonl(torch.ones(1, 2), torch.tensor([0]), torch.ones(1, 2), anchor="sample").item() == pytest.approx(-10)
 
 
@@ -153,7 +153,7 @@ def test_ignored_samples_zero_rows_shapes(name):
     x[0, 1] = torch.nan
     x[1, 1] = 0
     x.requires_grad_()
-    each = function(x, W, y, reduction="none")
+    each = function(x, y, W, reduction="none")
     assert each.shape == (2, 4)
     assert each[0, 1] == 0
     each.sum().backward()
@@ -161,19 +161,19 @@ def test_ignored_samples_zero_rows_shapes(name):
     assert torch.equal(x.grad[0, 1], torch.zeros(3))
     assert torch.equal(x.grad[1, 1], torch.zeros(3))
     kept = y.flatten() >= 0
-    torch.testing.assert_close(function(x, W, y), function(x.flatten(0, 1)[kept], W, y.flatten()[kept].to(torch.int32)))
+    torch.testing.assert_close(function(x, y, W), function(x.flatten(0, 1)[kept], y.flatten()[kept].to(torch.int32), W))
     with torch.autocast("cpu", torch.bfloat16):
-        narrow = function(x, W, y)
-    torch.testing.assert_close(narrow, function(x, W, y))
-    assert function(x, W, y * 0 - 100, reduction="sum") == 0
+        narrow = function(x, y, W)
+    torch.testing.assert_close(narrow, function(x, y, W))
+    assert function(x, y * 0 - 100, W, reduction="sum") == 0
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_module_has_directions_or_takes_those_of_a_head(name):
     x, y, head = torch.randn(6, 3), torch.randint(5, (6,)), Cosine(3, 5, scale=7.0)
-    torch.testing.assert_close(MODULES[name]()(x, y, head), FUNCTIONS[name](x, head.weight, y, 7.0))
+    torch.testing.assert_close(MODULES[name]()(x, y, head), FUNCTIONS[name](x, y, head.weight, scale=7.0))
     own = MODULES[name](3, 5, scale=4.0)
-    torch.testing.assert_close(own(x, y), FUNCTIONS[name](x, own.weight, y, 4.0))
+    torch.testing.assert_close(own(x, y), FUNCTIONS[name](x, y, own.weight, scale=4.0))
     own(x, y).backward()
     assert own.weight.grad.isfinite().all()
 

@@ -193,7 +193,7 @@ from neucollapse.losses import spherical_ce
 x, weight, labels = torch.randn(9, 4, requires_grad=True), torch.randn(7, 4, requires_grad=True), torch.randint(7, (9,))
 
 def loss(x, weight):
-    return spherical_ce(x, weight, labels, 16.0, implementation="tiled")
+    return spherical_ce(x, labels, weight, scale=16.0, implementation="tiled")
 
 compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
 pairs = [(f(x, weight), *torch.autograd.grad(f(x, weight), (x, weight))) for f in (loss, compiled)]

@@ -100,6 +100,7 @@ import os, signal, sys
 from neucollapse.geometry import SphericalCode, max_cosine, solve
 from neucollapse.geometry.codes import _search
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what runs in the background
 descend, calls = _search.anneal, []
 
 def interrupted(*arguments, **options):

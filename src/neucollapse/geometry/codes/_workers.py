@@ -40,10 +40,16 @@ def _over(workers: int) -> Map:
     executor = get_reusable_executor(max_workers=workers, env=_ONE_THREAD, initializer=_leave_interrupts)
 
     def over(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], deadline: float | None) -> Results:
-        futures = {executor.submit(function, *one): place for place, one in enumerate(arguments)}
+        futures: dict[Any, int] = {}
+        lost = False
+        try:
+            for place, one in enumerate(arguments):
+                futures[executor.submit(function, *one)] = place
+        except BrokenExecutor:  # a process is gone already; what others have done still counts
+            lost = True
         timeout = None if deadline is None else max(left(deadline), 0) + _GRACE
         try:
-            yield from _completed(futures, timeout)
+            yield from _completed(futures, timeout, lost=lost)
         finally:
             if not all(future.done() for future in futures):
                 executor.shutdown(wait=False, kill_workers=True)
@@ -68,8 +74,7 @@ def _no_code_of_the_folder() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
-def _completed(futures: dict[Any, int], timeout: float | None) -> Iterator[tuple[int, Any]]:
-    lost = False
+def _completed(futures: dict[Any, int], timeout: float | None, *, lost: bool) -> Iterator[tuple[int, Any]]:
     try:
         for future in as_completed(futures, timeout=timeout):
             if isinstance(future.exception(), BrokenExecutor):
