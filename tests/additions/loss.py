@@ -13,9 +13,9 @@ from ._rows import Labels, RowOptions
 def wrong_probability(
     logits: Tensor,
     labels: Labels,
+    *,
     reduction: str = "mean",
     ignore_index: int = -100,
-    *,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,

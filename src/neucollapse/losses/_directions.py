@@ -44,7 +44,7 @@ class DirectionLoss(Loss):
         ignore_index: int = -100,
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction, ignore_index, class_weights)
+        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
         if isinstance(scale, str):
             if not self.keeps_norms or scale != FEATURE_NORM:
                 also = f" or {FEATURE_NORM!r}" if self.keeps_norms else ""

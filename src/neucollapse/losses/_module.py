@@ -27,7 +27,9 @@ class Loss(nn.Module):
     class_weights: Tensor | None
     reductions: tuple[str, ...] = REDUCTIONS
 
-    def __init__(self, reduction: str = "mean", ignore_index: int = -100, class_weights: Tensor | None = None) -> None:
+    def __init__(
+        self, *, reduction: str = "mean", ignore_index: int = -100, class_weights: Tensor | None = None
+    ) -> None:
         super().__init__()
         check_reduction(reduction, self.reductions)
         self.reduction, self.ignore_index = reduction, ignore_index

@@ -126,7 +126,7 @@ class Centre(Loss):
         ignore_index: int = -100,
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction, ignore_index, class_weights)
+        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
         if (num_classes is None) != (dim is None):
             raise InputError(f"expected both num_classes and dim, or neither, got {num_classes} and {dim}")
         self.weight = None if num_classes is None or dim is None else nn.Parameter(torch.zeros(num_classes, dim))

@@ -89,7 +89,7 @@ class CrossEntropy(LogitLoss):
         reduction: str = "mean",
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction, ignore_index, class_weights)
+        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
 
     def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
         """The loss of logits ``(..., K)``."""

@@ -138,7 +138,7 @@ class DotRegression(Loss):
         reduction: str = "mean",
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction, ignore_index, class_weights)
+        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
         self.register_buffer("weight", None if code is None else code.detach().clone())
         self.weight_energy, self.feature_energy, self.normalise = weight_energy, feature_energy, normalise
 

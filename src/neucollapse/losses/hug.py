@@ -221,7 +221,7 @@ class HUG(Loss):
         ignore_index: int = -100,
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction, ignore_index, class_weights)
+        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
         check_kind(uniformity)
         if proxy not in PROXIES:
             raise InputError(f"expected proxy among {', '.join(PROXIES)}, got {proxy!r}")

@@ -90,7 +90,7 @@ class LabelSmoothing(LogitLoss):
         reduction: str = "mean",
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction, ignore_index, class_weights)
+        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
         check_smoothing(smoothing)
         self.smoothing = smoothing
 

@@ -93,7 +93,7 @@ class LogCrossEntropy(LogitLoss):
         reduction: str = "mean",
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction, ignore_index, class_weights)
+        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
 
     def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
         """The logarithm of the loss of logits ``(..., K)``."""

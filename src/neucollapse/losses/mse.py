@@ -266,7 +266,7 @@ class MSE(LogitLoss):
         reduction: str = "mean",
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction, ignore_index, class_weights)
+        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
         _check(kappa, over_classes)
         if form not in FORMS:
             raise InputError(f"expected form {', '.join(map(repr, FORMS))}, got {form!r}")

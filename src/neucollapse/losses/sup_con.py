@@ -236,7 +236,7 @@ class SupCon(Loss):
         ignore_index: int = -100,
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction, ignore_index, class_weights)
+        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
         _check_temperature(temperature)
         self.temperature = temperature
 
