@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 
-from neucollapse import FileFormatError
+from neucollapse import FileFormatError, InputError
 from neucollapse.metrics import CollapseResult
 
 from .. import fault
@@ -104,3 +104,15 @@ def test_other_types_are_one_sentence(tmp_path, key, value):
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(FileFormatError):
         CollapseResult.load(tmp_path)
+
+
+def test_what_the_file_has_no_place_for_is_refused_before_anything_is_written(tmp_path):
+    result = CollapseResult({"nc1/pinv": 0.5}, info={"num_classes": 2, "dim": 2, "training": {"epochs": 3, "lr": 0.1}})
+    with pytest.raises(InputError, match="'lr' too"):
+        result.save(tmp_path)
+    result.info["training"] = {"epochs": "three"}
+    with pytest.raises(FileFormatError, match="expected an integer at epochs"):
+        result.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {".lock"}
+    result.info["training"] = {"epochs": 3}
+    assert CollapseResult.load(result.save(tmp_path)).info["training"]["epochs"] == 3

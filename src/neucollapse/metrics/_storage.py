@@ -35,16 +35,25 @@ def save_result(result: Tables, folder: str | Path) -> Path:
 
 def write_result(result: Tables, folder: Path) -> Path:
     """``save_result`` for a caller that holds the folder already."""
+    training = _training(result.info.get("training"))  # before anything is written
     digest = save_tensors(folder / _ARRAYS, result.arrays, schema=ARRAYS_SCHEMA, metadata={})
     rows = list(result_rows(result))
     write_table(folder / "metrics.parquet", rows)
-    write_struct(folder / "result.json", _content(result, rows, digest))
+    write_struct(folder / "result.json", _content(result, rows, digest, training))
     return folder
 
 
-def _content(result: Tables, rows: list[Metric], digest: str) -> Result:
+def _training(said: Any) -> Training | None:
+    fields = Training.__struct_fields__
+    if isinstance(said, dict) and (more := said.keys() - {*fields}):
+        raise InputError(
+            f"expected info['training'] to hold {', '.join(fields)} alone, got {min(map(str, more))!r} too"
+        )
+    return None if said is None else checked("info['training']", said, Training)
+
+
+def _content(result: Tables, rows: list[Metric], digest: str, training: Training | None) -> Result:
     info = result.info
-    training = info.get("training")
     return Result(
         num_classes=info.get("num_classes"),
         dim=info.get("dim"),
@@ -52,7 +61,7 @@ def _content(result: Tables, rows: list[Metric], digest: str) -> Result:
         class_names=info.get("class_names"),
         classifier=info.get("classifier"),
         seed=info.get("seed"),
-        training=None if training is None else checked("the training of a result", training, Training),
+        training=training,
         created=info.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
         command=info.get("command") or command_line(),
         environment=info.get("environment") or environment(),
