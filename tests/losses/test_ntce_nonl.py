@@ -95,7 +95,9 @@ def test_float32_gradient_near_collapse(noise, n, scale, name):
     for dtype in (torch.float32, torch.float64):
         a, V = x.to(dtype).requires_grad_(), W.to(dtype).requires_grad_()
         loss = (
-            FUNCTIONS[name](a, y, V, scale=scale) if dtype == torch.float32 else naive(a, y.tolist(), V, scale, name).mean()
+            FUNCTIONS[name](a, y, V, scale=scale)
+            if dtype == torch.float32
+            else naive(a, y.tolist(), V, scale, name).mean()
         )
         gradients.append([gradient.double() for gradient in torch.autograd.grad(loss, (a, V))])
     for ours, theirs in zip(*gradients, strict=True):
