@@ -150,7 +150,7 @@ def main():
     save(
         "class_statistics",
         "trace statistics at least 8x (1.8x without the fast extra) faster than two naive passes; full scatter at most 1.3x of "
-        "X.T @ X in one batch, and in batches of 512 at most 1.2x of two passes over the whole array; a batch of "
+        "X.T @ X in one batch, and in batches of 512 at most 1.2x of two passes, at once or in batches; a batch of "
         "512 at K = 50,257, d = 768 at most 5 ms; "
         "nc1/pinv at most 1.5x of a float32 pinv",
         {

@@ -101,7 +101,7 @@ class Totals:
     classes: Tensor
     new: Tensor  # (m,)
     narrow: torch.dtype  # the type of residuals
-    residuals: Tensor  # (m, d)
+    residuals: Tensor  # (m, d), zero unless the batch is one block
     squares: Tensor  # (m,)
     norms: Tensor  # (m,)
     largest: Tensor  # (m,)
@@ -153,10 +153,15 @@ class Totals:
                 self.products = products
             else:
                 products.add_to(*self._scatters())
-        if shift is None:
+        if shift is None and self.one_block:
+            self.residuals.copy_(sums)
+            self.squares.copy_(squares)
+        elif shift is None:
             self.residuals[part] += sums
             self.squares[part] += squares
         else:
+            if self.one_block:
+                self.residuals.zero_()
             self._add_shifted(shift, counts[:, None], sums.double(), squares, part)
 
     def _scatters(self) -> tuple[Tensor, Tensor | None]:

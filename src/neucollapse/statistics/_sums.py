@@ -88,7 +88,7 @@ def residual_sums(
         classes=classes,
         new=new.clone(),
         narrow=features.dtype if d > _WIDE_UP_TO else torch.float64,
-        residuals=scratch.zeros("residuals", m, centres),
+        residuals=(scratch if is_one_block(features) else scratch.zeros)("residuals", m, centres, torch.float64),
         squares=zeros(m),
         norms=zeros(m),
         largest=zeros(m),
