@@ -1,7 +1,7 @@
 """One more head: what CONTRIBUTING says is touched."""
 
 NEW = {
-    "src/neucollapse/heads/shared.py": '''"""A head of directions, with one trained scale."""
+    "src/neucollapse/heads/_shared.py": '''"""A head of directions, with one trained scale."""
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +33,9 @@ class Shared(Head):
 EDITS = {
     "src/neucollapse/heads/__init__.py": [
         (
-            "from .nearest_class_mean import NearestClassMean as NearestClassMean\n",
-            "from .nearest_class_mean import NearestClassMean as NearestClassMean\n"
-            "from .shared import Shared as Shared\n",
+            "from ._nearest_class_mean import NearestClassMean as NearestClassMean\n",
+            "from ._nearest_class_mean import NearestClassMean as NearestClassMean\n"
+            "from ._shared import Shared as Shared\n",
         ),
         ("\n__all__ = [\n", '\n__all__ = [\n    "Shared",\n'),
     ],

@@ -1,7 +1,7 @@
 """One more loss: what CONTRIBUTING says is touched."""
 
 NEW = {
-    "src/neucollapse/losses/wrong_probability.py": '''"""The probability of a wrong answer."""
+    "src/neucollapse/losses/_wrong_probability.py": '''"""The probability of a wrong answer."""
 
 from torch import Tensor
 
@@ -38,10 +38,10 @@ class WrongProbability(LogitLoss):
 EDITS = {
     "src/neucollapse/losses/__init__.py": [
         (
-            "from .uniformity import uniformity as uniformity\n",
-            "from .uniformity import uniformity as uniformity\n"
-            "from .wrong_probability import WrongProbability as WrongProbability\n"
-            "from .wrong_probability import wrong_probability as wrong_probability\n",
+            "from ._uniformity import uniformity as uniformity\n",
+            "from ._uniformity import uniformity as uniformity\n"
+            "from ._wrong_probability import WrongProbability as WrongProbability\n"
+            "from ._wrong_probability import wrong_probability as wrong_probability\n",
         ),
         ("\n__all__ = [\n", '\n__all__ = [\n    "WrongProbability",\n    "wrong_probability",\n'),
     ],
@@ -63,10 +63,10 @@ EDITS = {
     ],
     "docs/api/losses.md": [
         (
-            "\n::: neucollapse.losses.mse.MSE\n",
-            "\n::: neucollapse.losses.mse.MSE\n"
-            "\n::: neucollapse.losses.wrong_probability.wrong_probability\n"
-            "\n::: neucollapse.losses.wrong_probability.WrongProbability\n",
+            "\n::: neucollapse.losses._mse.MSE\n",
+            "\n::: neucollapse.losses._mse.MSE\n"
+            "\n::: neucollapse.losses._wrong_probability.wrong_probability\n"
+            "\n::: neucollapse.losses._wrong_probability.WrongProbability\n",
         ),
     ],
     "CHANGELOG.md": [

@@ -251,7 +251,7 @@ def test_onnx_says_what_is_missing(tmp_path, monkeypatch):
 
 def test_onnx_says_what_is_too_large(tmp_path, monkeypatch):
     pytest.importorskip("onnx", reason="needs the extra 'heads'")
-    monkeypatch.setattr("neucollapse.heads.export._LARGEST", 10)
+    monkeypatch.setattr("neucollapse.heads._export._LARGEST", 10)
     with pytest.raises(InputError, match="got 48 bytes"):
         save_onnx(Linear(D, K), tmp_path / "head.onnx")
     assert not list(tmp_path.iterdir())

@@ -23,9 +23,9 @@ from neucollapse.losses import (
     SphereFace,
     spherical_ce,
 )
+from neucollapse.losses._margins import ArcMargin
 from neucollapse.losses._statistics import ImplicitWeight
 from neucollapse.losses._tiles import needs_maximum
-from neucollapse.losses.margins import ArcMargin
 
 HEADS = {
     "simplex": lambda s=16.0: FixedSimplex(8, 9, scale=s),

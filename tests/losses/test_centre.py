@@ -6,7 +6,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from neucollapse import InputError
 from neucollapse.heads import Linear
-from neucollapse.losses.centre import Centre, centre_loss
+from neucollapse.losses._centre import Centre, centre_loss
 
 
 def naive(x, y, C):

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from neucollapse import InputError
 from neucollapse.heads import Cosine, Linear
 from neucollapse.losses import CrossEntropy, cross_entropy
-from neucollapse.losses.cross_entropy import softplus
+from neucollapse.losses._log_odds import softplus
 
 
 def naive(logits, labels):

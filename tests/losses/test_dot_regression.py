@@ -7,7 +7,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from neucollapse import InputError
 from neucollapse.geometry import simplex
 from neucollapse.heads import Linear
-from neucollapse.losses.dot_regression import DotRegression, dot_regression
+from neucollapse.losses._dot_regression import DotRegression, dot_regression
 
 
 def naive(x, y, W, weight_energy, feature_energy, normalise):

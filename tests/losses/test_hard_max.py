@@ -10,8 +10,8 @@ from torch.autograd import gradcheck
 from neucollapse import InputError
 from neucollapse.geometry import best_features, icosahedron, one_vs_rest, simplex
 from neucollapse.heads import Cosine
-from neucollapse.losses.hard_max import HardMax, hard_max
-from neucollapse.losses.spherical import spherical_ce
+from neucollapse.losses._hard_max import HardMax, hard_max
+from neucollapse.losses._spherical import spherical_ce
 
 
 def naive(x, y, W):

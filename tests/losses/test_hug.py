@@ -9,8 +9,8 @@ from torch.autograd import gradcheck, gradgradcheck
 from neucollapse import InputError
 from neucollapse.geometry import max_cosine, orthoplex, simplex
 from neucollapse.heads import Linear
-from neucollapse.losses.energy import riesz_energy
-from neucollapse.losses.hug import HUG, hug, hug_terms
+from neucollapse.losses._energy import riesz_energy
+from neucollapse.losses._hug import HUG, hug, hug_terms
 
 KINDS = ["mhe", "mhs", "mgd"]
 

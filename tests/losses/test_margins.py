@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck
 
 from neucollapse import InputError
-from neucollapse.losses.margins import AdaMargin, ArcMargin, CosMargin, SphereMargin, sine
+from neucollapse.losses._margins import AdaMargin, ArcMargin, CosMargin, SphereMargin, sine
 
 NORMS = [1.0, 2.0, 2.5, 4.0, 9.0, 3.0, 3.1, 3.2, 2.9]
 ANGLES = [0.05, 0.3, 1.0, 1.5, 2.0, 2.4, 2.7, 3.0, 3.12]

@@ -6,7 +6,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from neucollapse import InputError
 from neucollapse.heads import Cosine, Linear
-from neucollapse.losses.mse import MSE, mse, mse_linear
+from neucollapse.losses._mse import MSE, mse, mse_linear
 
 FORMS = ["gram", "logits"]
 

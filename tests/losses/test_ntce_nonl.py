@@ -11,9 +11,9 @@ from neucollapse import InputError
 from neucollapse.geometry import simplex
 from neucollapse.heads import Cosine
 from neucollapse.losses._anchors import contrasts
-from neucollapse.losses.nonl import NONL, nonl
-from neucollapse.losses.ntce import NTCE, ntce
-from neucollapse.losses.spherical import spherical_ce
+from neucollapse.losses._nonl import NONL, nonl
+from neucollapse.losses._ntce import NTCE, ntce
+from neucollapse.losses._spherical import spherical_ce
 
 FUNCTIONS = {"ntce": ntce, "nonl": nonl}
 MODULES = {"ntce": NTCE, "nonl": NONL}

@@ -8,7 +8,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from neucollapse import InputError
 from neucollapse.losses import cosine_logits, spherical_cross_entropy
-from neucollapse.losses.spherical import unit_rows
+from neucollapse.losses._spherical import unit_rows
 
 K, D, SAMPLES = 100, 128, 512
 SCALES = [5.0, 8.0, 16.0, 25.0, 32.0, 64.0]

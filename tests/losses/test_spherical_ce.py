@@ -21,7 +21,7 @@ from neucollapse.losses import (
     sphere_face,
     spherical_ce,
 )
-from neucollapse.losses.margins import AdaMargin, ArcMargin, CosMargin, SphereMargin
+from neucollapse.losses._margins import AdaMargin, ArcMargin, CosMargin, SphereMargin
 
 MARGINS = [None, CosMargin(0.35), ArcMargin(0.5), SphereMargin(1.5), SphereMargin(3.0, "v0"), AdaMargin(0.4)]
 IDS = ["none", "cos", "arc", "sphere", "sphere-v0", "ada"]

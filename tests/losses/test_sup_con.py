@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from neucollapse import InputError
 from neucollapse.geometry import simplex
-from neucollapse.losses.sup_con import SupCon, sup_con
+from neucollapse.losses._sup_con import SupCon, sup_con
 
 room = sys.modules[sup_con.__module__]
 

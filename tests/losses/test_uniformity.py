@@ -10,10 +10,10 @@ from torch.autograd import gradcheck, gradgradcheck
 from neucollapse import InputError
 from neucollapse.geometry import best_known_energy, icosahedron, max_cosine, orthoplex, simplex
 from neucollapse.heads import Cosine
-from neucollapse.losses.determinant import log_determinant
-from neucollapse.losses.energy import riesz_energy
-from neucollapse.losses.separation import closest_distance
-from neucollapse.losses.uniformity import Uniformity, uniformity
+from neucollapse.losses._determinant import log_determinant
+from neucollapse.losses._energy import riesz_energy
+from neucollapse.losses._separation import closest_distance
+from neucollapse.losses._uniformity import Uniformity, uniformity
 
 room = sys.modules[riesz_energy.__module__]  # the package may have a function of the name
 

@@ -18,23 +18,23 @@ Example:
     (torch.Size([4, 10]), torch.Size([10, 3]))
 """
 
-from ..losses.margins import AdaMargin as AdaMargin
-from ..losses.margins import ArcMargin as ArcMargin
-from ..losses.margins import CombinedMargin as CombinedMargin
-from ..losses.margins import CosMargin as CosMargin
-from ..losses.margins import SphereMargin as SphereMargin
+from ..losses._margins import AdaMargin as AdaMargin
+from ..losses._margins import ArcMargin as ArcMargin
+from ..losses._margins import CombinedMargin as CombinedMargin
+from ..losses._margins import CosMargin as CosMargin
+from ..losses._margins import SphereMargin as SphereMargin
+from ._class_mean_features import ClassMeanFeatures as ClassMeanFeatures
+from ._cosine import Cosine as Cosine
+from ._export import save_onnx as save_onnx
+from ._fixed import Fixed as Fixed
 from ._head import Head as Head
-from .class_mean_features import ClassMeanFeatures as ClassMeanFeatures
-from .cosine import Cosine as Cosine
-from .export import save_onnx as save_onnx
-from .fixed import Fixed as Fixed
-from .linear import Linear as Linear
-from .nearest_class_mean import NearestClassMean as NearestClassMean
-from .structured import FixedHadamard as FixedHadamard
-from .structured import FixedKerdock as FixedKerdock
-from .structured import FixedSimplex as FixedSimplex
-from .structured import StructuredHead as StructuredHead
-from .sub_centre import SubCentre as SubCentre
+from ._linear import Linear as Linear
+from ._nearest_class_mean import NearestClassMean as NearestClassMean
+from ._structured import FixedHadamard as FixedHadamard
+from ._structured import FixedKerdock as FixedKerdock
+from ._structured import FixedSimplex as FixedSimplex
+from ._structured import StructuredHead as StructuredHead
+from ._sub_centre import SubCentre as SubCentre
 
 __all__ = [
     "AdaMargin",

@@ -11,8 +11,8 @@ from ..losses._full_precision import KeepsFullPrecision
 from ..losses._rows import Labels
 from ..losses._rows import at_least_float32 as at_least_float32
 from ..losses._scale import check_scale as check_scale
+from ..losses._spherical import cosine_logits
 from ..losses._unit_rows import unit_rows
-from ..losses.spherical import cosine_logits
 
 
 class Head(KeepsFullPrecision, ABC):

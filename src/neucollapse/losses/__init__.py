@@ -11,7 +11,7 @@ whose derivative, the sigmoid of :math:`m`, is formed without any subtraction.
 On the sphere, with :math:`z_j = s \cos\theta_j`, every published margin changes the target alone, so that all these losses
 are functions of two numbers a sample, the target cosine and the logarithm of the sum over the wrong classes:
 
-- :func:`spherical_ce` takes any :mod:`margin <neucollapse.losses.margins>`, smoothing, focal exponent and class weights;
+- :func:`spherical_ce` takes any margin, smoothing, focal exponent and class weights;
   :func:`norm_face`, :func:`cos_face`, :func:`arc_face`, :func:`sphere_face`, :func:`combined_face` and :func:`ada_face` are
   the published choices. For many classes it works in tiles, and never holds the (B, K) logits.
 - :func:`log_cross_entropy`, or ``reduction="log_mean"``, is the logarithm of the loss: its gradient is of order one when
@@ -38,60 +38,60 @@ Example:
     1.7513e-26
 """
 
+from ._ada_face import AdaFace as AdaFace
+from ._ada_face import ada_face as ada_face
+from ._arc_face import ArcFace as ArcFace
+from ._arc_face import arc_face as arc_face
+from ._centre import Centre as Centre
+from ._centre import centre_loss as centre_loss
+from ._combined_face import CombinedFace as CombinedFace
+from ._combined_face import combined_face as combined_face
+from ._cos_face import CosFace as CosFace
+from ._cos_face import cos_face as cos_face
+from ._cross_entropy import CrossEntropy as CrossEntropy
+from ._cross_entropy import cross_entropy as cross_entropy
+from ._determinant import log_determinant as log_determinant
+from ._dot_regression import DotRegression as DotRegression
+from ._dot_regression import dot_regression as dot_regression
+from ._energy import riesz_energy as riesz_energy
+from ._focal import FocalLoss as FocalLoss
+from ._focal import focal_loss as focal_loss
+from ._hard_max import HardMax as HardMax
+from ._hard_max import hard_max as hard_max
+from ._hug import HUG as HUG
+from ._hug import HUGTerms as HUGTerms
+from ._hug import hug as hug
+from ._hug import hug_terms as hug_terms
+from ._label_smoothing import LabelSmoothing as LabelSmoothing
+from ._label_smoothing import label_smoothing as label_smoothing
+from ._log_objective import LogCrossEntropy as LogCrossEntropy
+from ._log_objective import log_cross_entropy as log_cross_entropy
+from ._margins import AdaMargin as AdaMargin
+from ._margins import ArcMargin as ArcMargin
+from ._margins import CombinedMargin as CombinedMargin
+from ._margins import CosMargin as CosMargin
+from ._margins import Margin as Margin
+from ._margins import SphereMargin as SphereMargin
+from ._mse import MSE as MSE
+from ._mse import mse as mse
+from ._mse import mse_linear as mse_linear
+from ._nonl import NONL as NONL
+from ._nonl import nonl as nonl
+from ._norm_face import NormFace as NormFace
+from ._norm_face import norm_face as norm_face
+from ._ntce import NTCE as NTCE
+from ._ntce import ntce as ntce
+from ._separation import closest_distance as closest_distance
+from ._sphere_face import SphereFace as SphereFace
+from ._sphere_face import sphere_face as sphere_face
+from ._spherical import cosine_logits as cosine_logits
+from ._spherical import spherical_ce as spherical_ce
+from ._spherical import spherical_cross_entropy as spherical_cross_entropy
 from ._statistics import spherical_statistics as spherical_statistics
-from .ada_face import AdaFace as AdaFace
-from .ada_face import ada_face as ada_face
-from .arc_face import ArcFace as ArcFace
-from .arc_face import arc_face as arc_face
-from .centre import Centre as Centre
-from .centre import centre_loss as centre_loss
-from .combined_face import CombinedFace as CombinedFace
-from .combined_face import combined_face as combined_face
-from .cos_face import CosFace as CosFace
-from .cos_face import cos_face as cos_face
-from .cross_entropy import CrossEntropy as CrossEntropy
-from .cross_entropy import cross_entropy as cross_entropy
-from .determinant import log_determinant as log_determinant
-from .dot_regression import DotRegression as DotRegression
-from .dot_regression import dot_regression as dot_regression
-from .energy import riesz_energy as riesz_energy
-from .focal import FocalLoss as FocalLoss
-from .focal import focal_loss as focal_loss
-from .hard_max import HardMax as HardMax
-from .hard_max import hard_max as hard_max
-from .hug import HUG as HUG
-from .hug import HUGTerms as HUGTerms
-from .hug import hug as hug
-from .hug import hug_terms as hug_terms
-from .label_smoothing import LabelSmoothing as LabelSmoothing
-from .label_smoothing import label_smoothing as label_smoothing
-from .log_objective import LogCrossEntropy as LogCrossEntropy
-from .log_objective import log_cross_entropy as log_cross_entropy
-from .margins import AdaMargin as AdaMargin
-from .margins import ArcMargin as ArcMargin
-from .margins import CombinedMargin as CombinedMargin
-from .margins import CosMargin as CosMargin
-from .margins import Margin as Margin
-from .margins import SphereMargin as SphereMargin
-from .mse import MSE as MSE
-from .mse import mse as mse
-from .mse import mse_linear as mse_linear
-from .nonl import NONL as NONL
-from .nonl import nonl as nonl
-from .norm_face import NormFace as NormFace
-from .norm_face import norm_face as norm_face
-from .ntce import NTCE as NTCE
-from .ntce import ntce as ntce
-from .separation import closest_distance as closest_distance
-from .sphere_face import SphereFace as SphereFace
-from .sphere_face import sphere_face as sphere_face
-from .spherical import cosine_logits as cosine_logits
-from .spherical import spherical_ce as spherical_ce
-from .spherical import spherical_cross_entropy as spherical_cross_entropy
-from .sup_con import SupCon as SupCon
-from .sup_con import sup_con as sup_con
-from .uniformity import Uniformity as Uniformity
-from .uniformity import uniformity as uniformity
+from ._sup_con import SupCon as SupCon
+from ._sup_con import sup_con as sup_con
+from ._uniformity import Uniformity as Uniformity
+from ._uniformity import uniformity as uniformity
 
 __all__ = [
     "HUG",

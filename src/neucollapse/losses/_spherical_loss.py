@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 from .._errors import InputError
 from ._directions import DirectionLoss
+from ._margins import Margin
 from ._rows import Labels
+from ._spherical import REDUCTIONS, spherical_ce
 from ._statistics import ImplicitWeight
 from ._stepped_weight import StepsInBackward
-from .margins import Margin
-from .spherical import REDUCTIONS, spherical_ce
 
 if TYPE_CHECKING:
     from ..heads import Head

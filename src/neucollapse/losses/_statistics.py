@@ -16,11 +16,11 @@ from torch import Tensor
 from .._errors import InputError
 from .._labels import flat_labels
 from .._types import Float
+from ._cross_entropy import negatives_logsumexp
 from ._rows import Labels
 from ._scale import check_scale
 from ._tiles import spherical_negatives, tile_shape
 from ._unit_rows import unit_rows
-from .cross_entropy import negatives_logsumexp
 
 _SMALL = 2**18  # logits that are faster formed at once than in tiles
 

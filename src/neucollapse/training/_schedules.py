@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from ..losses.margins import AdaMargin, ArcMargin, CombinedMargin, CosMargin, Margin, SphereMargin
+from ..losses._margins import AdaMargin, ArcMargin, CombinedMargin, CosMargin, Margin, SphereMargin
 
 
 def schedule_factor(schedule: str, step: int, steps: int) -> float:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..._types import Float
-from ...losses.cross_entropy import softplus
+from ...losses._log_odds import softplus
 from ._patch_data import Patches
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..._types import Float
-from ...losses.cross_entropy import softplus
+from ...losses._log_odds import softplus
 
 Factors = list[Tensor]
 """The factors of a product, the features first: each of shape (starts, rows, columns)."""

@@ -28,7 +28,7 @@ from torch import Tensor
 from ..._types import Bool, Float
 from ...geometry import best_known
 from ...losses import cross_entropy, log_cross_entropy
-from ...losses.log_objective import log_softplus
+from ...losses._log_objective import log_softplus
 from .._measure import measured
 from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from ..settings.svm import SVM

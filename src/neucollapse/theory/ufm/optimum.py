@@ -34,7 +34,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from ...losses.cross_entropy import softplus
+from ...losses._log_odds import softplus
 from .._measure import KEYS, balanced_labels, measured
 from ..settings import UFM
 from .objective import feature_decay, logit_loss, nuclear_decay

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
+from ..losses._cross_entropy import negatives_logsumexp
 from ..losses._statistics import Negatives
 from ..losses._unit_rows import unit_rows
-from ..losses.cross_entropy import negatives_logsumexp
 from ._hadamard import code_cosines, code_lse, code_rows
 from ._head import Head, at_least_float32, check_features, check_scale
 

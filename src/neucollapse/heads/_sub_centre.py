@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from .._errors import InputError
 from .._types import Float
+from ..losses._cross_entropy import negatives_logsumexp
 from ..losses._rows import Labels, Rows
 from ..losses._statistics import Negatives
 from ..losses._unit_rows import unit_rows
-from ..losses.cross_entropy import negatives_logsumexp
 from ._head import Head, at_least_float32, check_features, check_scale, full_precision_cosine_logits
 from ._ranks import sum_over_ranks
 

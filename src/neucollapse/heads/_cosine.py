@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from ..losses._margins import Margin
 from ..losses._stepped_weight import StepsInBackward
-from ..losses.margins import Margin
 from ._head import Head, check_scale, full_precision_cosine_logits
 
 
@@ -24,7 +24,7 @@ class Cosine(StepsInBackward, Head):
         scale: :math:`s > 0`, its starting value when learned, its last when annealed.
         learn_scale: train :math:`\log s`, so that the scale stays positive.
         scale_start: where :meth:`anneal` begins, and the scale until it is called; None for a scale that is not annealed.
-        margin: one of :mod:`neucollapse.losses.margins`, for the losses of the sphere that have none of their own:
+        margin: one of the margins of `neucollapse.losses`, for the losses of the sphere that have none of their own:
             ``NormFace()(features, labels, head)`` subtracts it. Logits never contain it, nor do losses of logits.
 
     Attributes:

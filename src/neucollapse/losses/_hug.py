@@ -17,8 +17,8 @@ from ._attraction import HUGTerms as HUGTerms
 from ._attraction import attraction, check_proxies, fixed_proxies
 from ._module import Loss
 from ._rows import Labels, Rows
+from ._uniformity import check_kind, uniformity
 from ._unit_rows import unit_rows
-from .uniformity import check_kind, uniformity
 
 if TYPE_CHECKING:
     from ..heads import Head

@@ -1,20 +1,20 @@
-"""ArcFace: a margin on the target angle."""
+"""The combined margin: the target angle multiplied and widened, and its cosine lowered."""
 
 from torch import Tensor
 
+from ._margins import CombinedMargin
 from ._rows import Labels
+from ._spherical import spherical_ce
 from ._spherical_loss import SphericalLoss
-from .margins import ArcMargin
-from .spherical import spherical_ce
 
 
-def arc_face(
+def combined_face(
     features: Tensor,
     labels: Labels,
     weight: Tensor,
     *,
     scale: float | Tensor = 64.0,
-    margin: float = 0.5,
+    margin: tuple[float, float, float] = (1.0, 0.3, 0.2),
     margin_grad: str = "exact",
     reduction: str = "mean",
     ignore_index: int = -100,
@@ -22,21 +22,21 @@ def arc_face(
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,
 ) -> Tensor:
-    r"""Cross-entropy of cosines with the target angle widened (ArcFace, arXiv 1801.07698, equation 3).
+    r"""Cross-entropy of cosines with all three margins on the target (ArcFace's combined form, arXiv 1801.07698, equation 4).
 
-    .. math:: \ell = -\log \frac{e^{s \cos(\theta_y + m)}}{e^{s \cos(\theta_y + m)} + \sum_{j \ne y} e^{s \cos\theta_j}}
+    .. math:: \ell = -\log \frac{e^{s (\cos(m_1 \theta_y + m_2) - m_3)}}
+              {e^{s (\cos(m_1 \theta_y + m_2) - m_3)} + \sum_{j \ne y} e^{s \cos\theta_j}}
 
-    Past :math:`\theta_y = \pi - m` the target goes on falling, see ``ArcMargin``. The gradient in the angle is finite, and exact,
-    down to :math:`\theta_y = 0`: no ``acos`` is taken. At exact collapse on the simplex the loss is
-    :math:`\log(1 + (K-1) e^{-s(\cos m + 1/(K-1))})`.
+    Past :math:`m_1 \theta_y + m_2 = \pi` the target goes on falling, see ``CombinedMargin``. Range: from 0 up; at exact
+    collapse on the simplex :math:`\log(1 + (K-1) e^{-s(\cos m_2 - m_3 + 1/(K-1))})`.
 
     Args:
         features: ``(..., d)``, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         weight: ``(K, d)``, one row a class, of any length.
         scale: :math:`s`.
-        margin: :math:`m`, in radians, from 0 to pi.
-        margin_grad: ``"exact"``, or ``"detached"``, as the official code trains: the slope of the target cosine alone.
+        margin: :math:`(m_1, m_2, m_3)`: a factor, an angle in radians, a part of the cosine.
+        margin_grad: ``"exact"``, or ``"detached"``: the slope of the target cosine alone.
         reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
         ignore_index: label of samples that neither count nor receive a gradient.
         sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
@@ -52,16 +52,16 @@ def arc_face(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> loss = arc_face(x, torch.tensor([0, 1]), x)
+        >>> loss = combined_face(x, torch.tensor([0, 1]), x)  # log(1 + e^(-64 (cos 0.3 - 0.2)))
         >>> print(f"{loss.item():.1e}")
-        4.1e-25
+        1.0e-21
     """
     return spherical_ce(
         features,
         labels,
         weight,
         scale=scale,
-        margin=ArcMargin(margin),
+        margin=CombinedMargin(*margin),
         margin_grad=margin_grad,
         reduction=reduction,
         ignore_index=ignore_index,
@@ -71,15 +71,15 @@ def arc_face(
     )
 
 
-class ArcFace(SphericalLoss):
-    """ArcFace: ``loss(features, labels, head=None)``. See :func:`arc_face`.
+class CombinedFace(SphericalLoss):
+    """The combined margin: ``loss(features, labels, head=None)``. See :func:`combined_face`.
 
     Without a head it owns class directions, ``.weight`` ``(num_classes, dim)``, a parameter to be optimised; with one it uses
     ``head.weight``, and ``head.scale`` where the head has one.
 
     Example:
         >>> import torch
-        >>> loss = ArcFace(dim=3, num_classes=10)
+        >>> loss = CombinedFace(dim=3, num_classes=10, margin=(0.9, 0.4, 0.15))
         >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
         (torch.Size([10, 3]), torch.Size([]))
     """
@@ -90,7 +90,7 @@ class ArcFace(SphericalLoss):
         num_classes: int | None = None,
         *,
         scale: float = 64.0,
-        margin: float = 0.5,
+        margin: tuple[float, float, float] = (1.0, 0.3, 0.2),
         margin_grad: str = "exact",
         reduction: str = "mean",
         ignore_index: int = -100,
@@ -100,7 +100,7 @@ class ArcFace(SphericalLoss):
             dim,
             num_classes,
             scale=scale,
-            margin=ArcMargin(margin),
+            margin=CombinedMargin(*margin),
             margin_grad=margin_grad,
             reduction=reduction,
             ignore_index=ignore_index,

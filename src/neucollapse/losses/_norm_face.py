@@ -1,42 +1,36 @@
-"""The combined margin: the target angle multiplied and widened, and its cosine lowered."""
+"""NormFace: cross-entropy of cosines, without a margin."""
 
 from torch import Tensor
 
 from ._rows import Labels
+from ._spherical import spherical_ce
 from ._spherical_loss import SphericalLoss
-from .margins import CombinedMargin
-from .spherical import spherical_ce
 
 
-def combined_face(
+def norm_face(
     features: Tensor,
     labels: Labels,
     weight: Tensor,
     *,
-    scale: float | Tensor = 64.0,
-    margin: tuple[float, float, float] = (1.0, 0.3, 0.2),
-    margin_grad: str = "exact",
+    scale: float | Tensor = 16.0,
     reduction: str = "mean",
     ignore_index: int = -100,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,
 ) -> Tensor:
-    r"""Cross-entropy of cosines with all three margins on the target (ArcFace's combined form, arXiv 1801.07698, equation 4).
+    r"""Cross-entropy of scaled cosines (NormFace, arXiv 1704.06369, equation 6).
 
-    .. math:: \ell = -\log \frac{e^{s (\cos(m_1 \theta_y + m_2) - m_3)}}
-              {e^{s (\cos(m_1 \theta_y + m_2) - m_3)} + \sum_{j \ne y} e^{s \cos\theta_j}}
+    .. math:: \ell = -\log \frac{e^{s \cos\theta_y}}{e^{s \cos\theta_y} + \sum_{j \ne y} e^{s \cos\theta_j}}
 
-    Past :math:`m_1 \theta_y + m_2 = \pi` the target goes on falling, see ``CombinedMargin``. Range: from 0 up; at exact
-    collapse on the simplex :math:`\log(1 + (K-1) e^{-s(\cos m_2 - m_3 + 1/(K-1))})`.
+    As :math:`s \to \infty` its minimisers tend to softmax codes, for any K and d (arXiv 2310.05351). At exact collapse on the
+    simplex it is :math:`\log(1 + (K-1) e^{-sK/(K-1)})`. The same function as ``spherical_cross_entropy``.
 
     Args:
         features: ``(..., d)``, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         weight: ``(K, d)``, one row a class, of any length.
         scale: :math:`s`.
-        margin: :math:`(m_1, m_2, m_3)`: a factor, an angle in radians, a part of the cosine.
-        margin_grad: ``"exact"``, or ``"detached"``: the slope of the target cosine alone.
         reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
         ignore_index: label of samples that neither count nor receive a gradient.
         sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
@@ -47,22 +41,20 @@ def combined_face(
         A scalar, or losses of shape ``(...)`` for ``"none"``.
 
     Raises:
-        InputError: as ``spherical_ce``, and for a margin out of range.
+        InputError: as ``spherical_ce``.
 
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> loss = combined_face(x, torch.tensor([0, 1]), x)  # log(1 + e^(-64 (cos 0.3 - 0.2)))
+        >>> loss = norm_face(x, torch.tensor([0, 1]), x)
         >>> print(f"{loss.item():.1e}")
-        1.0e-21
+        1.1e-07
     """
     return spherical_ce(
         features,
         labels,
         weight,
         scale=scale,
-        margin=CombinedMargin(*margin),
-        margin_grad=margin_grad,
         reduction=reduction,
         ignore_index=ignore_index,
         sample_weights=sample_weights,
@@ -71,15 +63,15 @@ def combined_face(
     )
 
 
-class CombinedFace(SphericalLoss):
-    """The combined margin: ``loss(features, labels, head=None)``. See :func:`combined_face`.
+class NormFace(SphericalLoss):
+    """NormFace: ``loss(features, labels, head=None)``. See :func:`norm_face`.
 
     Without a head it owns class directions, ``.weight`` ``(num_classes, dim)``, a parameter to be optimised; with one it uses
     ``head.weight``, and ``head.scale`` where the head has one.
 
     Example:
         >>> import torch
-        >>> loss = CombinedFace(dim=3, num_classes=10, margin=(0.9, 0.4, 0.15))
+        >>> loss = NormFace(dim=3, num_classes=10)
         >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
         (torch.Size([10, 3]), torch.Size([]))
     """
@@ -89,9 +81,7 @@ class CombinedFace(SphericalLoss):
         dim: int | None = None,
         num_classes: int | None = None,
         *,
-        scale: float = 64.0,
-        margin: tuple[float, float, float] = (1.0, 0.3, 0.2),
-        margin_grad: str = "exact",
+        scale: float = 16.0,
         reduction: str = "mean",
         ignore_index: int = -100,
         class_weights: Tensor | None = None,
@@ -100,8 +90,6 @@ class CombinedFace(SphericalLoss):
             dim,
             num_classes,
             scale=scale,
-            margin=CombinedMargin(*margin),
-            margin_grad=margin_grad,
             reduction=reduction,
             ignore_index=ignore_index,
             class_weights=class_weights,

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from .._errors import InputError
+from ._determinant import log_determinant
+from ._energy import riesz_energy
 from ._rows import Labels
-from .determinant import log_determinant
-from .energy import riesz_energy
-from .separation import closest_distance
+from ._separation import closest_distance
 
 if TYPE_CHECKING:
     from ..heads import Head

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from .._errors import InputError
 from ._full_precision import KeepsFullPrecision
+from ._margins import AdaMargin, Margin, norm_statistics
 from ._rows import Labels, Rows
+from ._spherical import spherical_ce
 from ._spherical_loss import SphericalLoss
-from .margins import AdaMargin, Margin, norm_statistics
-from .spherical import spherical_ce
 
 if TYPE_CHECKING:
     from ..heads import Head

@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from ._focal import check_gamma, focal_factor
+from ._label_smoothing import check_smoothing
+from ._log_objective import log_softplus
 from ._log_odds import softplus
+from ._margins import Margin, sine
 from ._rows import Labels, Rows, at_least_float32, check_reduction
 from ._scale import FEATURE_NORM, check_scale
 from ._statistics import ImplicitWeight, negatives
 from ._unit_rows import unit_rows as unit_rows
-from .focal import check_gamma, focal_factor
-from .label_smoothing import check_smoothing
-from .log_objective import log_softplus
-from .margins import Margin, sine
 
 REDUCTIONS = ("mean", "sum", "none", "log_mean")
 
@@ -100,7 +100,7 @@ def spherical_ce(
             weight is then never written out.
         scale: :math:`s > 0`; a number or a scalar tensor, which may be trained; or ``"feature_norm"``. In float32 up to
             1.8e+19, the root of its largest number.
-        margin: one of :mod:`neucollapse.losses.margins`, or None.
+        margin: one of the margins of `neucollapse.losses`, or None.
         margin_grad: ``"exact"``, or ``"detached"``: the margin's own slope is left out of the gradient.
         smoothing: :math:`\epsilon` in ``[0, 1)``, with the margin in the target's share, too.
         focal: :math:`\gamma \ge 0`.
@@ -124,7 +124,7 @@ def spherical_ce(
 
     Example:
         >>> import torch
-        >>> from neucollapse.losses.margins import ArcMargin
+        >>> from neucollapse.losses import ArcMargin
         >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
         >>> loss = spherical_ce(x, torch.tensor([0, 1]), x, scale=64.0, margin=ArcMargin(0.5))  # log(1 + e^(-64 cos 0.5))
         >>> print(f"{loss.item():.1e}")

@@ -1,41 +1,48 @@
-"""CosFace: a margin on the target cosine."""
+"""SphereFace and SphereFace-R: the target angle multiplied."""
 
 from torch import Tensor
 
+from ._margins import SphereMargin
 from ._rows import Labels
+from ._spherical import spherical_ce
 from ._spherical_loss import SphericalLoss
-from .margins import CosMargin
-from .spherical import spherical_ce
 
 
-def cos_face(
+def sphere_face(
     features: Tensor,
     labels: Labels,
     weight: Tensor,
     *,
-    scale: float | Tensor = 64.0,
-    margin: float = 0.35,
+    scale: float | Tensor | str = 30.0,
+    margin: float = 1.5,
     margin_grad: str = "exact",
+    version: str = "v1",
     reduction: str = "mean",
     ignore_index: int = -100,
     sample_weights: Tensor | None = None,
     class_weights: Tensor | None = None,
     denominator: float | int | Tensor | None = None,
 ) -> Tensor:
-    r"""Cross-entropy of cosines with the target lowered by a constant (CosFace, arXiv 1801.09414, equation 4).
+    r"""Cross-entropy of cosines with the target angle multiplied (SphereFace-R, arXiv 2109.05565; arXiv 1704.08063).
 
-    .. math:: \ell = -\log \frac{e^{s (\cos\theta_y - m)}}{e^{s (\cos\theta_y - m)} + \sum_{j \ne y} e^{s \cos\theta_j}}
+    .. math:: \ell = -\log \frac{e^{s \psi(\theta_y)}}{e^{s \psi(\theta_y)} + \sum_{j \ne y} e^{s \cos\theta_j}}
 
-    The margin couples scale and loss: :math:`\ell` is NormFace with :math:`e^{sm}` times as many wrong classes. At exact collapse
-    on the simplex it is :math:`\log(1 + (K-1) e^{-s(K/(K-1) - m)})`.
+    Version v1 has :math:`\psi = \cos(\min(m\theta_y, \pi))`, with features normalised to the length s (the paper's
+    hard normalisation; its code also multiplies the loss by 50/s). At exact collapse the margin is gone, :math:`\psi(0) = 1`,
+    so the loss is that of NormFace: :math:`\log(1 + (K-1) e^{-sK/(K-1)})` on the simplex.
+
+    The first SphereFace (A-Softmax, arXiv 1704.08063, equation 7) keeps the length of each feature: its logits are
+    :math:`|x| \psi(\theta_y)` and :math:`|x| \cos\theta_j`. It is ``scale="feature_norm", version="v0", margin=4``, without
+    the paper's mixture with plain logits, which fades during its training.
 
     Args:
         features: ``(..., d)``, of any length.
         labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
         weight: ``(K, d)``, one row a class, of any length.
-        scale: :math:`s`.
-        margin: :math:`m`, from 0 to 2.
-        margin_grad: ``"exact"``, or ``"detached"``; the two agree here, the margin being a constant.
+        scale: :math:`s`, or ``"feature_norm"``, the length of each feature.
+        margin: :math:`m \ge 1`, a factor.
+        margin_grad: ``"exact"``, or ``"detached"``, as SphereFace-R trains.
+        version: ``"v1"`` is SphereFace-R, ``"v0"`` SphereFace; see ``SphereMargin``.
         reduction: ``"mean"``, ``"sum"``, ``"none"`` or ``"log_mean"``, as in ``spherical_ce``.
         ignore_index: label of samples that neither count nor receive a gradient.
         sample_weights: ``(...)``, at least 0, by which the loss of each sample is multiplied; 0 leaves it out.
@@ -51,16 +58,16 @@ def cos_face(
     Example:
         >>> import torch
         >>> x = torch.eye(2)
-        >>> loss = cos_face(x, torch.tensor([0, 1]), x, margin=0.25)
+        >>> loss = sphere_face(x, torch.tensor([0, 1]), x)
         >>> print(f"{loss.item():.1e}")
-        1.4e-21
+        9.4e-14
     """
     return spherical_ce(
         features,
         labels,
         weight,
         scale=scale,
-        margin=CosMargin(margin),
+        margin=SphereMargin(margin, version),
         margin_grad=margin_grad,
         reduction=reduction,
         ignore_index=ignore_index,
@@ -70,15 +77,15 @@ def cos_face(
     )
 
 
-class CosFace(SphericalLoss):
-    """CosFace: ``loss(features, labels, head=None)``. See :func:`cos_face`.
+class SphereFace(SphericalLoss):
+    """SphereFace: ``loss(features, labels, head=None)``. See :func:`sphere_face`.
 
     Without a head it owns class directions, ``.weight`` ``(num_classes, dim)``, a parameter to be optimised; with one it uses
     ``head.weight``, and ``head.scale`` where the head has one.
 
     Example:
         >>> import torch
-        >>> loss = CosFace(dim=3, num_classes=10)
+        >>> loss = SphereFace(dim=3, num_classes=10)
         >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
         (torch.Size([10, 3]), torch.Size([]))
     """
@@ -88,9 +95,10 @@ class CosFace(SphericalLoss):
         dim: int | None = None,
         num_classes: int | None = None,
         *,
-        scale: float = 64.0,
-        margin: float = 0.35,
+        scale: float | str = 30.0,
+        margin: float = 1.5,
         margin_grad: str = "exact",
+        version: str = "v1",
         reduction: str = "mean",
         ignore_index: int = -100,
         class_weights: Tensor | None = None,
@@ -99,7 +107,7 @@ class CosFace(SphericalLoss):
             dim,
             num_classes,
             scale=scale,
-            margin=CosMargin(margin),
+            margin=SphereMargin(margin, version),
             margin_grad=margin_grad,
             reduction=reduction,
             ignore_index=ignore_index,
