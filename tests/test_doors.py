@@ -4,7 +4,7 @@ import ast
 import inspect as python_inspect
 from dataclasses import fields
 from types import UnionType
-from typing import get_args
+from typing import Literal, Union, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ from torch import nn
 from neucollapse import ClassStatistics, InputError, collapse_metrics, inspect, measure
 from neucollapse._errors import OptionError, UnknownNameError
 from neucollapse._names import close_names
-from neucollapse._sources import ModelOptions
 from neucollapse.probe import feature_batches, find_classifier
+from neucollapse.sources import ModelOptions
 
 K, D, N = 4, 5, 48
 FEW = {"preset": "papyan2020", "optimum": None, "progress": False}
@@ -72,15 +72,34 @@ def test_the_doors_say_what_they_take():
 SIMPLE = {int: [1.5, "1", True], bool: ["yes", 1, 0.0], str: [1, b"a"], type(None): []}
 
 
+def options_of(door):
+    """What each keyword may be: types, and the words of a Literal."""
+    for name, parameter in python_inspect.signature(door).parameters.items():
+        parts = (
+            get_args(parameter.annotation)
+            if get_origin(parameter.annotation) in (Union, UnionType)
+            else (parameter.annotation,)
+        )
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            yield name, [word for part in parts for word in (get_args(part) if get_origin(part) is Literal else [part])]
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_a_value_of_another_kind_is_refused_by_name(door):
-    for name, parameter in python_inspect.signature(door).parameters.items():
-        union = isinstance(parameter.annotation, UnionType)
-        kinds = get_args(parameter.annotation) if union else (parameter.annotation,)
-        if parameter.kind is parameter.KEYWORD_ONLY and set(kinds) <= SIMPLE.keys():
+    for name, kinds in options_of(door):
+        if set(kinds) <= SIMPLE.keys():
             for wrong in set.intersection(*({*map(repr, SIMPLE[kind])} for kind in kinds if SIMPLE[kind])):
                 with pytest.raises(OptionError, match=rf"^expected {name} as .*, got"):
                     door((X, y), **{name: ast.literal_eval(wrong)})
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_word_that_an_option_does_not_have_is_refused_with_those_it_has(door):
+    for name, words in options_of(door):
+        if isinstance(words[0], str) and all(isinstance(word, str) or word in SIMPLE for word in words):
+            for wrong in ("nonsense", 3, False):
+                with pytest.raises(InputError, match=rf'^expected {name} to be "{words[0]}".* or .*, got {wrong!r}'):
+                    door((X, y), **{name: wrong})
 
 
 def test_integers_and_bools_of_numpy_are_integers_and_bools():
@@ -230,6 +249,26 @@ def test_rows_of_weight_follow_names_in_alphabetical_order_and_a_flag_says_so():
     told = measure((X, texts), weight=W, class_names=names, **FEW)
     assert "alphabetical_rows" not in {flag.code for flag in told.flags}
     assert dict(told) == pytest.approx(numbers((X, y), weight=W), rel=1e-6)
+
+
+def test_class_names_are_a_list_an_array_or_an_index():
+    class Index:  # of pandas: no sequence, and of no truth value
+        def __init__(self, names):
+            self.names = names
+
+        def __iter__(self):
+            return iter(self.names)
+
+        def __getitem__(self, place):
+            return self.names[place]
+
+        def __bool__(self):
+            raise ValueError("the truth value is ambiguous")
+
+    names = ["d", "a", "c", "b"]
+    for form in (names, tuple(names), np.array(names), Index(names)):
+        assert measure((X, y), class_names=form, **FEW).info["class_names"] == names
+        assert measure(model(), [(X, [names[one] for one in y])], class_names=form, **FEW).info["class_names"] == names
 
 
 def test_names_in_files_are_numbered_as_names_in_memory(tmp_path):

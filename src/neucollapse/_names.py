@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
 from functools import wraps
 from inspect import Parameter, signature
-from types import UnionType
-from typing import Any, ParamSpec, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
-from ._errors import OptionError, UnknownNameError
+from ._errors import InputError, OptionError, UnknownNameError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,7 +69,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, owner: str = 
 def names_options(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a public function: an option it does not have is refused with the one that was likely meant.
 
-    So is the value of an option that is annotated as an integer, a bool or a string, and is of another kind.
+    So is the value of an option that is annotated as an integer, a bool, a string or a few words (``Literal``), and is another.
 
     The signature stays as it is, for readers, type checkers and ``inspect.signature``.
 
@@ -78,7 +78,7 @@ def names_options(function: Callable[P, R]) -> Callable[P, R]:
             which is an ``InputError`` and a ``TypeError``.
     """
     parameters = signature(function).parameters.values()
-    kinds = {p.name: _kinds(p.annotation) for p in parameters}
+    allowed = {p.name: _allowed(p.annotation) for p in parameters}
     known = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
     if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
         raise TypeError(f"{function.__name__} takes any keyword, so none can be unknown")
@@ -89,31 +89,36 @@ def names_options(function: Callable[P, R]) -> Callable[P, R]:
             if name not in known:
                 end = did_you_mean(name, known, kind="option")
                 raise OptionError(f"{function.__name__} has no option {name!r}; {end}")
-            if kinds[name]:
-                options[name] = _of_kind(name, value, kinds[name])
+            if allowed[name]:
+                options[name] = _checked(name, value, allowed[name])
         return function(*arguments, **options)
 
     return call
 
 
-_WORDS = {int: "an integer", bool: "a bool", str: "a string", type(None): "None"}
+_KINDS = {int: "an integer", bool: "a bool", str: "a string", NoneType: "None"}
 
 
-def _kinds(annotation: object) -> tuple[type, ...]:
-    """The kinds of value that an annotation allows, where they are these simple ones alone; else none."""
-    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    simple = tuple(kind for kind in kinds if isinstance(kind, type) and kind in _WORDS)
-    return simple if len(simple) == len(kinds) else ()
+def _allowed(annotation: object) -> tuple[object, ...]:
+    """The simple types, None and the words that an annotation allows; nothing where it allows anything else."""
+    if isinstance(annotation, str):  # a type in quotes
+        return ()
+    parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    found = [word for part in parts for word in (get_args(part) if get_origin(part) is Literal else [part])]
+    return tuple(found) if all(isinstance(one, str) or one in _KINDS for one in found) else ()
 
 
-def _of_kind(name: str, value: Any, kinds: tuple[type, ...]) -> Any:
-    """The value, which must be of one of these kinds; an integer or a bool of NumPy becomes Python's."""
+def _checked(name: str, value: Any, allowed: tuple[object, ...]) -> Any:
+    """The value, which must be one of these words or types; an integer or a bool of NumPy becomes Python's."""
     is_bool = type(value).__name__ in ("bool", "bool_")  # a bool of NumPy, which is not imported for this
-    for kind in kinds:
-        if kind is bool and is_bool:
+    for one in allowed:
+        if one is bool and is_bool:
             return bool(value)
-        if kind is int and not is_bool and hasattr(value, "__index__"):
+        if one is int and not is_bool and hasattr(value, "__index__"):
             return int(value)
-        if kind not in (bool, int) and isinstance(value, kind):
+        if (one is NoneType and value is None) or (isinstance(value, str) and one in (str, value)):
             return value
-    raise OptionError(f"expected {name} as {' or '.join(_WORDS[kind] for kind in kinds)}, got {value!r}")
+    if words := [f'"{one}"' for one in allowed if isinstance(one, str)]:
+        words += ["None"] * (NoneType in allowed)
+        raise InputError(f"expected {name} to be {', '.join(words[:-1])} or {words[-1]}, got {value!r}")
+    raise OptionError(f"expected {name} as {' or '.join(_KINDS[kind] for kind in allowed)}, got {value!r}")

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ._errors import InputError, OptionError
-from ._labels import renumbered
-from ._names import unknown_name
-from ._sources import ModelSource, Rows, Source, from_all_ranks
+from .._errors import InputError, OptionError
+from .._labels import renumbered
+from .._names import unknown_name
+from ._rows import Rows, from_all_ranks
+from ._sources import ModelSource, Source
 
 _MANY = 1 << 20  # classes; of more, hardly any label is missing by chance
 
@@ -33,7 +33,7 @@ class Numbering:
         for rows in source.stream():
             if not rows.labels.numel():
                 continue
-            if not isinstance(source, ModelSource) and source.places is not None:
+            if source.places is not None:
                 rows = rows._replace(labels=source.places[rows.labels])
             if self.ids is not None:
                 rows = rows._replace(labels=renumbered(rows.labels, self.ids, ignore_index=self.ignore_index)[0])
@@ -45,7 +45,7 @@ def number_classes(
     rows: int | None,
     *,
     num_classes: int | None,
-    class_names: Sequence[str] | None,
+    class_names: list[str] | None,
     ignore_index: int,
     renumber: bool,
 ) -> Numbering:
@@ -58,7 +58,7 @@ def number_classes(
         raise InputError(f"expected num_classes of at least 1, got {num_classes}")
     if rows is not None and num_classes not in (None, rows):
         raise InputError(f"expected num_classes={rows}, one for each row of the classifier, got {num_classes}")
-    names = _given_names(sources, class_names)
+    names = class_names if class_names is not None else _stored_names(sources)
     if isinstance(next(iter(sources.values())), ModelSource):
         if renumber:
             raise OptionError("renumber= needs features: the rows of a model's classifier say what each label means")
@@ -77,16 +77,27 @@ def number_classes(
     return _checked(Numbering(K, names, ignore_index=ignore_index))
 
 
-def _given_names(sources: Mapping[str, Source], class_names: Sequence[str] | None) -> list[str] | None:
-    if class_names is not None:
-        if (
-            not isinstance(class_names, Sequence | np.ndarray)
-            or isinstance(class_names, str)
-            or not all(isinstance(name, str) for name in class_names)
-        ):
-            raise InputError(f"expected class_names as a list of strings, got {class_names!r}")
-        return list(class_names)
-    found = {split: source.class_names for split, source in sources.items() if source.class_names}
+def checked_names(class_names: object) -> list[str] | None:
+    """Names of classes, in order, from a list, a tuple, an array of NumPy or an index of pandas.
+
+    Raises:
+        InputError: anything else, such as one string or a set, which has no order.
+    """
+    if class_names is None:
+        return None
+    if (
+        hasattr(class_names, "__getitem__")
+        and isinstance(class_names, Iterable)
+        and not isinstance(class_names, str | Mapping)
+    ):
+        names = list(class_names)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise InputError(f"expected class_names as a list of strings, got {class_names!r}")
+
+
+def _stored_names(sources: Mapping[str, Source]) -> list[str] | None:
+    found = {split: names for split, source in sources.items() if (names := source.class_names())}
     for split, names in found.items():
         first = next(iter(found))
         if names != found[first]:
@@ -108,7 +119,7 @@ def _checked(numbering: Numbering, least: int = 0) -> Numbering:
 
 def _texts(sources: Mapping[str, Source]) -> list[str] | None:
     """All strings that are labels anywhere, sorted; None where labels are numbers."""
-    own = [None if isinstance(source, ModelSource) else source.texts for source in sources.values()]
+    own = [source.texts for source in sources.values()]
     if all(texts is None for texts in own):
         return None
     if any(texts is None for texts in own):
@@ -121,18 +132,15 @@ def _number_texts(sources: Mapping[str, Source], names: Sequence[str]) -> None:
         raise InputError("expected class_names to differ where labels are names, got one of them twice")
     places = {name: place for place, name in enumerate(names)}
     for source in sources.values():
-        if isinstance(source, ModelSource) or source.texts is None:
-            continue
-        for text in source.texts:
-            if text not in places:
-                raise unknown_name("class", text, names, owner="class_names=")
-        source.places = torch.tensor([places[text] for text in source.texts], dtype=torch.int64)
+        texts = source.texts or []
+        if (odd := next((text for text in texts if text not in places), None)) is not None:
+            raise unknown_name("class", odd, names, owner="class_names=")
+        source.places = torch.tensor([places[text] for text in texts], dtype=torch.int64)
 
 
 def _ids(sources: Mapping[str, Source], ignore_index: int) -> Tensor:
     """The different labels of all splits and ranks, in rising order."""
-    found = [_different(source.labels()) for source in sources.values() if not isinstance(source, ModelSource)]
-    own = _different(found).tolist()
+    own = _different(_different(source.labels()) for source in sources.values()).tolist()
     ids = _different(torch.tensor(part, dtype=torch.int64) for part in from_all_ranks(own))
     return ids[ids != ignore_index]
 
