@@ -60,7 +60,7 @@ CASES = {
     "cross-entropy, cosine": Case(losses.CrossEntropy, cosine),
     "log objective": Case(losses.LogCrossEntropy, lambda: Linear(D, K), couples=True),
     "label smoothing": Case(losses.LabelSmoothing, lambda: Linear(D, K)),
-    "focal": Case(losses.FocalLoss, lambda: Linear(D, K)),
+    "focal": Case(losses.Focal, lambda: Linear(D, K)),
     "mse": Case(losses.MSE, cosine),
     "mse, linear": Case(partial(losses.MSE, form="logits"), lambda: Linear(D, K)),
     "mse, gram": Case(partial(losses.MSE, form="gram"), lambda: Linear(D, K)),
@@ -168,7 +168,7 @@ def ranks(tmp_path_factory):
 
 
 def test_no_loss_is_missing():
-    public = {each for each in map(vars(losses).get, losses.__all__) if isinstance(each, type)}
+    public = {each for name in losses.__all__ if isinstance(each := getattr(losses, name), type)}
     modules = {each for each in public if issubclass(each, nn.Module)}
     assert modules == {type(case.loss()) for case in CASES.values()} - {Sphere}
 

@@ -8,7 +8,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from neucollapse import InputError
 from neucollapse.heads import Linear
-from neucollapse.losses import FocalLoss, cross_entropy, focal_loss
+from neucollapse.losses import Focal, cross_entropy, focal_loss
 
 
 def naive(logits, labels, gamma):
@@ -65,8 +65,8 @@ def test_options():
 
 def test_module():
     x, y, head = torch.randn(4, 5), torch.tensor([0, 1, 2, -100]), Linear(5, 3)
-    assert torch.equal(FocalLoss(gamma=1.5)(x, y, head), focal_loss(head(x), y, gamma=1.5))
+    assert torch.equal(Focal(gamma=1.5)(x, y, head), focal_loss(head(x), y, gamma=1.5))
     with pytest.raises(InputError, match="expected a head"):
-        FocalLoss()(x, y)
+        Focal()(x, y)
     with pytest.raises(InputError, match="gamma"):
-        FocalLoss(gamma=-1.0)
+        Focal(gamma=-1.0)

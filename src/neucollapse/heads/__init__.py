@@ -13,45 +13,25 @@ head leaves as a plain ``nn.Linear`` by ``head.to_linear()``, and as an ONNX fil
 
 Example:
     >>> import torch
+    >>> from neucollapse.heads import Cosine
     >>> head = Cosine(dim=3, num_classes=10, scale=5.0)
     >>> head(torch.randn(4, 3)).shape, head.weight.shape
     (torch.Size([4, 10]), torch.Size([10, 3]))
 """
 
-from ..losses._margins import AdaMargin as AdaMargin
-from ..losses._margins import ArcMargin as ArcMargin
-from ..losses._margins import CombinedMargin as CombinedMargin
-from ..losses._margins import CosMargin as CosMargin
-from ..losses._margins import SphereMargin as SphereMargin
-from ._class_mean_features import ClassMeanFeatures as ClassMeanFeatures
-from ._cosine import Cosine as Cosine
-from ._export import save_onnx as save_onnx
-from ._fixed import Fixed as Fixed
-from ._head import Head as Head
-from ._linear import Linear as Linear
-from ._nearest_class_mean import NearestClassMean as NearestClassMean
-from ._structured import FixedHadamard as FixedHadamard
-from ._structured import FixedKerdock as FixedKerdock
-from ._structured import FixedSimplex as FixedSimplex
-from ._structured import StructuredHead as StructuredHead
-from ._sub_centre import SubCentre as SubCentre
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AdaMargin",
-    "ArcMargin",
-    "ClassMeanFeatures",
-    "CombinedMargin",
-    "CosMargin",
-    "Cosine",
-    "Fixed",
-    "FixedHadamard",
-    "FixedKerdock",
-    "FixedSimplex",
-    "Head",
-    "Linear",
-    "NearestClassMean",
-    "SphereMargin",
-    "StructuredHead",
-    "SubCentre",
-    "save_onnx",
-]
+import lazy_loader
+
+from ._registry import EXPORTS, HEADS, MARGINS
+
+if TYPE_CHECKING:
+    from ._registry import *  # noqa: F403
+
+_NAMES = {module: names for section in EXPORTS.values() for module, names in section.items()}
+_OPTIONS = [kind.__name__ for kind in HEADS.values()]
+
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__, submod_attrs={**_NAMES, "_registry": _OPTIONS, "_cosine": ["Cosine", *MARGINS]}
+)
+__all__ = sorted([*MARGINS, *(name for names in _NAMES.values() for name in names)])

@@ -6,7 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from ..losses._margins import AdaMargin as AdaMargin
+from ..losses._margins import ArcMargin as ArcMargin
+from ..losses._margins import CombinedMargin as CombinedMargin
+from ..losses._margins import CosMargin as CosMargin
 from ..losses._margins import Margin
+from ..losses._margins import SphereMargin as SphereMargin
 from ..losses._stepped_weight import StepsInBackward
 from ._head import Head, check_scale, full_precision_cosine_logits
 

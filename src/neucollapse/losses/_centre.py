@@ -1,11 +1,12 @@
 """Centre loss: features are drawn to a centre of their class."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from ._cross_entropy import CrossEntropy
 from ._module import Loss
 from ._rows import Labels, Rows
 
@@ -149,3 +150,19 @@ class Centre(Loss):
             )
         options = self.row_options(sample_weights, denominator)
         return centre_loss(features, labels, centres, centre_gradient=self.centre_gradient, **options)
+
+
+class CrossEntropyAndCentre(nn.Module):
+    """Cross-entropy plus a small multiple of the centre loss, as its paper trains it."""
+
+    def __init__(self, dim: int, num_classes: int, *, beta: float | int) -> None:
+        super().__init__()
+        self.cross_entropy, self.centre, self.beta = CrossEntropy(), Centre(dim, num_classes), beta
+
+    def forward(self, features: Tensor, labels: Labels, head: "Head") -> Tensor:
+        """The loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
+        centres = cast(Tensor, self.centre.weight).detach()
+        drawn = self.cross_entropy(features, labels, head) + self.beta * centre_loss(features, labels, centres)
+        # Centres follow at their own rate, whatever the weight: a term of value zero moves them alone.
+        following = self.centre(features.detach(), labels)
+        return drawn + (following - following.detach())

@@ -70,13 +70,13 @@ def focal_loss(
     return rows.reduce(losses, reduction, denominator)
 
 
-class FocalLoss(LogitLoss):
+class Focal(LogitLoss):
     """Focal loss of a head's logits: ``loss(features, labels, head)``. See :func:`focal_loss`.
 
     Example:
         >>> import torch, neucollapse.heads as heads
         >>> head = heads.Linear(3, 2)
-        >>> FocalLoss(gamma=1.0)(torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]), head).shape
+        >>> Focal(gamma=1.0)(torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]), head).shape
         torch.Size([])
     """
 

@@ -343,3 +343,15 @@ class HUG(Loss):
         proxies = means.detach() if self.detach_proxy else means
         alone = Rows(y, y.shape, None, -1, rows.weights, class_weights)
         return HUGTerms(0 * means.sum(), self.beta * attraction(x, alone, proxies, class_weights, self.reduction))
+
+
+class Headless(nn.Module):
+    """HUG with proxies of its own, called with a head that it does not look at."""
+
+    def __init__(self, hug: HUG) -> None:
+        super().__init__()
+        self.hug = hug
+
+    def forward(self, features: Tensor, labels: Labels, head: "Head | None" = None) -> Tensor:  # noqa: ARG002
+        """The loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
+        return self.hug(features, labels)
