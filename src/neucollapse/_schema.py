@@ -1,21 +1,25 @@
 """The structure of every file of a run, declared once: writers make these objects, readers check files against them.
 
-A field that this version does not know is passed over, since a file may be from a newer version of the same schema. Columns of
-tables are declared here too, and the names of the schemas of tensor files.
+A field that this version does not know is passed over, since a file may be from a newer version of the same schema. The columns
+of tables are declared here too, with the types of Arrow, and what stands beside the tensors of tensor files. ``_records`` reads
+and writes them.
 """
 
-import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-import msgspec
-from msgspec import Struct
-
-from ._errors import FileFormatError
-from ._files import read_json, write_json
+from msgspec import Meta, Struct
 
 ARRAYS = "neucollapse/arrays/1"
+TRAIN_CONFIG = "neucollapse/config/2"  # the fields of TrainConfig
+CHECKPOINT = "neucollapse/checkpoint/1"
+CONFIG = "neucollapse/config/2"
+
+HISTORY = {"epoch": "int32", "key": "string", "value": "float64"}
+TRAJECTORY = {"series": "string", "x": "float64", "key": "string", "value": "float64"}
+METRICS = {
+    "key": "string", "split": "string", "name": "string", "layer": "string",
+    "value": "float64", "optimum": "float64", "absent": "string",
+}  # fmt: skip
 
 
 class Metric(Struct, frozen=True):
@@ -164,80 +168,26 @@ class SimulationFile(Struct, frozen=True):
     arrays: Digest | None = None
 
 
-S = TypeVar("S", bound=Struct)
-F = TypeVar("F", Result, SimulationFile)
-
-_WORDS = {
-    "int": "an integer", "float": "a number", "str": "a string", "bool": "true or false", "array": "a list",
-    "object": "an object",
-}  # fmt: skip
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
+Count = Annotated[int, Meta(ge=0)]
 
 
-def checked(path: str | Path, content: Any, kind: type[S]) -> S:
-    """JSON content as an object of this structure; every type is checked.
+class StatisticsSettings(Struct, frozen=True):
+    """What class statistics were made with."""
 
-    Raises:
-        FileFormatError: says which field of the file ``path`` is not as expected, and what stands there.
-
-    Example:
-        >>> checked("a.json", {"sentence": 3}, Flag)
-        Traceback (most recent call last):
-        neucollapse._errors.FileFormatError: cannot use a.json: expected a string at sentence, found 3
-    """
-    try:
-        return msgspec.convert(content, kind)
-    except msgspec.ValidationError as error:
-        raise FileFormatError(path, _sentence(str(error), content)) from None
+    num_classes: Annotated[int, Meta(ge=1)]
+    dim: Annotated[int, Meta(ge=1)]
+    scatter: Literal["full", "trace"]
+    normalize: bool
+    ignore_index: int
+    nan: Literal["raise", "drop"]
 
 
-def read_struct(path: Path, kind: type[F]) -> F:
-    """Read a JSON file of this structure.
+class Statistics(Struct, frozen=True):
+    """What stands beside the sums of class statistics. ``coarsest`` numbers the coarsest type that features came in."""
 
-    Raises:
-        FileFormatError: if it is no such file, or damaged.
-    """
-    return checked(path, read_json(path, schema=kind.SCHEMA), kind)
+    SCHEMA: ClassVar[str] = "neucollapse/statistics/2"
 
-
-def write_struct(path: Path, content: Result | SimulationFile) -> None:
-    """Write a JSON file of this structure, atomically."""
-    write_json(path, msgspec.to_builtins(content), schema=content.SCHEMA)
-
-
-def _sentence(message: str, content: Any) -> str:
-    """What msgspec says ("Expected `int`, got `str` - at `$.a`"), in our words and with the value that was found."""
-    said, _, place = message.partition(" - at `$")
-    missing = re.search(r"missing required field `(\w+)`", said)
-    expected = re.match(r"Expected `([^`]*)`", said)
-    found, where = next(_found(content, place.rstrip("`"), missing[1] if missing else None), (None, ""))
-    if missing:
-        return f"expected {where}, found nothing there"
-    if expected:
-        # A field that may be null says what it holds if it is there.
-        words = " or ".join(_WORDS.get(name, name) for name in expected[1].split(" | ") if name != "null")
-        return f"expected {words} at {where or 'the top'}, found {_short(found)}"
-    return f"{said[:1].lower()}{said[1:80]} at {where or 'the top'}, found {_short(found)}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, int) and value.bit_length() > 64:  # too many digits have no text
-        return f"an integer of {value.bit_length()} bits"
-    return f"{value!r:.60}"
-
-
-def _found(value: Any, place: str, missing: str | None, where: str = "") -> Iterator[tuple[Any, str]]:
-    """What stands at a place such as ``.metrics[0].value``; any key of an object may be meant by ``[...]``."""
-    step = _STEP.match(place)
-    if step is None:
-        if missing is None or (isinstance(value, dict) and missing not in value):
-            yield value, f"{where}.{missing}".lstrip(".") if missing else where
-        return
-    rest = place[step.end() :]
-    if step[1] and isinstance(value, dict) and step[1] in value:
-        yield from _found(value[step[1]], rest, missing, f"{where}.{step[1]}".lstrip("."))
-    elif step[2] and isinstance(value, list) and int(step[2]) < len(value):
-        yield from _found(value[int(step[2])], rest, missing, f"{where}[{step[2]}]")
-    elif step[3] and isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _found(inner, rest, missing, f"{where}[{key!r:.60}]")
+    settings: StatisticsSettings
+    left_out: dict[str, Count]
+    coarsest: Annotated[int, Meta(ge=-1)]
+    reduced: bool

@@ -12,7 +12,8 @@ from torch import nn
 
 from neucollapse import measure
 from neucollapse._files import save_tensors, write_json
-from neucollapse.training._history import write_history
+from neucollapse._records import write_table
+from neucollapse._schema import HISTORY
 
 HOSTILE = '<img src=x onerror="window.owned=1">'
 NAMES = [
@@ -94,7 +95,7 @@ def build_run(folder, *, K=10, d=3, names=None, epochs=12, noise=0.02, layers=("
     result.info["training"] = {"zero_error_epoch": first, "epochs": epochs, "config": config}
     result.save(folder)
     if history:
-        write_history(folder / "history.parquet", history)
+        write_table(folder / "history.parquet", HISTORY, history)
     return folder
 
 

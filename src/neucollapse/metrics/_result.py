@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .._citations import bibtex
-from ._storage import read_result, result_rows, save_result, write_table
+from ._storage import read_result, result_rows, save_result, write_rows
 from ._tables import Tables
 from ._verdict import verdict
 
@@ -49,4 +49,4 @@ class CollapseResult(Tables):
 
     def to_parquet(self, path: str | Path) -> None:
         """Write the numbers as a long table (key, split, name, layer, value, optimum, absent), atomically."""
-        write_table(path, list(result_rows(self)))
+        write_rows(path, list(result_rows(self)))

@@ -7,10 +7,11 @@ from typing import Any
 
 from .._environment import command_line, environment
 from .._errors import FileFormatError, FileWriteError, InputError
-from .._files import atomic_path, fitting_contents, load_tensors, read_json, save_tensors
+from .._files import fitting_contents, load_tensors, read_json, save_tensors
+from .._records import checked, write_struct, write_table
 from .._run_folder import held
 from .._schema import ARRAYS as ARRAYS_SCHEMA
-from .._schema import Definition, Digest, Metric, Result, Sentence, Training, checked, write_struct
+from .._schema import METRICS, Definition, Digest, Metric, Result, Sentence, Training
 from .._schema import Flag as StoredFlag
 from ._registry import describe
 from ._tables import Flag, Tables
@@ -38,7 +39,7 @@ def write_result(result: Tables, folder: Path) -> Path:
     training = _training(result.info.get("training"))  # before anything is written
     digest = save_tensors(folder / _ARRAYS, result.arrays, schema=ARRAYS_SCHEMA, metadata={})
     rows = list(result_rows(result))
-    write_table(folder / "metrics.parquet", rows)
+    write_rows(folder / "metrics.parquet", rows)
     write_struct(folder / "result.json", _content(result, rows, digest, training))
     return folder
 
@@ -131,14 +132,6 @@ def _split_of(key: str, splits: tuple[str, ...]) -> tuple[str, str]:
     return "", key
 
 
-def write_table(path: str | Path, rows: list[Metric]) -> None:
+def write_rows(path: str | Path, rows: list[Metric]) -> None:
     """Write rows as a Parquet table, atomically."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    numbers = {"value", "optimum"}
-    columns = ("key", "split", "name", "layer", "value", "optimum", "absent")
-    fields = [(name, pa.float64() if name in numbers else pa.string()) for name in columns]
-    table = pa.table([[getattr(row, name) for row in rows] for name in columns], schema=pa.schema(fields))
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+    write_table(Path(path), METRICS, ([getattr(row, name) for name in METRICS] for row in rows))

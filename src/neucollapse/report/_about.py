@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from .._citations import bibtex, citation_keys
-from .._schema import Result, SimulationFile, read_struct
+from .._records import read_struct
+from .._schema import Result, SimulationFile
 from ._place import RESULT, SIMULATION, require_result
 from ._simulation import is_simulation
 

@@ -9,8 +9,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from .._errors import FileFormatError
-from .._files import fitting_contents, load_tensors, read_json
-from .._schema import ARRAYS, Definition, Flag, Metric, Result, Sentence, checked, read_struct
+from .._files import load_tensors
+from .._records import read_struct
+from .._schema import ARRAYS, Definition, Flag, Metric, Result, Sentence
 from ._history import Curve, read_history
 from ._place import RESULT, require_result
 from ._text import clean
@@ -86,9 +87,7 @@ def read_run(folder: str | Path) -> Run:
         FileFormatError: if the folder is no run, or a file in it is damaged or does not fit the others.
     """
     path = require_result(folder, RESULT)
-    content = read_json(path, schema=Result.SCHEMA)
-    with fitting_contents(path):
-        run = _run(path, checked(path, clean(content), Result))
+    run = _run(path, read_struct(path, Result, clean))
     tensors, table = path.with_name("arrays.safetensors"), path.with_name("history.parquet")
     if tensors.exists():
         run.arrays.update(_read_arrays(tensors, run, run.info.arrays.sha256 if run.info.arrays else None))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from .._errors import FileFormatError
-from .._files import fitting_contents, read_json
-from .._schema import HeatMap, Plot, SimulationFile, checked
+from .._records import read_struct
+from .._schema import HeatMap, Plot, SimulationFile
 from ._place import SIMULATION, require_result
 from ._text import clean
 
@@ -21,9 +21,7 @@ def read_simulation(folder: str | Path) -> SimulationFile:
         FileFormatError: if the folder holds no simulation that ended, or its file is damaged.
     """
     path = require_result(folder, SIMULATION)
-    content = read_json(path, schema=SimulationFile.SCHEMA)
-    with fitting_contents(path):
-        simulation = checked(path, clean(content), SimulationFile)
+    simulation = read_struct(path, SimulationFile, clean)
     for index, plot in enumerate(simulation.plots or []):
         _check_sizes(path, plot, f"plots[{index}]")
     return simulation

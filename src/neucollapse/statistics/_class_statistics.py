@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from msgspec.structs import asdict
 from torch import Tensor
 
 from .._errors import InputError
 from .._files import fitting_contents, load_tensors, save_tensors
 from .._labels import Labels, label_tensor
+from .._records import checked
+from .._schema import Statistics
 from ._batch import DTYPES, Batch, check_batch, finite_rows
 from ._blocks import Scratch
 from ._derived import DerivedStatistics, check_choice
@@ -20,7 +23,6 @@ from ._moments import Moments
 from ._precision import Precision
 from ._sums import Sums, residual_sums, working_dtype
 
-SCHEMA = "neucollapse/statistics/2"
 _SMALLEST = 1e-140  # size of an entry below which squares lose digits in float64 too
 
 
@@ -265,14 +267,14 @@ class ClassStatistics(DerivedStatistics):
 
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file with a schema name and a SHA-256, atomically."""
-        save_tensors(path, dict(self._moments.tensors()), schema=SCHEMA, metadata=self._counters())
+        save_tensors(path, dict(self._moments.tensors()), schema=Statistics.SCHEMA, metadata=self._counters())
 
     @classmethod
     def load(cls, path: str | Path) -> "ClassStatistics":
         """Read a file written by ``save``; raises ``FileFormatError`` if it is damaged or of another kind."""
-        tensors, rest = load_tensors(path, schema=SCHEMA)
+        tensors, rest = load_tensors(path, schema=Statistics.SCHEMA)
         with fitting_contents(path):
-            settings = rest["settings"]
+            settings = asdict(checked(path, rest, Statistics).settings)
             # Before anything of the size that the settings claim is allocated.
             if tensors["residuals"].shape != (settings["num_classes"], settings["dim"]):
                 raise ValueError(f"sums of the shape {tuple(tensors['residuals'].shape)} and the settings {settings}")

@@ -1,10 +1,10 @@
 """``history.parquet``: one row per epoch and key."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from .._files import atomic_path
+from .._records import write_table
+from .._schema import HISTORY
 
 TERMINAL_PHASE_KEY = "train/terminal_phase"
 
@@ -21,12 +21,4 @@ def with_terminal_phase(
 
 def write_history(path: Path, rows: Iterable[tuple[int, str, float]]) -> str:
     """Write rows ``(epoch, key, value)``, atomically; the SHA-256 of the file, by which a result knows it."""
-    import pyarrow
-    import pyarrow.parquet
-
-    epochs, keys, values = zip(*rows, strict=True)
-    types = [("epoch", pyarrow.int32()), ("key", pyarrow.string()), ("value", pyarrow.float64())]
-    table = pyarrow.table([epochs, keys, values], schema=pyarrow.schema(types))
-    with atomic_path(path) as temporary:
-        pyarrow.parquet.write_table(table, temporary)
-        return hashlib.sha256(temporary.read_bytes()).hexdigest()
+    return write_table(path, HISTORY, rows)
