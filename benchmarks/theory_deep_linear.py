@@ -21,9 +21,9 @@ from torch import Tensor
 
 from neucollapse.geometry import one_vs_rest
 from neucollapse.metrics.rank import effective_rank
-from neucollapse.theory.depth._log_flow import Factors, log_flow, log_loss_gradient, products
-from neucollapse.theory.depth.deep_linear import gaussian_factors
-from neucollapse.theory.depth.schatten import logit_margin, preferred_code, schatten_value, simplex_value
+from neucollapse.theory.deep_linear.log_flow import Factors, log_flow, log_loss_gradient, products
+from neucollapse.theory.deep_linear.model import gaussian_factors
+from neucollapse.theory.deep_linear.schatten import logit_margin, preferred_code, schatten_value, simplex_value
 
 K, WIDTHS, DEPTHS, SCALES, STARTS, STEPS = 10, (16, 64, 256), range(2, 9), (0.3, 1.0), 3, 800
 

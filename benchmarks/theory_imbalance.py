@@ -16,14 +16,14 @@ import math
 
 import torch
 
-from neucollapse.theory.imbalance.counts import class_means, step_counts
-from neucollapse.theory.imbalance.layer_peeled import lower_bound, minority_gap, objective, threshold, within_budget
-from neucollapse.theory.imbalance.orthogonal_frame import orthogonal_frame
-from neucollapse.theory.imbalance.seli import class_sizes
-from neucollapse.theory.imbalance.seli import objective as unequal_objective
-from neucollapse.theory.settings.layer_peeled import LayerPeeled
-from neucollapse.theory.settings.seli import SELI
-from neucollapse.theory.imbalance.simplex_encoding import (
+from neucollapse.theory.class_sizes import class_means, step_counts
+from neucollapse.theory.layer_peeled.model import lower_bound, minority_gap, objective, threshold, within_budget
+from neucollapse.theory.seli.orthogonal_frame import orthogonal_frame
+from neucollapse.theory.seli.model import class_sizes
+from neucollapse.theory.seli.model import objective as unequal_objective
+from neucollapse.theory.settings import LayerPeeled
+from neucollapse.theory.settings import SELI
+from neucollapse.theory.seli.simplex_encoding import (
     cross_entropy_optimum,
     gram_distance,
     grams,

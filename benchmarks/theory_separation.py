@@ -5,7 +5,7 @@ import statistics
 from _timing import save
 
 from neucollapse.theory import simulate
-from neucollapse.theory.settings import Separation
+from neucollapse.theory.settings import LayerSeparation
 
 SEEDS = 5
 CASES = {
@@ -20,11 +20,11 @@ KEYS = ("rho", "r_squared", "D", "tunnel", "depth")
 def main() -> None:
     """Run every case with every seed."""
     cases = {
-        name: summary([measured(Separation(seed=seed, **options)) for seed in range(SEEDS)])
+        name: summary([measured(LayerSeparation(seed=seed, **options)) for seed in range(SEEDS)])
         for name, options in CASES.items()
     }
     claim = "a trained ReLU network follows the law of separation, and no linear network goes below its floor"
-    save("theory_separation", claim, {"settings": Separation().to_dict(), "seeds": SEEDS, "cases": cases})
+    save("theory_separation", claim, {"settings": LayerSeparation().to_dict(), "seeds": SEEDS, "cases": cases})
 
 
 def measured(settings: Separation) -> dict[str, float | None]:

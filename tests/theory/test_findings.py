@@ -8,8 +8,8 @@ from neucollapse import InputError
 from neucollapse.theory import model_of, simulate
 from neucollapse.theory._model import Row
 from neucollapse.theory.conv_rank._findings import claim_holds, expected_rank
-from neucollapse.theory.separation import _law_sentence
-from neucollapse.theory.settings import SVM, UFM, ConvRank, LayerPeeled, Memorisation, Separation, SupCon
+from neucollapse.theory.separation.model import _law_sentence
+from neucollapse.theory.settings import SVM, UFM, ConvRank, LayerPeeled, LayerSeparation, Memorisation, SupCon
 
 
 def findings(settings):
@@ -89,7 +89,7 @@ def test_zero_has_no_saddles_of_lower_rank():
         (lambda: SupCon(classes=2, dim=1), "no gradient moves"),
         (lambda: UFM(classes=2, dim=1, constraint="sphere"), "no gradient moves"),
         (lambda: SVM(classes=3, dim=1), "more than two apart"),
-        (lambda: Separation(data="clusters", classes=2, samples=2, inputs=10), "there is no floor"),
+        (lambda: LayerSeparation(data="clusters", classes=2, samples=2, inputs=10), "there is no floor"),
     ],
 )
 def test_settings_with_nothing_to_find_out(make, words):
@@ -98,7 +98,7 @@ def test_settings_with_nothing_to_find_out(make, words):
 
 
 def test_a_network_that_diverges_is_one_sentence():
-    settings = Separation(
+    settings = LayerSeparation(
         data="clusters", classes=2, samples=10, inputs=2, depth=3, width=5, steps=20, optimiser="momentum", lr=1e200
     )
     with pytest.raises(InputError, match=r"network diverged within .*; expected a smaller lr"):

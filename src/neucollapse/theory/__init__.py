@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
+from .settings import SETTINGS
+
 if TYPE_CHECKING:
     from ._model import Comparison as Comparison
     from ._model import Findings as Findings
@@ -19,30 +21,15 @@ if TYPE_CHECKING:
     from ._model import Model as Model
     from ._model import Plot as Plot
     from ._model import Row as Row
-    from ._models import model_of as model_of
+    from ._model import model_of as model_of
     from ._simulate import simulate as simulate
     from ._simulation import Simulation as Simulation
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=(
-        "central_path",
-        "conv_rank",
-        "depth",
-        "imbalance",
-        "local_elasticity",
-        "margin_bound",
-        "memorisation",
-        "separation",
-        "settings",
-        "solvers",
-        "supcon",
-        "svm",
-        "ufm",
-    ),
+    submodules=("settings", "solvers", *(name.replace("-", "_") for name in SETTINGS)),
     submod_attrs={
-        "_model": ["Comparison", "Findings", "HeatMap", "Line", "Model", "Plot", "Row"],
-        "_models": ["model_of"],
+        "_model": ["Comparison", "Findings", "HeatMap", "Line", "Model", "Plot", "Row", "model_of"],
         "_simulate": ["simulate"],
         "_simulation": ["Simulation"],
     },

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from .settings import Settings
+from ._settings import Settings
 
 S = TypeVar("S", bound=Settings)
 State = dict[str, Tensor]
@@ -119,6 +120,12 @@ class Model(ABC, Generic[S]):
     def generator(self, stream: int = -1) -> torch.Generator:
         """A generator of this seed; each stream draws other numbers, so that one part of a model does not shift another's."""
         return torch.Generator().manual_seed((self.settings.seed << 20) + stream + 1)
+
+
+def model_of(settings: Settings) -> Model:
+    """The model of these settings: its module loads now."""
+    module = import_module(f".{settings.name.replace('-', '_')}.model", __package__)
+    return getattr(module, f"{type(settings).__name__}Model")(settings)
 
 
 def series(rows: Sequence[Row], key: str, name: str | None = None) -> tuple[list[float], list[float]]:

@@ -14,8 +14,7 @@ from .._files import read_json
 from .._names import names_options, unknown_name
 from .._progress import track
 from .._run_folder import CONFIG, Kind, RunFolder
-from ._model import Model, Row, State
-from ._models import model_of
+from ._model import Model, Row, State, model_of
 from ._simulation import ARRAYS, RESULT, SCHEMA, TRAJECTORY, Simulation, write_trajectory
 from .settings import SETTINGS, Settings
 

@@ -9,7 +9,7 @@ from .._files import atomic_path, save_tensors, write_json
 from .._run_folder import held
 from ..metrics import REGISTRY
 from ._model import Findings, HeatMap, Plot, Row
-from .settings import Settings
+from ._settings import Settings
 
 RESULT, TRAJECTORY, ARRAYS = "simulation.json", "trajectory.parquet", "arrays.safetensors"
 SCHEMA = "neucollapse/simulation/1"

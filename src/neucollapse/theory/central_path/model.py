@@ -8,24 +8,47 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from .._findings import curve, last, metric_plot, record
 from .._measure import balanced_labels, measured
 from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
-from ..settings.central_path import CentralPath
 from ..solvers import descent, flow, stops
+from .settings import CentralPath
 from .signal_to_noise import class_means, least_squares_classifier, path_metrics, path_velocity, signal_to_noise, snr_at
 
-_KEYS = (
-    "nc1/pinv", "nc2/etf_distance", "nc2/etf_distance@weight", "nc3/frobenius",
-    "mse/loss", "mse/within", "mse/means", "mse/off_path",
-)  # fmt: skip
-_COMPARED = _KEYS[:-1]
 _FIRST = 1e-3  # the first time that is compared, in units of N K
 _AGREE = 1e-6
 _ROUNDING = 1e-12  # a loss below which its parts are not told apart
+_CAPTIONS = {
+    "nc1/pinv": "Variability within classes falls as a power of time.",
+    "nc2/etf_distance": "Class means tend to a simplex frame where there is room for one; its floor otherwise.",
+    "nc3/frobenius": "Classifier and class means share singular vectors; their singular values become proportional.",
+    "mse/loss": "What the least-squares classifier leaves.",
+}
 
 
 class CentralPathModel(Model[CentralPath]):
     """The renormalised flow, integrated over all samples, beside its closed form; plain gradient descent as a control."""
+
+    def run(self) -> Run:
+        """The flow from time to time, and plain descent beside it; ends with the features at start and end."""
+        s, start = self.settings, self._start()
+        labels = balanced_labels(s.classes, s.samples)
+        times = [0.0, *np.geomspace(min(_FIRST, s.horizon / 10), s.horizon, s.points).tolist()]
+        now, control = {"features": start["features"]}, self._descent(start, labels)
+
+        def velocity(_: float, now: State) -> State:
+            unit = len(labels) * s.classes
+            return {"features": unit * path_velocity(now["features"], labels, s.classes, s.renormalise)}
+
+        for begin, end in pairwise(times):
+            now = flow(velocity, now, begin, end)
+            weight, bias = least_squares_classifier(now["features"], labels, s.classes)
+            snr, scatter = signal_to_noise(now["features"], labels, s.classes)
+            drift = float((scatter - torch.eye(s.dim, dtype=scatter.dtype)).norm())
+            numbers = {f"snr/{j}": value for j, value in enumerate(snr.tolist())} | {"scatter_drift": drift}
+            yield from record("path", end, measured(now["features"], labels, weight, bias) | numbers)
+            yield from next(control)
+        return {"start": start["features"], "features": now["features"]}
 
     def _start(self) -> State:
         """Features of identity scatter within classes about random class means; the descent starts there too."""
@@ -33,75 +56,11 @@ class CentralPathModel(Model[CentralPath]):
         labels = balanced_labels(s.classes, s.samples)
         E = torch.randn(len(labels), s.dim, generator=generator, dtype=torch.float64)
         E = E - class_means(E, labels, s.classes)[labels]
-        factor = torch.linalg.cholesky(E.mT @ E / len(E))
-        E = torch.linalg.solve_triangular(factor, E.mT, upper=False).mT
+        E = torch.linalg.solve_triangular(torch.linalg.cholesky(E.mT @ E / len(E)), E.mT, upper=False).mT
         M = s.signal * torch.randn(s.classes, s.dim, generator=generator, dtype=torch.float64)
         features = E + (M - M.mean(dim=0))[labels]
         weight, bias = least_squares_classifier(features, labels, s.classes)
         return {"features": features, "weight": weight, "bias": bias}
-
-    def run(self) -> Run:
-        """The flow from time to time, and plain descent beside it; ends with the features at start and end."""
-        s, start = self.settings, self._start()
-        labels = balanced_labels(s.classes, s.samples)
-        now, control = {"features": start["features"]}, self._descent(start, labels)
-
-        def velocity(_: float, now: State) -> State:
-            unit = len(labels) * s.classes
-            return {"features": unit * path_velocity(now["features"], labels, s.classes, s.renormalise)}
-
-        for begin, end in pairwise(self._times()):
-            now = flow(velocity, now, begin, end, rtol=1e-10, atol=1e-12)
-            weight, bias = least_squares_classifier(now["features"], labels, s.classes)
-            found, scatter = signal_to_noise(now["features"], labels, s.classes)
-            numbers = measured(now["features"], labels, weight, bias)
-            numbers |= {f"snr/{j}": value for j, value in enumerate(found.tolist())}
-            numbers["scatter_drift"] = float((scatter - torch.eye(s.dim, dtype=scatter.dtype)).norm())
-            yield from (Row("path", end, key, value) for key, value in numbers.items())
-            yield from next(control)
-        return {"start": start["features"], "features": now["features"]}
-
-    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
-        """Singular values and metrics against the closed form at every time, and how far off the path descent goes."""
-        s = self.settings
-        labels = balanced_labels(s.classes, s.samples)
-        start, _ = signal_to_noise(end["start"], labels, s.classes)
-        times = series(rows, "mse/loss", "path")[0]
-        snr = [snr_at(time, start, s.classes, s.renormalise) for time in times]
-        found = torch.tensor([series(rows, f"snr/{j}", "path")[1] for j in range(len(start))], dtype=torch.float64).mT
-        error = float(((found - torch.stack(snr)) / torch.stack(snr)).abs().max())
-        predicted = {key: [path_metrics(now, s.classes)[key] for now in snr] for key in _COMPARED}
-        ratio = [float(start[0] / start[-1]), float(found[-1, 0] / found[-1, -1])]
-        sentences = [
-            f"The closed form of the central path {'holds' if error <= _AGREE else 'does not hold'}: over {len(times)} times the "
-            f"singular values of the signal-to-noise matrix differ from the simulated flow by {error:.1e} at most (relative).",
-            f"They grow from {float(start[-1]):.3g} ... {float(start[0]):.3g} to "
-            f"{float(found[-1, -1]):.3g} ... {float(found[-1, 0]):.3g}, and their largest ratio falls from {ratio[0]:.3g} to "
-            f"1 + {ratio[1] - 1:.1e}: class means become a tight frame"
-            + (", the simplex." if s.dim >= s.classes - 1 else f" of {s.dim} dimensions, too few for a simplex."),
-            f"Late on, variability falls as a power of time: nc1/pinv with the exponent {_exponent(rows):.4f} "
-            f"({-0.5 if s.renormalise == 'project' else -1.0:g} predicted in the limit), not exponentially.",
-            f"Samples kept identity scatter within classes to {max(series(rows, 'scatter_drift', 'path')[1]):.1e}.",
-            *self._off_path(rows),
-        ]
-        comparisons = [
-            Comparison(
-                f"singular value {j + 1}", float(snr[-1][j]), float(found[-1, j]), "at the last time; closed form"
-            )
-            for j in range(len(start))
-        ] + [
-            Comparison(
-                key, predicted[key][-1], series(rows, key, "path")[1][-1], "at the last time; from singular values"
-            )
-            for key in _COMPARED
-        ]
-        tensors = {"snr": found, "snr_predicted": torch.stack(snr), "features": end["features"]}
-        plots = self._plots(rows, times, found, torch.stack(snr), predicted)
-        return Findings(sentences, comparisons, plots, tensors, error <= _AGREE)
-
-    def _times(self) -> list[float]:
-        s = self.settings
-        return [0.0, *np.geomspace(min(_FIRST, s.horizon / 10), s.horizon, s.points).tolist()]
 
     def _descent(self, start: State, labels: Tensor) -> Iterator[list[Row]]:
         """The rows of plain descent, in features that are scaled so that they move ``feature_speed`` times faster."""
@@ -114,8 +73,38 @@ class CentralPathModel(Model[CentralPath]):
 
         scaled = start | {"features": start["features"] / scale}
         for step, now in descent(loss, scaled, stops(s.descent_steps, s.points)[1:], s.descent_lr):
-            numbers = measured(scale * now["features"], labels, now["weight"], now["bias"])
-            yield [Row("descent", float(step), key, value) for key, value in numbers.items()]
+            yield record("descent", step, measured(scale * now["features"], labels, now["weight"], now["bias"]))
+
+    def findings(self, end: State, rows: Sequence[Row]) -> Findings:
+        """Singular values and metrics against the closed form at every time, and how far off the path descent goes."""
+        s = self.settings
+        start, _ = signal_to_noise(end["start"], balanced_labels(s.classes, s.samples), s.classes)
+        times = series(rows, "mse/loss", "path")[0]
+        snr = torch.stack([snr_at(time, start, s.classes, s.renormalise) for time in times])
+        found = torch.tensor([series(rows, f"snr/{j}", "path")[1] for j in range(len(start))], dtype=torch.float64).mT
+        error = float(((found - snr) / snr).abs().max())
+        metrics = [path_metrics(now, s.classes) for now in snr]
+        sentences = [
+            f"The closed form of the central path {'holds' if error <= _AGREE else 'does not hold'}: over {len(times)} times the "
+            f"singular values of the signal-to-noise matrix differ from the simulated flow by {error:.1e} at most (relative).",
+            f"They grow from {float(start[-1]):.3g} ... {float(start[0]):.3g} to {float(found[-1, -1]):.3g} ... "
+            f"{float(found[-1, 0]):.3g}, and their largest ratio falls from {float(start[0] / start[-1]):.3g} to "
+            f"1 + {float(found[-1, 0] / found[-1, -1]) - 1:.1e}: class means become a tight frame"
+            + (", the simplex." if s.dim >= s.classes - 1 else f" of {s.dim} dimensions, too few for a simplex."),
+            f"Late on, variability falls as a power of time: nc1/pinv with the exponent {_exponent(rows):.4f} "
+            f"({-0.5 if s.renormalise == 'project' else -1.0:g} predicted in the limit), not exponentially.",
+            f"Samples kept identity scatter within classes to {max(series(rows, 'scatter_drift', 'path')[1]):.1e}.",
+            *self._off_path(rows),
+        ]
+        ends = zip(snr[-1].tolist(), found[-1].tolist(), strict=True)
+        comparisons = [
+            Comparison(f"singular value {j}", *pair, "at the last time; closed form") for j, pair in enumerate(ends, 1)
+        ] + [
+            Comparison(key, value, last(rows, "path")[key], "at the last time; from singular values")
+            for key, value in metrics[-1].items()
+        ]
+        tensors = {"snr": found, "snr_predicted": snr, "features": end["features"]}
+        return Findings(sentences, comparisons, self._plots(rows, snr, metrics), tensors, error <= _AGREE)
 
     def _off_path(self, rows: Sequence[Row]) -> list[str]:
         s = self.settings
@@ -129,36 +118,23 @@ class CentralPathModel(Model[CentralPath]):
             f"of its loss at most (while that is above {_ROUNDING:g}), and the loss ends at {loss[-1]:.1e}."
         ]
 
-    def _plots(
-        self, rows: Sequence[Row], times: list[float], found: Tensor, snr: Tensor, predicted: dict[str, list[float]]
-    ) -> list[Plot]:
-        x = "time / (N K)"
-        lines = []
-        for j in range(found.shape[1]):
-            lines.append(Line(f"ω{j + 1}", times, found[:, j].tolist(), points=True))
-            lines.append(Line(f"ω{j + 1}, closed form", times, snr[:, j].tolist(), "predicted"))
+    def _plots(self, rows: Sequence[Row], snr: Tensor, metrics: list[dict[str, float]]) -> list[Plot]:
+        x, times, lines = "time / (N K)", series(rows, "mse/loss", "path")[0], []
+        for j, values in enumerate(snr.mT.tolist()):
+            lines.append(curve(rows, f"snr/{j}", "path", label=f"ω{j + 1}", points=True))
+            lines.append(Line(f"ω{j + 1}, closed form", times, values, "predicted"))
         caption = "All singular values diverge and meet. Points of the simulated flow lie on the dashed closed form."
         plots = [Plot("Signal-to-noise ratio", x, "singular value", lines, caption, log_x=True, log_y=True)]
         for key, caption in _CAPTIONS.items():
-            lines = [
-                Line("simulated", times, series(rows, key, "path")[1], points=True),
-                Line("closed form", times, predicted[key], "predicted"),
-            ]
-            plots.append(Plot(key, x, key, lines, caption, log_x=True, log_y=True, metric=key))
+            closed = Line("closed form", times, [now[key] for now in metrics], "predicted")
+            plots.append(
+                metric_plot(key, x, [curve(rows, key, "path", label="simulated", points=True), closed], caption)
+            )
         if self.settings.descent_steps:
-            parts = ("mse/within", "mse/means", "mse/off_path")
-            lines = [Line(key, *series(rows, key, "descent")) for key in parts]
+            lines = [curve(rows, key, "descent", label=key) for key in ("mse/within", "mse/means", "mse/off_path")]
             caption = "Plain gradient descent, parts of its loss; the last is its distance from the path."
             plots.append(Plot("Off the path", "step", "part of the loss", lines, caption, log_y=True))
         return plots
-
-
-_CAPTIONS = {
-    "nc1/pinv": "Variability within classes falls as a power of time.",
-    "nc2/etf_distance": "Class means tend to a simplex frame where there is room for one; its floor otherwise.",
-    "nc3/frobenius": "Classifier and class means share singular vectors; their singular values become proportional.",
-    "mse/loss": "What the least-squares classifier leaves.",
-}
 
 
 def _exponent(rows: Sequence[Row]) -> float:

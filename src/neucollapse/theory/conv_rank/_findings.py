@@ -7,7 +7,7 @@ from statistics import mean
 from torch import Tensor
 
 from .._model import Comparison, Findings, HeatMap, Line, Plot, Row, State
-from ..settings import ConvRank
+from .settings import ConvRank
 from .stable_rank import data_stable_rank, quadratic_stable_rank, robust_level
 
 WITHIN, GROWTH = 0.25, 3.0

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..._types import Float, Int
-from ..settings.conv_rank import PIXELS, ConvRank
+from .settings import PIXELS, ConvRank
 
 
 class Patches(NamedTuple):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from .._model import Findings, Model, Row, Run, State
-from ..settings import ConvRank
 from ._findings import conv_findings
 from ._patch_data import Draw, Patches, draw_patches
 from ._patch_network import Network, descend_in_span
+from .settings import ConvRank
 from .stable_rank import small_init_stable_rank, stable_rank_of
 
 _EVERY = 40  # steps

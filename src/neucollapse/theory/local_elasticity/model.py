@@ -14,9 +14,9 @@ from torch import Tensor
 
 from .._measure import balanced_labels, measured
 from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
-from ..settings import LocalElasticity
 from ..solvers import brownian_increments, euler_maruyama, stops
 from .ode import PowerLaw, expected_scatter, label_directions, mean_drift, ode_solution, separates
+from .settings import LocalElasticity
 from .strengths import elastic_strengths
 
 CHUNKS = 10  # pieces of one simulation

@@ -15,7 +15,6 @@ from torch.nn.functional import cross_entropy
 from ...geometry import best_code, polygon, random_permutation, simplex
 from .._model import Comparison, Findings, HeatMap, Line, Model, Plot, Row, Run, State, series
 from ..network import initial_network, layer_outputs
-from ..settings import MarginBound
 from ..solvers import descend
 from .covering import covering_bound
 from .few_shot import (
@@ -29,6 +28,7 @@ from .few_shot import (
     pool_moments,
 )
 from .permutation_effect import Classes, permutation_effect, relabelled_bound, uneven_classes
+from .settings import MarginBound
 from .terms import gaussian_terms, sample_terms
 
 _FRAMES = ("code", "simplex", "polygon")

@@ -31,8 +31,8 @@ from torch import Tensor
 from ..._errors import InputError
 from ...losses import cross_entropy, label_smoothing
 from .._model import State
-from ..settings import Memorisation
 from ..solvers import minimise
+from .settings import Memorisation
 
 LOSSES = ("cross-entropy", "label smoothing", "squared")
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from .._measure import measured
 from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
-from ..settings import Memorisation
 from ..solvers import minimise
 from .flipped_labels import LOSSES, labels_of, objective, predicted_optimum, squared_optimum
+from .settings import Memorisation
 
 _AGREE = 1e-8
 _GRADIENT = 1e-13  # margins are as exact as this over the least curvature, which is of the size of the decays over N

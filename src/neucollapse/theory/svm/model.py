@@ -31,9 +31,9 @@ from ...losses import cross_entropy, log_cross_entropy
 from ...losses._log_objective import log_softplus
 from .._measure import measured
 from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
-from ..settings.svm import SVM
 from ..solvers import descent, flow
 from .max_margin import Separation, hard_margin_svm, margins, minimum_norm_separation
+from .settings import SVM
 
 _CAPTIONS = {
     "nc1/pinv": "Variability within classes; 0 from the start with one sample a class.",

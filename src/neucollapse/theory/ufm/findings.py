@@ -7,9 +7,9 @@ import torch
 
 from ...geometry import best_known
 from .._model import Comparison, Findings, Line, Plot, Row, State, series
-from ..settings import UFM
 from .objective import network, nuclear_decay
 from .optimum import UFMOptimum, ufm_optimum
+from .settings import UFM
 
 TOLERANCE = 1e-8
 """Within which a prediction holds, relative to numbers above 1."""

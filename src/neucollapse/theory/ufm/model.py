@@ -17,9 +17,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from .._measure import KEYS, balanced_labels, measured
 from .._model import Findings, Model, Row, Run, State
-from ..settings import UFM
 from ..solvers import descent, least_curvature, stops
 from .objective import feature_decay, logit_loss, network, random_state, ufm_objective
+from .settings import UFM
 from .solve import solve
 
 _CHUNKS = 20  # of gradient descent

@@ -20,7 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 from ...losses import cosine_logits, cross_entropy, focal_loss, label_smoothing, mse, spherical_ce
 from .._measure import balanced_labels
 from .._model import State
-from ..settings import UFM
+from .settings import UFM
 
 
 class Network(NamedTuple):

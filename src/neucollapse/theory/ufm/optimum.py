@@ -36,8 +36,8 @@ from torch import Tensor
 
 from ...losses._log_odds import softplus
 from .._measure import KEYS, balanced_labels, measured
-from ..settings import UFM
 from .objective import feature_decay, logit_loss, nuclear_decay
+from .settings import UFM
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from .._model import State
-from ..settings import UFM
 from ..solvers import Minimum, minimise
 from .objective import scales, ufm_objective
+from .settings import UFM
 
 _FAR = 10.0  # times the length of unit vectors: above, gradients are small by that alone
 

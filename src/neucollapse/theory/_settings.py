@@ -1,0 +1,70 @@
+"""What the settings of every model share."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from .._settings import Rule, check_settings, from_known_fields
+
+
+def at_least(least: float | int, *names: str) -> Rule:
+    """The rule that settings are at least so large, and finite."""
+    return (
+        names,
+        f"of at least {least:g}" + ("" if isinstance(least, int) else " and finite"),
+        (lambda value: least <= value < math.inf),
+    )
+
+
+def positive(*names: str) -> Rule:
+    """The rule that settings are above 0 and finite."""
+    return names, "above 0 and finite", lambda value: 0 < value < math.inf
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a model: the same values give the same numbers.
+
+    A model's own settings derive from it, name the model, and add their rules.
+
+    Attributes:
+        seed: of everything that is drawn.
+        threads: torch threads during the simulation. One is fastest for small problems.
+    """
+
+    seed: int = 0
+    threads: int = 1
+
+    name: ClassVar[str]
+    """As the command line takes it."""
+    title: ClassVar[str]
+    """A phrase for headings."""
+    citations: ClassVar[tuple[str, ...]] = ()
+    """Keys of the papers in references.bib."""
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    """What is expected of the values beside their types."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, (*_COMMON, *self.rules))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
+        """The inverse of ``to_dict``; fields that are left out keep their defaults.
+
+        Raises:
+            InputError: for an unknown field or an impossible value.
+        """
+        return from_known_fields(
+            cls, {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        )
+
+
+_COMMON: tuple[Rule, ...] = (
+    (("seed",), "in [0, 2^32)", lambda value: 0 <= value < 2**32),
+    at_least(1, "threads"),
+)

@@ -1,0 +1,57 @@
+"""Settings of ``central-path``."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ..._errors import InputError
+from ..._settings import Rule
+from .._settings import Settings, at_least, positive
+
+
+@dataclass(frozen=True)
+class CentralPath(Settings):
+    """Squared loss with the least-squares classifier: exact dynamics of the signal-to-noise ratio (Han et al.).
+
+    Attributes:
+        classes: K.
+        dim: d, of the features.
+        samples: n of each class. The scatter within classes must have full rank: K (n - 1) >= d.
+        signal: size of the class means at the start, in units of the scatter within classes.
+        horizon: how long the flow is followed, in units of N K, in which a small signal grows e-fold.
+        points: how many times are compared, geometrically spaced.
+        renormalise: how the scatter within classes is kept at the identity: ``project`` the gradient onto the features that
+            have it, or ``whiten`` the features after every infinitesimal step.
+        descent_steps: of plain gradient descent in classifier and features, not renormalised, shown beside the path.
+        descent_lr: its step size.
+        feature_speed: how many times faster than by its own gradient, which carries a 1/N, a feature moves in that descent.
+    """
+
+    classes: int = 5
+    dim: int = 12
+    samples: int = 10
+    signal: float = 0.3
+    horizon: float = 1e5
+    points: int = 40
+    renormalise: Literal["project", "whiten"] = "project"
+    descent_steps: int = 4000
+    descent_lr: float = 0.1
+    feature_speed: float = 10.0
+
+    name: ClassVar[str] = "central-path"
+    title: ClassVar[str] = "The central path of the squared loss"
+    citations: ClassVar[tuple[str, ...]] = ("han2022",)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        at_least(2, "classes", "samples", "points"),
+        at_least(1, "dim"),
+        at_least(0, "descent_steps"),
+        positive("signal", "horizon", "descent_lr", "feature_speed"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rank = self.classes * (self.samples - 1)
+        if rank < self.dim:
+            raise InputError(
+                f"expected classes * (samples - 1) of at least dim, so that features vary in every direction within classes, "
+                f"got {self.classes} * {self.samples - 1} = {rank} below {self.dim}; take more samples or a smaller dim"
+            )

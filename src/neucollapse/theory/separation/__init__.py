@@ -1,0 +1,1 @@
+"""The law of separation: how the scatter within classes falls from layer to layer."""

@@ -1,0 +1,71 @@
+"""Settings of ``svm``."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ..._errors import InputError
+from ..._settings import Rule
+from .._settings import Settings, at_least, positive
+
+
+@dataclass(frozen=True)
+class SVM(Settings):
+    """Cross-entropy without decay: its gradient flow turns towards the hard-margin multi-class SVM (Ji et al., Gao et al.).
+
+    Attributes:
+        classes: K.
+        dim: d, of the features.
+        samples: n of each class, where no counts are given.
+        counts: samples of each class, for classes of unequal size: K numbers. Empty for ``samples`` of each.
+        features: whether features are ``free`` and move with the classifier (the layer-peeled model), or random and ``fixed``
+            (a linear classifier; it needs dim of at least the number of samples, so that they can be separated).
+        drop: how far the flow is followed: by how many nats the loss falls. 1000 is a loss of about 1e-434.
+        points: how often it is measured, geometrically spaced in the logarithm of the loss.
+        init: standard deviation of everything that moves, at the start.
+        descent_steps: of plain gradient descent from the same start, shown beside the flow.
+        descent_lr: its step size.
+    """
+
+    classes: int = 10
+    dim: int = 16
+    samples: int = 1
+    counts: tuple[int, ...] = ()
+    features: Literal["free", "fixed"] = "free"
+    drop: float = 1000.0
+    points: int = 50
+    init: float = 0.3
+    descent_steps: int = 10000
+    descent_lr: float = 1.0
+
+    name: ClassVar[str] = "svm"
+    title: ClassVar[str] = "From cross-entropy to the hard-margin SVM"
+    citations: ClassVar[tuple[str, ...]] = ("ji2022", "gao2023margins")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        at_least(2, "classes", "points"),
+        at_least(1, "dim", "samples"),
+        at_least(0, "descent_steps"),
+        positive("drop", "init", "descent_lr"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.counts and len(self.counts) != self.classes:
+            raise InputError(f"expected counts of {self.classes} classes, got {len(self.counts)}: {self.counts}")
+        if self.counts and min(self.counts) < 1:
+            raise InputError(f"expected every class to have a sample, got counts {self.counts}; drop the empty class")
+        if self.features == "free" and self.dim == 1 and self.classes > 2:
+            raise InputError(
+                f"expected dim of at least 2 for {self.classes} classes: in one dimension no classifier without bias tells more "
+                "than two apart"
+            )
+        total = sum(self.counts) or self.classes * self.samples
+        if self.features == "fixed" and self.dim < total:
+            raise InputError(
+                f"expected dim of at least the number of samples, {total}, so that random fixed features can be separated, "
+                f"got {self.dim}"
+            )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Samples of each class."""
+        return self.counts or (self.samples,) * self.classes
