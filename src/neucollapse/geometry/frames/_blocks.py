@@ -2,10 +2,8 @@
 
 Radon: K >= d+2 points have two disjoint subsets whose hulls meet, so no margin exceeds 1. It is 1 where the points fall
 into K - d mutually orthogonal blocks, block b holding d_b + 1 vectors of rank d_b with no positive inner product and 0
-inside their hull, or into fewer such blocks and independent points with no positive inner product. The Gram matrix of
-such a block is the normalised Laplacian of a connected weighted graph: its
-off-diagonal entries are <= 0, and its null vector is positive. The cross-polytope has blocks of two; a simplex is one
-block.
+inside their hull, or into fewer such blocks and independent points with no positive inner product. The Gram matrix of such
+a block is the normalised Laplacian of a connected weighted graph. The cross-polytope has blocks of two; a simplex is one.
 """
 
 from collections.abc import Sequence
@@ -21,14 +19,12 @@ from ..._types import Float
 from .._rows import check_size
 from ._cosines import unit_rows
 
-_ORTHOGONAL = 1e-8
-
 
 @names_options
 def orthogonal_blocks(
     K: int, d: int, *, sizes: Sequence[int] | None = None, seed: int | None = None
 ) -> Float[Tensor, "K d"]:
-    """A member of the family of optimal codes for d+2 <= K <= 2d: margin 1, maximal cosine 0.
+    """A member of the family of optimal codes for d+2 <= K <= 2d: margin 1, maximal cosine 0 (arXiv 2603.20587).
 
     Args:
         K: number of points; d: dimension.
@@ -38,10 +34,7 @@ def orthogonal_blocks(
     Raises:
         InputError: K outside d+2..2d, or sizes that do not fit.
 
-    References:
-        "Neural collapse in the orthoplex regime", arXiv 2603.20587.
-
-    Example:
+    Examples:
         >>> from neucollapse.geometry import one_vs_rest
         >>> W = orthogonal_blocks(5, 3, sizes=[3, 2])  # a triangle and, at right angles, two opposite points
         >>> [round(distance, 12) for distance in one_vs_rest(W).distance.tolist()]
@@ -55,12 +48,7 @@ def orthogonal_blocks(
     if len(sizes) != blocks or sum(sizes) != K or min(sizes) < 2:
         raise InputError(f"expected sizes of K - d = {blocks} blocks, each at least 2, of sum {K}, got {list(sizes)}")
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    W = torch.zeros(K, d, dtype=torch.float64)
-    row = column = 0
-    for size in sizes:
-        W[row : row + size, column : column + size - 1] = _block(size, generator)
-        row, column = row + size, column + size - 1
-    return W
+    return torch.block_diag(*(_block(size, generator) for size in sizes))
 
 
 def _block(size: int, generator: torch.Generator | None) -> Float[Tensor, "n n-1"]:
@@ -91,12 +79,12 @@ class Blocks:
 
 
 @names_options
-def find_blocks(W: Any, *, tolerance: float = _ORTHOGONAL) -> Blocks:
+def find_blocks(W: Any, *, tolerance: float = 1e-8) -> Blocks:
     """Split a code into mutually orthogonal blocks, and say whether it is an optimal code of d+2 <= K <= 2d.
 
-    Distance to one cross-polytope says nothing in that range; this does.
+    Distance to one cross-polytope says nothing in that range; this does. Cosines up to the tolerance count as zero.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import orthoplex
         >>> find_blocks(orthoplex(4, 2))
         Blocks(blocks=((0, 1), (2, 3)), optimal=True)
@@ -105,8 +93,7 @@ def find_blocks(W: Any, *, tolerance: float = _ORTHOGONAL) -> Blocks:
 
     rows = unit_rows(W)
     K, d = rows.shape
-    gram = rows @ rows.T
-    _, labels = connected_components((gram.abs() > tolerance).numpy(), directed=False)
-    blocks = tuple(tuple((torch.from_numpy(labels) == b).nonzero()[:, 0].tolist()) for b in range(labels.max() + 1))
-    off = gram - torch.eye(K, dtype=gram.dtype)
-    return Blocks(blocks, d + 2 <= K <= 2 * d and float(off.max()) <= tolerance)
+    gram = (rows @ rows.T).fill_diagonal_(0)
+    count, labels = connected_components((gram.abs() > tolerance).numpy(), directed=False)
+    blocks = tuple(tuple((labels == b).nonzero()[0].tolist()) for b in range(count))
+    return Blocks(blocks, d + 2 <= K <= 2 * d and float(gram.max()) <= tolerance)

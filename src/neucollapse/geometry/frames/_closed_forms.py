@@ -16,7 +16,7 @@ def simplex(K: int, d: int | None = None) -> Float[Tensor, "K d"]:
     The best code for K <= d+1 in every sense (Rankin): largest margin K/(K-1), smallest maximal cosine, least energy.
     Centred and up to scale it is the simplex equiangular tight frame of neural collapse (arXiv 2008.08186). Row k is
 
-    .. math:: w_k = \sum_{i<k} \frac{-a_i}{K-1-i}\, e_i + a_k e_k, \qquad a_i = \sqrt{\tfrac{K\,(K-1-i)}{(K-1)(K-i)}},
+    $$w_k = \sum_{i<k} \frac{-a_i}{K-1-i}\, e_i + a_k e_k, \qquad a_i = \sqrt{\tfrac{K\,(K-1-i)}{(K-1)(K-i)}},$$
 
     with indices from 0 and the last term absent for k = K-1: a triangular form, with zeros after K-1 coordinates.
 
@@ -27,7 +27,7 @@ def simplex(K: int, d: int | None = None) -> Float[Tensor, "K d"]:
     Raises:
         InputError: if d < K-1, where no simplex fits.
 
-    Example:
+    Examples:
         >>> W = simplex(4, 5)
         >>> (W @ W.T)[0].round(decimals=6).tolist()
         [1.0, -0.333333, -0.333333, -0.333333]
@@ -45,19 +45,15 @@ def simplex(K: int, d: int | None = None) -> Float[Tensor, "K d"]:
 
 
 def orthoplex(K: int, d: int) -> Float[Tensor, "K d"]:
-    """K of the 2d vertices e_1, -e_1, ..., e_d, -e_d of the cross-polytope, in pairs first, single ones last.
+    """K <= 2d vertices of the cross-polytope: K - d pairs e_i, -e_i first, then single e_i.
 
     For d+2 <= K <= 2d it is *one* code of margin 1 and maximal cosine 0, the best values there (arXiv 2310.05351). The
     best codes of that range are a family (arXiv 2603.20587): score a code by its margin, never by its distance to this one.
 
-    Args:
-        K: number of points, 2 <= K <= 2d.
-        d: dimension.
-
     Raises:
         InputError: if K > 2d.
 
-    Example:
+    Examples:
         >>> orthoplex(5, 3).tolist()  # K-d pairs, then 2d-K single vectors
         [[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]
     """
@@ -66,20 +62,33 @@ def orthoplex(K: int, d: int) -> Float[Tensor, "K d"]:
         raise InputError(
             f"expected K <= 2d = {2 * d} vertices of the cross-polytope in d = {d} dimensions, got K = {K}"
         )
-    pairs = max(K - d, 0)
+    k, pairs = torch.arange(K), max(K - d, 0)
+    paired = k < 2 * pairs
     W = torch.zeros(K, d, dtype=torch.float64)
-    axes = torch.arange(pairs)
-    W[2 * axes, axes] = 1
-    W[2 * axes + 1, axes] = -1
-    single = torch.arange(pairs, K - pairs)
-    W[pairs + single, single] = 1
+    W[k, torch.where(paired, k // 2, k - pairs)] = torch.where(paired & (k % 2 == 1), -1.0, 1.0).double()
     return W
+
+
+def orthonormal(K: int, d: int) -> Float[Tensor, "K d"]:
+    """K <= d orthonormal rows: absolute coherence 0, so the best lines; as a code, the simplex is further apart.
+
+    Raises:
+        InputError: if K > d.
+
+    Examples:
+        >>> orthonormal(2, 3).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    check_size(K, d)
+    if d < K:
+        raise InputError(f"expected K <= d = {d} orthonormal rows, got K = {K}")
+    return torch.eye(K, d, dtype=torch.float64)
 
 
 def polygon(K: int) -> Float[Tensor, "K 2"]:
     """The regular polygon, the best code in the plane: margin 1 - cos(2 pi / K), for K >= 3 (arXiv 2310.05351).
 
-    Example:
+    Examples:
         >>> polygon(4).round(decimals=6).abs().tolist()
         [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
     """
@@ -91,7 +100,7 @@ def polygon(K: int) -> Float[Tensor, "K 2"]:
 def icosahedron() -> Float[Tensor, "12 3"]:
     """The 12 vertices of the icosahedron, the best code for (d, K) = (3, 12): margin 1 - 1/sqrt(5).
 
-    Example:
+    Examples:
         >>> W = icosahedron()
         >>> round(float((W @ W.T)[0, 1:].max()) * 5**0.5, 12)
         1.0

@@ -12,7 +12,7 @@ from ._pairs import pair_tiles
 
 
 class ClosestPair(NamedTuple):
-    """Two rows, and what lies between their directions: ``cosine = 1 - chord^2 / 2``, exact however close they are."""
+    """Two rows, and what lies between their directions: `cosine = 1 - chord^2 / 2`, exact however close they are."""
 
     first: int
     second: int
@@ -24,10 +24,9 @@ def unit_rows(W: Any) -> Float[Tensor, "K d"]:
     """The rows of W over their norms, as detached CPU float64.
 
     Raises:
-        InputError: if W is not a matrix, or a row is zero and has no direction.
-        NonFiniteError: if W holds NaN or infinity.
+        InputError: if a row is zero and has no direction.
 
-    Example:
+    Examples:
         >>> unit_rows([[3.0, 4.0]]).tolist()
         [[0.6, 0.8]]
     """
@@ -43,12 +42,9 @@ def unit_rows(W: Any) -> Float[Tensor, "K d"]:
 
 
 def cosines(W: Any) -> Float[Tensor, "K K"]:
-    """All cosines between rows, ``<w_i, w_j> / (|w_i| |w_j|)``, with ones on the diagonal. For K in the thousands at most.
+    """All cosines between rows, `<w_i, w_j> / (|w_i| |w_j|)`, with ones on the diagonal. For K in the thousands at most.
 
-    Raises:
-        InputError: if W is not a matrix or has a zero row.
-
-    Example:
+    Examples:
         >>> cosines([[2.0, 0.0], [0.0, 5.0], [1.0, 1.0]]).round(decimals=4)[2].tolist()
         [0.7071, 0.7071, 1.0]
     """
@@ -59,31 +55,24 @@ def cosines(W: Any) -> Float[Tensor, "K K"]:
 def closest_pair(W: Any) -> ClosestPair:
     """The two rows with the largest cosine, in tiles: K = 50,000 never stores K x K.
 
-    Their chord is taken from the difference of the unit rows, so it keeps its digits where the cosine rounds to 1.
+    Their chord is taken from the difference of the unit rows, so it keeps its digits where the cosine rounds to 1. Fewer
+    than two rows raise `InputError`.
 
-    Raises:
-        InputError: if W has fewer than two rows, or a zero row.
-
-    Example:
+    Examples:
         >>> pair = closest_pair([[1.0, 0.0], [1.0, 1e-9], [0.0, 1.0]])
         >>> pair.first, pair.second, pair.chord
         (0, 1, 1e-09)
     """
-    rows, i, j, _ = _extreme(W, absolute=False)
-    chord = float((rows[i] - rows[j]).norm())
-    return ClosestPair(i, j, chord, 1 - chord**2 / 2)
+    return _extreme(W, absolute=False)
 
 
 def max_cosine(W: Any) -> float:
     """The largest cosine between two rows: the signed coherence s, in [-1, 1].
 
     Smallest possible: -1/(K-1) for K <= d+1 (simplex), 0 for d+2 <= K <= 2d, and at least 0 beyond (Rankin). The best
-    codes of arXiv 2310.05351 bound it; see ``coherence`` for the absolute kind, a different problem.
+    codes of arXiv 2310.05351 bound it; see `coherence` for the absolute kind, a different problem.
 
-    Raises:
-        InputError: if W has fewer than two rows, or a zero row.
-
-    Example:
+    Examples:
         >>> max_cosine([[1.0, 0.0], [-1.0, 0.0]])
         -1.0
     """
@@ -95,38 +84,33 @@ def coherence(W: Any) -> float:
 
     At least sqrt((K-d) / (d(K-1))) for K > d (Welch); 0 for orthogonal rows, which are *not* the best code of K <= d+1.
 
-    Raises:
-        InputError: if W has fewer than two rows, or a zero row.
-
-    Example:
+    Examples:
         >>> coherence([[1.0, 0.0], [-1.0, 0.0]])
         1.0
     """
-    rows, i, j, sign = _extreme(W, absolute=True)
-    return max(0.0, 1 - float((rows[i] - sign * rows[j]).norm()) ** 2 / 2)  # a right angle rounds to either side of 0
+    return max(0.0, _extreme(W, absolute=True).cosine)  # a right angle rounds to either side of 0
 
 
-def _extreme(W: Any, *, absolute: bool) -> tuple[Tensor, int, int, float]:
-    """Unit rows, the pair of largest (absolute) cosine, and the sign of its cosine.
+def _extreme(W: Any, *, absolute: bool) -> ClosestPair:
+    """The pair of the largest (absolute) cosine; of opposite rows, the chord from one to minus the other.
 
     Pairs within rounding of the largest are told apart by their chord: near 1, a cosine of 1 - 1e-16 is any of them.
     """
-    rows = as_rows(W, minimum=2)
-    rows = unit_rows(rows)
-    best, first, second, sign = -torch.inf, 0, 1, 1.0
-    chord = torch.inf
+    rows = unit_rows(as_rows(W, minimum=2))
+    best, chord, first, second = -torch.inf, torch.inf, 0, 1
     for tile in pair_tiles(rows):
         values = tile.fill(tile.gram.abs() if absolute else tile.gram, -torch.inf)
         top = float(values.max())
         if top < best - 1e-12:
             continue
-        i, j = (values >= top - 1e-14).nonzero(as_tuple=True)
-        signs = tile.gram[i, j].sign() if absolute else torch.ones(len(i), dtype=rows.dtype)
-        some = slice(0, 4096)  # ties are many only where their chords agree: at codes, not at near-coincident points
-        i, j, signs = i[some], j[some], signs[some]
-        chords = (rows[tile.rows][i] - signs[:, None] * rows[tile.columns][j]).norm(dim=1)
+        # Ties are many only where their chords agree: at codes, not at near-coincident points.
+        i, j = (values >= top - 1e-14).nonzero()[:4096].T
+        other = rows[tile.columns][j]
+        if absolute:
+            other = torch.where(tile.gram[i, j, None] < 0, -other, other)
+        chords = (rows[tile.rows][i] - other).norm(dim=1)
         at = int(chords.argmin())
         if chords[at] < chord:
-            chord, best, sign = float(chords[at]), top, float(signs[at]) or 1.0
+            chord, best = float(chords[at]), top
             first, second = tile.rows.start + int(i[at]), tile.columns.start + int(j[at])
-    return rows, first, second, sign
+    return ClosestPair(first, second, chord, 1 - chord**2 / 2)

@@ -14,19 +14,13 @@ from ._pairs import pair_tiles
 def mean_energy(W: Any, s: float | int) -> float:
     r"""The mean over pairs of the Riesz energy of the directions of the rows; small is uniform.
 
-    .. math:: \frac{2}{K(K-1)} \sum_{i<j} \|u_i - u_j\|^{-s} \quad (s > 0), \qquad
-              \frac{2}{K(K-1)} \sum_{i<j} \log \frac{1}{\|u_i - u_j\|} \quad (s = 0)
+    $$\frac{2}{K(K-1)} \sum_{i<j} \|u_i - u_j\|^{-s} \quad (s > 0), \qquad
+      \frac{2}{K(K-1)} \sum_{i<j} \log \frac{1}{\|u_i - u_j\|} \quad (s = 0)$$
 
-    with :math:`u_i = w_i / \|w_i\|`. Infinite where two directions coincide. At the optimum it is not 0: compare with
-    ``best_known_energy``. Tiled: K = 50,000 never stores K x K.
+    with $u_i = w_i / \|w_i\|$ (arXiv 2303.06484). Infinite where two directions coincide. At the optimum it is not 0:
+    compare with `best_known_energy`. Tiled: K = 50,000 never stores K x K. An s below 0 or infinite raises `InputError`.
 
-    Raises:
-        InputError: if s is negative or not finite, or W has fewer than two rows or a zero row.
-
-    References:
-        Liu et al., "Generalizing and Decoupling Neural Collapse via Hyperspherical Uniformity Gap", arXiv 2303.06484.
-
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> round(mean_energy(simplex(100), 2), 12)  # (K-1) / 2K
         0.495
@@ -45,6 +39,6 @@ def riesz(squared: torch.Tensor, s: float | int) -> torch.Tensor:
 
 
 def check_exponent(s: object) -> None:
-    """Check the exponent of a Riesz energy."""
+    """Refuse what is no exponent of a Riesz energy."""
     if not (isinstance(s, int | float) and 0 <= s < math.inf):
         raise InputError(f"expected a Riesz exponent s >= 0 (0 is the logarithmic energy), got {s!r}")

@@ -16,13 +16,13 @@ _LOST = 0.4  # share of its digits that a squared distance from the Gram matrix 
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile of the upper triangle of the Gram matrix of some rows: all pairs of ``rows`` with ``columns``.
+    """One tile of the upper triangle of the Gram matrix of some rows: all pairs of `rows` with `columns`.
 
     Attributes:
         rows: the first members of the pairs, a slice of the points.
         columns: the second members.
         gram: inner products (r, c).
-        pairs: on the diagonal, where ``rows == columns``, the mask of the pairs i < j; None elsewhere (all are pairs).
+        pairs: on the diagonal, where `rows == columns`, the mask of the pairs i < j; None elsewhere (all are pairs).
         points: all the points (K, d).
         squares: their squared norms (K,).
     """
@@ -43,19 +43,15 @@ class Tile:
         return values if self.pairs is None else values.masked_fill(~self.pairs, value)
 
     def squared_distances(self) -> Float[Tensor, "r c"]:
-        """``|x_i - x_j|^2`` (r, c), near-coincident pairs from their differences, which lose nothing."""
+        """`|x_i - x_j|^2` (r, c), near-coincident pairs from their differences, which lose nothing."""
         x, y = self.points[self.rows], self.points[self.columns]
-        size_x, size_y = self.squares[self.rows], self.squares[self.columns]
-        distances = self.gram.mul(-2).add_(size_x[:, None]).add_(size_y)
+        size_x, size_y = self.squares[self.rows, None], self.squares[self.columns]
+        distances = self.gram.mul(-2).add_(size_x).add_(size_y)
         lossy = torch.finfo(x.dtype).eps ** _LOST
-        bound = lossy * (size_x.max() + size_y.max())
-        if not bool(distances.min() < bound):
+        if bool(distances.min() >= lossy * (size_x.max() + size_y.max())):
             return distances
-        i, j = (distances < bound).nonzero(as_tuple=True)
-        near = distances[i, j] < lossy * (size_x[i] + size_y[j])
-        i, j = i[near], j[near]
-        step = max(1, _TILE * _TILE // x.shape[1])
-        for some in torch.arange(len(i)).split(step):
+        i, j = (distances < lossy * (size_x + size_y)).nonzero(as_tuple=True)
+        for some in torch.arange(len(i)).split(max(1, _TILE * _TILE // x.shape[1])):
             distances[i[some], j[some]] = (x[i[some]] - y[j[some]]).square().sum(dim=1)
         return distances
 
@@ -69,12 +65,12 @@ def pair_tiles(points: Float[Tensor, "K d"], *, tile: int = _TILE) -> Iterator[T
 
     Args:
         points: rows (K, d), of any float type and device; the tiles are of the same.
-        tile: rows of a tile; memory is a few times ``tile^2`` numbers, whatever K.
+        tile: rows of a tile; memory is a few times `tile^2` numbers, whatever K.
 
     Raises:
-        InputError: if ``tile`` is not positive.
+        InputError: if `tile` is not positive.
 
-    Example:
+    Examples:
         >>> points = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
         >>> [tile.select(tile.squared_distances()).sqrt().tolist() for tile in pair_tiles(points)]
         [[5.0, 10.0, 5.0]]

@@ -12,31 +12,18 @@ from .._rows import check_size
 _ROUNDS = 20_000
 
 
-def orthonormal(K: int, d: int) -> Float[Tensor, "K d"]:
-    """K <= d orthonormal rows: absolute coherence 0, so the best lines; as a code, the simplex is further apart.
-
-    Example:
-        >>> orthonormal(2, 3).tolist()
-        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
-    """
-    check_size(K, d)
-    if d < K:
-        raise InputError(f"expected K <= d = {d} orthonormal rows, got K = {K}")
-    return torch.eye(K, d, dtype=torch.float64)
-
-
 def tight_frame(K: int, d: int) -> Float[Tensor, "K d"]:
-    r"""K > d unit vectors with :math:`W^\top W = (K/d) I` and zero sum.
+    r"""K > d unit vectors with $W^\top W = (K/d) I$ and zero sum.
 
     All eigenvalues of the Gram matrix are then equal, which maximises their product, by the inequality of arithmetic and
-    geometric means: ``MaximumGramDeterminant``. Columns are cosines and sines of d/2 frequencies (a harmonic frame),
-    and alternating signs where d is odd; where d and K are both odd, which leaves no such column, alternating
-    projections from there.
+    geometric means: `MaximumGramDeterminant`. Columns are cosines and sines of d/2 frequencies (a harmonic frame), and
+    alternating signs where d is odd; where d and K are both odd, which leaves no such column, alternating projections
+    from there.
 
     Raises:
         InputError: unless K > d; for d = 1, unless K is even.
 
-    Example:
+    Examples:
         >>> W = tight_frame(7, 4)
         >>> bool(torch.allclose(W.T @ W, 7 / 4 * torch.eye(4, dtype=torch.float64)))
         True
