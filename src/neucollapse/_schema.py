@@ -5,6 +5,7 @@ of tables are declared here too, with the types of Arrow, and what stands beside
 and writes them.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
@@ -115,37 +116,44 @@ class Comparison(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """A line of a plot; ``role`` is found, predicted or baseline. null is a gap."""
+    """A line of a plot, null where it has a gap.
 
-    x: list[float | None]
-    y: list[float | None]
-    name: str = ""
-    role: str = ""
+    Its role gives colour and dash: found (solid), predicted (dashed), baseline (dotted, grey), measured (a run laid over it).
+    """
+
+    name: str
+    x: Sequence[float | None]
+    y: Sequence[float | None]
+    role: str = "found"
     points: bool = False
 
 
 class Plot(Struct, frozen=True, tag_field="kind", tag="lines"):
-    """Lines over a common axis; ``metric`` is the key of what stands on the y-axis, where it is one."""
+    """Lines over a common axis, with a caption that says what to see.
 
-    title: str = ""
-    x: str = ""
-    y: str = ""
+    `metric` is the key in `neucollapse.metrics.REGISTRY` of what stands on the y-axis, where it is one: a measured run
+    (`--overlay`) is drawn into the plots that have it.
+    """
+
+    title: str
+    x: str
+    y: str
+    lines: Sequence[Line]
     caption: str = ""
-    lines: list[Line] = []
     log_x: bool = False
     log_y: bool = False
     metric: str = ""
 
 
 class HeatMap(Struct, frozen=True, tag_field="kind", tag="heat"):
-    """A table of numbers as colours, null where there is none: a row for each label of y."""
+    """A table of numbers as colours, with the number written into each cell: a row for each label of y. null stays empty."""
 
-    x_labels: list[str]
-    y_labels: list[str]
-    values: list[list[float | None]]
-    title: str = ""
-    x: str = ""
-    y: str = ""
+    title: str
+    x: str
+    y: str
+    x_labels: Sequence[str]
+    y_labels: Sequence[str]
+    values: Sequence[Sequence[float | None]]
     caption: str = ""
 
 

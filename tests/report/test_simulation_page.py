@@ -15,6 +15,9 @@ from neucollapse.theory.settings import Settings
 HOSTILE = "</script><script>window.owned=1</script><img src=x onerror='window.owned=2'>"
 
 
+TITLES = {"title": "A plot", "x": "step", "y": "loss"}
+
+
 class Made(Settings):
     name = "made"
     title = f"A model {HOSTILE}"
@@ -107,10 +110,13 @@ def test_it_is_told_from_a_measured_run(folder, sphere_run):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"plots": [{"kind": "lines", "lines": [{"x": [1], "y": []}]}]}, "as many x as y"),
-        ({"plots": [{"kind": "heat", "x_labels": ["a"], "y_labels": [], "values": [[1]]}]}, "a value for every pair"),
+        ({"plots": [{**TITLES, "kind": "lines", "lines": [{"name": "", "x": [1], "y": []}]}]}, "as many x as y"),
         (
-            {"plots": [{"kind": "lines", "lines": [{"x": ["a"], "y": [1]}]}]},
+            {"plots": [{**TITLES, "kind": "heat", "x_labels": ["a"], "y_labels": [], "values": [[1]]}]},
+            "a value for every pair",
+        ),
+        (
+            {"plots": [{**TITLES, "kind": "lines", "lines": [{"name": "", "x": ["a"], "y": [1]}]}]},
             r"a number at plots\[0\]\.lines\[0\]\.x\[0\]",
         ),
         ({"sentences": None}, "expected a list at sentences"),

@@ -17,10 +17,10 @@ from neucollapse._citations import citation_keys
 from neucollapse._errors import OptionError, ResumeWarning
 from neucollapse._files import load_tensors
 from neucollapse._lock import locked
+from neucollapse._schema import ARRAYS
 from neucollapse.metrics import CollapseResult
 from neucollapse.report import write_simulation_page
 from neucollapse.theory import Row, model_of, simulate
-from neucollapse.theory._simulation import ARRAYS_SCHEMA
 from neucollapse.theory.settings import SETTINGS
 
 from .. import fault
@@ -86,8 +86,8 @@ def stopped_after(count, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(model, "run", broken)
-        with pytest.raises(StoppedError):
-            yield
+        with pytest.raises(StoppedError) as stopped:
+            yield stopped
 
 
 def stored_rows(folder):
@@ -105,8 +105,15 @@ def test_a_stopped_simulation_keeps_its_rows_and_begins_again(every, tmp_path, m
         again = simulate(SUPCON, tmp_path, progress=False)
     assert again.rows == whole.rows == stored_rows(tmp_path)
     assert json.dumps(again.to_dict()) == json.dumps(whole.to_dict())
-    stored, _ = load_tensors(tmp_path / "arrays.safetensors", schema=ARRAYS_SCHEMA)
+    stored, _ = load_tensors(tmp_path / "arrays.safetensors", schema=ARRAYS)
     assert all(torch.equal(stored[key], tensor) for key, tensor in whole.findings.tensors.items())
+
+
+def test_a_stop_is_told_where_its_rows_cannot_be_kept(tmp_path, monkeypatch):
+    (tmp_path / "trajectory.parquet").mkdir()
+    with stopped_after(5, monkeypatch) as stopped, pytest.warns(ResumeWarning):
+        simulate(SUPCON, tmp_path, progress=False)
+    assert "could not be kept" in stopped.value.__notes__[0]
 
 
 def test_a_finished_simulation_that_runs_again_and_stops_keeps_its_result(tmp_path, monkeypatch):
@@ -212,7 +219,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 def test_a_result_names_the_digest_of_its_arrays(done):
     digest = json.loads((done / "simulation.json").read_text())["arrays"]["sha256"]
-    load_tensors(done / "arrays.safetensors", schema=ARRAYS_SCHEMA, digest=digest)
+    load_tensors(done / "arrays.safetensors", schema=ARRAYS, digest=digest)
 
 
 def test_a_misspelt_option_is_named(tmp_path):

@@ -46,7 +46,7 @@ def level(label: str, value: float, lines: Sequence[Line]) -> Line:
         >>> level("predicted", 0.5, [Line("found", [0.0, 1.0, 2.0], [0.0, 0.3, 0.4])]).x
         [0.0, 2.0]
     """
-    xs = [x for line in lines for x in line.x]
+    xs = [x for line in lines for x in line.x if x is not None]
     return Line(label, [min(xs), max(xs)], [value, value], "predicted")
 
 

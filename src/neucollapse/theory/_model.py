@@ -4,11 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from .._schema import HeatMap as HeatMap
+from .._schema import Line as Line
+from .._schema import Plot as Plot
 from ._settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -40,48 +43,6 @@ class Comparison:
     predicted: float
     found: float
     meaning: str = ""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a plot; its role gives colour and dash: found (solid), predicted (dashed), baseline (dotted, grey)."""
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    role: Literal["found", "predicted", "baseline"] = "found"
-    points: bool = False
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Lines over a common axis, with a caption that says what to see.
-
-    ``metric`` is the key in ``neucollapse.metrics.REGISTRY`` of what stands on the y-axis, where it is one: a measured run
-    (``--overlay``) is drawn into the plots that have it.
-    """
-
-    title: str
-    x: str
-    y: str
-    lines: Sequence[Line]
-    caption: str = ""
-    log_x: bool = False
-    log_y: bool = False
-    metric: str = ""
-
-
-@dataclass(frozen=True)
-class HeatMap:
-    """A table of numbers as colours, with the number written into each cell; NaN stays empty."""
-
-    title: str
-    x: str
-    y: str
-    x_labels: Sequence[str]
-    y_labels: Sequence[str]
-    values: Sequence[Sequence[float]]
-    caption: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,12 @@ from .._errors import InputError, ResumeWarning
 from .._files import read_json
 from .._names import names_options, unknown_name
 from .._progress import track
+from .._records import write_table
 from .._run_folder import CONFIG, Kind, RunFolder
+from .._schema import TRAJECTORY as TRAJECTORY_COLUMNS
+from .._schema import SimulationFile
 from ._model import Model, Row, State, model_of
-from ._simulation import ARRAYS, RESULT, SCHEMA, TRAJECTORY, Simulation, write_trajectory
+from ._simulation import ARRAYS, RESULT, TRAJECTORY, Simulation
 from .settings import SETTINGS, Settings
 
 
@@ -46,9 +49,8 @@ def simulate(
         ResumeWarning: when a simulation that did not end is begun again.
 
     Raises:
-        InputError: if the folder holds anything but a simulation with these settings, or another process works there.
-        FileFormatError: if what is in the folder is damaged.
-        FileWriteError: if it cannot be written to.
+        InputError: if these are no settings. The folder may raise it as well, if it holds anything but a simulation with these
+            settings or another process works there, and ``FileFormatError`` or ``FileWriteError``, if it is damaged or full.
 
     Example:
         >>> from neucollapse.theory import settings
@@ -96,17 +98,20 @@ def _run(model: Model, trajectory: Path | None, *, progress: bool, save_every: f
         for row in track(run(), None, f"simulating {model.settings.name}", show=progress):
             rows.append(row)
             if trajectory is not None and time.monotonic() - saved >= save_every:
-                write_trajectory(trajectory, rows)
+                write_table(trajectory, TRAJECTORY_COLUMNS, rows)
                 saved = time.monotonic()
-    except BaseException:
+    except BaseException as stopped:
         if trajectory is not None and rows:
-            write_trajectory(trajectory, rows)
+            try:
+                write_table(trajectory, TRAJECTORY_COLUMNS, rows)
+            except Exception as failed:  # what stopped the run is told, not what its last rows met
+                stopped.add_note(f"The rows so far could not be kept: {failed}")
         raise
     return Simulation(model.settings, rows, model.findings(end, rows), time.monotonic() - began)
 
 
 def _identity_of_result(path: Path) -> dict[str, Any]:
-    content = read_json(path, schema=SCHEMA)
+    content = read_json(path, schema=SimulationFile.SCHEMA)
     settings = content.get("settings")
     return {"settings": {"model": content.get("model"), **settings}} if isinstance(settings, dict) else {}
 

@@ -39,7 +39,7 @@ def with_run(plot: Plot, run: Run | None) -> Plot:
     if run is None or not plot.metric:
         return plot
     lines = [
-        Line(*_spread(plot, run, key), name=f"measured, {split or 'run'}", role="measured")
+        Line(f"measured, {split or 'run'}", *_spread(plot, run, key), role="measured")
         for split in run.splits
         if (key := f"{split}/{plot.metric}" if split else plot.metric) in run.history
     ]

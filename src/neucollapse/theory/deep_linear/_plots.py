@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from ...geometry import best_known
+from .._findings import level
 from .._model import HeatMap, Line, Plot, Row, series
 from .schatten import first_depth, orthoplex_value, polygon_value, simplex_value
 from .settings import DeepLinear
@@ -27,8 +28,7 @@ def depth_plots(rows: Sequence[Row], settings: DeepLinear) -> list[Plot]:
     plots = []
     for key, (title, name, target) in wanted.items():
         lines = [Line(label, *_against_log_loss(rows, start, key)) for label, start in starts]
-        ends = [x for line in lines for x in line.x]
-        lines.append(Line(name, [min(ends), max(ends)], [target] * 2, "predicted"))
+        lines.append(level(name, target, lines))
         caption = "The first start at each depth, over the fall of the loss by powers of e. Deeper products end at a lower rank."
         plots.append(Plot(title, "-log loss", key, lines, caption, metric=key))
     lines = [
