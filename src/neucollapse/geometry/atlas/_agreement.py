@@ -1,18 +1,43 @@
-"""``targets_agree``: for which sizes one code is the best by angle, by margin and by energy at once."""
+"""`targets_agree`: for which sizes one code is the best by angle, by margin and by energy at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, takewhile
 from typing import Literal
 
 from .._rows import check_size
+from ..constructions._galois import prime_power
 from ._energies import best_known_energy
 
 Verdict = Literal["proved same", "believed same", "proved different", "unknown"]
+Theorem = tuple[Verdict, str]
 
-# Codes proved best (Schuette, van der Waerden, Danzer, Musin, Tarasov, Robinson)
-_UNIQUE_D3 = (7, 8, 9, 10, 11, 13, 14, 24)
-_CONJECTURED = {(40, 10), (64, 14)}
+_UNIQUE: Theorem = (
+    "proved different",
+    "The best spherical code is proved to be the only one, and the best known solution of Thomson's problem (s = 1) has less "
+    "energy.",
+)
+_CONJECTURED: Theorem = "believed same", "Conjectured universally optimal (Ballinger et al., arXiv math/0611451)."
+_THEOREMS: dict[tuple[int, int], Theorem] = {
+    (288, 16): (
+        "proved same",
+        "Universally optimal: the Kerdock code (Cohn, de Laat and Leijenhorst, arXiv 2403.16874).",
+    ),
+    (24, 4): (
+        "proved different",
+        "The 24-cell is the only best spherical code (de Laat, Leijenhorst and de Muinck Keizer, arXiv 2404.18794) and is "
+        "not universally optimal (Cohn, Conway, Elkies and Kumar 2007). The energy that shows it is no power law: for Riesz "
+        "energies the question is not settled by it.",
+    ),
+    (10, 4): (
+        "proved different",
+        "The Petersen code is the one best spherical code (Bachoc and Vallentin 2009); two regular pentagons in orthogonal "
+        "planes have less energy at s = 0 and s = 1.",
+    ),
+    # codes proved best (Schuette, van der Waerden, Danzer, Musin, Tarasov, Robinson)
+    **dict.fromkeys([(K, 3) for K in (7, 8, 9, 10, 11, 13, 14, 24)], _UNIQUE),
+    **dict.fromkeys([(40, 10), (64, 14)], _CONJECTURED),
+}
 
 _MARGIN_BEYOND = (
     "The largest margin is 1 - s of the best spherical code in every size tried, and is proved to be where no point of the "
@@ -56,16 +81,14 @@ class Agreement:
     @property
     def agree(self) -> bool | None:
         """Whether all three targets ask for one code, proved or believed; None where it is not known."""
-        verdicts = (self.margin, self.energy)
-        if "proved different" in verdicts:
+        if "proved different" in (self.margin, self.energy):
             return False
-        return None if "unknown" in verdicts else True
+        return None if "unknown" in (self.margin, self.energy) else True
 
     @property
     def proved(self) -> bool:
-        """Whether ``agree`` is a theorem."""
-        verdicts = (self.margin, self.energy)
-        return "proved different" in verdicts or set(verdicts) == {"proved same"}
+        """Whether `agree` is a theorem."""
+        return self.agree is False or self.margin == self.energy == "proved same"
 
 
 def targets_agree(K: int, d: int) -> Agreement:
@@ -73,31 +96,24 @@ def targets_agree(K: int, d: int) -> Agreement:
 
     A look-up of theorems:
 
-    =======================================  ==================  ====================================================
-    sizes                                    do they agree?      why
-    =======================================  ==================  ====================================================
-    K <= d+1                                 yes, proved         simplex
-    d = 2                                    yes, proved         regular polygon
-    K = 2d                                   yes, proved         cross-polytope
-    d+2 <= K < 2d                            no, proved          margin and angle share a family of codes; the energy
-                                                                 leaves it at large s
-    sharp codes, 600-cell, (288, 16)         yes, margin only    universally optimal (Cohn and Kumar 2007; Cohn, de Laat
-                                             believed            and Leijenhorst 2024)
-    (K, d) = (24, 4), (10, 4), (7, 3), ...   no, proved          a code of larger angle, another of less energy
-    other                                    None                not known; the general case is no
-    =======================================  ==================  ====================================================
+    | sizes                             | do they agree?           | why                                                      |
+    | --------------------------------- | ------------------------ | -------------------------------------------------------- |
+    | K <= d+1                          | yes, proved              | simplex                                                  |
+    | d = 2                             | yes, proved              | regular polygon                                          |
+    | K = 2d                            | yes, proved              | cross-polytope                                           |
+    | d+2 <= K < 2d                     | no, proved               | margin and angle share a family, which the energy leaves |
+    | sharp codes, 600-cell, (288, 16)  | yes, the margin believed | universally optimal (see below; arXiv 2403.16874)        |
+    | (K, d) = (24, 4), (10, 4), (7, 3) | no, proved               | a code of larger angle, another of less energy           |
+    | other                             | None                     | not known; the general case is no                        |
 
-    A code where they differ can still be close to best by all: see ``excess``.
-
-    Raises:
-        InputError: if K < 2 or d < 1.
+    A code where they differ can still be close to best by all: see `excess`.
 
     References:
         Cohn and Kumar, "Universally optimal distribution of points on spheres", arXiv math/0607446; Cohn, Conway, Elkies
         and Kumar, "The D4 root system is not universally optimal", arXiv math/0607447; Schwartz, "The phase transition in
         5 point energy minimization", arXiv 1610.03303; Jiang et al., arXiv 2310.05351; Liu et al., arXiv 2303.06484.
 
-    Example:
+    Examples:
         >>> [targets_agree(K, 3).agree for K in (4, 5, 6, 7, 12)]
         [True, False, True, False, True]
     """
@@ -121,37 +137,11 @@ def _energy(K: int, d: int) -> tuple[Verdict, str]:
         return "proved same", best.source
     if (K, d) in _isotropic(d):
         return "proved same", "Universally optimal: points of an elliptic quadric, a sharp code (Cohn and Kumar 2007)."
-    if (K, d) == (288, 16):
-        return "proved same", "Universally optimal: the Kerdock code (Cohn, de Laat and Leijenhorst, arXiv 2403.16874)."
-    if (K, d) == (24, 4):
-        return "proved different", (
-            "The 24-cell is the only best spherical code (de Laat, Leijenhorst and de Muinck Keizer, arXiv 2404.18794) and is "
-            "not universally optimal (Cohn, Conway, Elkies and Kumar 2007). "
-            "The energy that shows it is no power law: for Riesz energies the question is not settled by it."
-        )
-    if (K, d) == (10, 4):
-        return "proved different", (
-            "The Petersen code is the one best spherical code (Bachoc and Vallentin 2009); two regular pentagons in "
-            "orthogonal planes have less energy at s = 0 and s = 1."
-        )
-    if d == 3 and K in _UNIQUE_D3:
-        return "proved different", (
-            "The best spherical code is proved to be the only one, and the best known solution of Thomson's problem (s = 1) "
-            "has less energy."
-        )
-    if (K, d) in _CONJECTURED:
-        return "believed same", "Conjectured universally optimal (Ballinger et al., arXiv math/0611451)."
-    return "unknown", "No theorem on this size; codes that are best for every energy are rare."
+    return _THEOREMS.get((K, d), ("unknown", "No theorem on this size; codes that are best for every energy are rare."))
 
 
 def _isotropic(d: int) -> Iterator[tuple[int, int]]:
     """Sizes of the sharp codes of isotropic subspaces up to dimension d: one for each prime power q."""
-    for q in count(2):
-        if q * (q * q - q + 1) > d:
-            return
-        p = next(f for f in range(2, q + 1) if q % f == 0)
-        power = p
-        while power < q:
-            power *= p
-        if power == q:
+    for q in takewhile(lambda q: q * (q * q - q + 1) <= d, count(2)):
+        if prime_power(q):
             yield (q + 1) * (q**3 + 1), q * (q * q - q + 1)

@@ -1,16 +1,15 @@
 """The least energies of codes: proved, on record, or unknown."""
 
-import csv
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Literal
 
 import torch
 
 from .._rows import check_size
 from ..frames._energy import check_exponent, riesz
+from ._records import thomson
 
 # Universally optimal codes (Cohn and Kumar 2007): each point sees these cosines, so many times each.
 _FIFTH, _GOLDEN = 5**-0.5, (1 + 5**0.5) / 4
@@ -44,7 +43,7 @@ class BestEnergy:
 
     Attributes:
         value: mean over pairs; None where nothing is known.
-        status: ``"proved"``, ``"record"`` (best known) or ``"unknown"``.
+        status: `"proved"`, `"record"` (best known) or `"unknown"`.
         source: where it comes from, or why nothing is known: a sentence.
     """
 
@@ -54,19 +53,14 @@ class BestEnergy:
 
 
 def best_known_energy(K: int, d: int, s: float | int) -> BestEnergy:
-    """The least mean Riesz energy (``mean_energy``) known for K unit vectors in d dimensions.
+    """The least mean Riesz energy (`mean_energy`) known for K unit vectors in d dimensions.
 
     Proved for the simplex (K <= d+1), the polygon (d = 2), the cross-polytope (K = 2d) and the sharp codes (icosahedron,
-    600-cell, E8, ...), which minimise every such energy at once; on record for d = 3, s = 1 (Thomson's problem), from
-    energies printed to nine decimals. Elsewhere, between d+2 and 2d too, the value is None and ``source`` says why.
+    600-cell, E8, ...), which minimise every such energy at once (Cohn and Kumar, arXiv math/0607446); on record for d = 3,
+    s = 1 (Thomson's problem), from energies printed to nine decimals. Elsewhere, between d+2 and 2d too, the value is None
+    and `source` says why. An s below 0 or infinite raises `InputError`.
 
-    Raises:
-        InputError: if K < 2, d < 1, or s is negative or not finite.
-
-    References:
-        Cohn and Kumar, "Universally optimal distribution of points on spheres", arXiv math/0607446.
-
-    Example:
+    Examples:
         >>> best = best_known_energy(10, 5, 2)
         >>> round(best.value, 6), best.status
         (0.472222, 'proved')
@@ -76,34 +70,24 @@ def best_known_energy(K: int, d: int, s: float | int) -> BestEnergy:
     if d == 1 and K > 2:
         return BestEnergy(math.inf, "proved", "On a line only two unit vectors differ, so some of K > 2 coincide.")
     if d >= K - 1:
-        return _proved("simplex", ((2 * K / (K - 1), K - 1),), s)
+        return _proved("simplex", [(2 * K / (K - 1), K - 1)], s)
     if d == 2:
-        return _proved("polygon", tuple((4 * math.sin(math.pi * j / K) ** 2, 1) for j in range(1, K)), s)
+        return _proved("polygon", [(4 * math.sin(math.pi * j / K) ** 2, 1) for j in range(1, K)], s)
     if 2 * d == K:
-        return _proved("cross-polytope", ((4.0, 1), (2.0, K - 2)), s)
+        return _proved("cross-polytope", [(4, 1), (2, K - 2)], s)
     if (K, d) in _SHARP:
         name, cosines = _SHARP[K, d]
-        return _proved(name, tuple((2 - 2 * cosine, count) for cosine, count in cosines), s)
-    if d == 3 and s == 1 and K in _thomson():
-        energy, source = _thomson()[K]
-        return BestEnergy(
-            energy / (K * (K - 1) / 2), "record", f"Best known energy of {K} charges on the sphere: {source}."
-        )
+        return _proved(name, [(2 - 2 * cosine, count) for cosine, count in cosines], s)
+    if d == 3 and s == 1 and K in thomson():
+        energy, source = thomson()[K]
+        source = f"Best known energy of {K} charges on the sphere: {source}."
+        return BestEnergy(energy / (K * (K - 1) / 2), "record", source)
     covered = "proofs cover K <= d+1, d = 2, K = 2d and the sharp codes"
-    reason = f"No least energy is on record for K = {K}, d = {d}, s = {s:g}: {covered}."
-    return BestEnergy(None, "unknown", reason)
+    return BestEnergy(None, "unknown", f"No least energy is on record for K = {K}, d = {d}, s = {s:g}: {covered}.")
 
 
-def _proved(name: str, distances: tuple[tuple[float | int, int], ...], s: float | int) -> BestEnergy:
+def _proved(name: str, distances: Sequence[tuple[float | int, int]], s: float | int) -> BestEnergy:
     """The mean energy of a code in which every point sees the same squared distances, so many times each."""
     squared, counts = torch.tensor(distances, dtype=torch.float64).T
-    value = float((riesz(squared, s) * counts).sum() / counts.sum())
-    return BestEnergy(
-        value, "proved", f"Universally optimal: the {name} has the least energy for every s (Cohn and Kumar 2007)."
-    )
-
-
-@cache
-def _thomson() -> dict[int, tuple[float, str]]:
-    text = files("neucollapse.geometry.atlas").joinpath("thomson_energies.csv").read_text(encoding="utf-8")
-    return {int(row["K"]): (float(row["energy"]), row["source"]) for row in csv.DictReader(text.splitlines())}
+    source = f"Universally optimal: the {name} has the least energy for every s (Cohn and Kumar 2007)."
+    return BestEnergy(float((riesz(squared, s) * counts).sum() / counts.sum()), "proved", source)

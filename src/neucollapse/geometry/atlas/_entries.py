@@ -17,7 +17,7 @@ from ..hull import one_vs_rest
 
 SCHEMA = "neucollapse/atlas/1"
 _ROUNDING = 1e-12
-_MARGINS_UP_TO = 2000  # points; beyond, the margin is given by its bound 1 - max cosine
+MARGINS_UP_TO = 2000  # points; beyond, the margin is given by its bound 1 - max cosine
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Entry:
 
     Attributes:
         K: number of points; d: dimension.
-        kind: ``"code"``, or ``"lines"`` where the absolute cosine counts.
+        kind: `"code"`, or `"lines"` where the absolute cosine counts.
         points: unit rows (K, d).
         max_cosine: the largest cosine, or absolute cosine.
         margin: the smallest one-vs-rest distance of a code; 0 for lines.
@@ -45,7 +45,10 @@ class Entry:
     def of(cls, points: Any, source: str, *, kind: str = "code") -> "Entry":
         """The entry of a code or solution, with its numbers worked out.
 
-        Example:
+        Raises:
+            InputError: if `kind` is another word.
+
+        Examples:
             >>> from neucollapse.geometry import icosahedron
             >>> round(Entry.of(icosahedron(), "by hand").margin, 12)
             0.5527864045
@@ -53,14 +56,13 @@ class Entry:
         if kind not in ("code", "lines"):
             raise InputError(f"expected kind 'code' or 'lines', got {kind!r}")
         if isinstance(points, Solution):
-            kind = "lines" if points.problem.kind == "grassmannian" else "code"
-            points = points.points
+            kind, points = points.problem.made_of, points.points
         rows = unit_rows(points)
         K, d = rows.shape
         if kind == "lines":
             return cls(K, d, kind, coherence(rows), 0.0, source, rows)
         s = max_cosine(rows)
-        margin = one_vs_rest(rows).margin if K <= _MARGINS_UP_TO else 1 - s
+        margin = one_vs_rest(rows).margin if K <= MARGINS_UP_TO else 1 - s
         return cls(K, d, kind, s, margin, source, rows)
 
     def beats(self, other: "Entry") -> bool:
@@ -73,7 +75,7 @@ class Entry:
 class Atlas:
     """Codes by (kind, K, d), the best of each.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import icosahedron
         >>> mine = Atlas()
         >>> mine.add(Entry.of(icosahedron(), "by hand")), mine.add(Entry.of(icosahedron(), "again"))
@@ -115,9 +117,9 @@ class Atlas:
 
     @classmethod
     def load(cls, path: str | Path, *, verify: bool = True) -> "Atlas":
-        """Read a file written by ``save``.
+        """Read a file written by `save`.
 
-        With ``verify`` every number is worked out again, and one that does not hold raises ``FileFormatError``.
+        With `verify` every number is worked out again, and one that does not hold raises `FileFormatError`.
         """
         tensors, rest = load_tensors(path, schema=SCHEMA)
         atlas = cls()

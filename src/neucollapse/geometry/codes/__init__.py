@@ -5,12 +5,12 @@
 Everything behind ``_solve`` loads when a search begins.
 """
 
-from ._optimum import Optimum as Optimum
 from ._problems import GrassmannianFrame as GrassmannianFrame
 from ._problems import MaximumGramDeterminant as MaximumGramDeterminant
 from ._problems import MinimumEnergy as MinimumEnergy
 from ._problems import SoftmaxCode as SoftmaxCode
 from ._problems import SphericalCode as SphericalCode
+from ._solution import Optimum as Optimum
 from ._solution import Outcome as Outcome
 from ._solution import Solution as Solution
 from ._solve import solve as solve

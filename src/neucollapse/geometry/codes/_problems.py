@@ -27,6 +27,7 @@ class Problem(ABC):
         kind: short name, as the command line takes it.
         symbol: the formula that is optimised.
         maximise: whether large values are good.
+        made_of: `"lines"` where the absolute cosine counts, else `"code"`, as in the atlas and the catalogue.
     """
 
     K: int
@@ -34,6 +35,7 @@ class Problem(ABC):
     kind: ClassVar[Kind]
     symbol: ClassVar[str]
     maximise: ClassVar[bool] = False
+    made_of: ClassVar[Literal["code", "lines"]] = "code"
 
     def __post_init__(self) -> None:
         check_size(self.K, self.d)
@@ -102,6 +104,7 @@ class GrassmannianFrame(Problem):
 
     kind: ClassVar[Kind] = "grassmannian"
     symbol: ClassVar[str] = "max_{i≠j} |⟨w_i, w_j⟩|"
+    made_of: ClassVar[Literal["code", "lines"]] = "lines"
 
     def value(self, points: Any) -> float:
         """The coherence."""

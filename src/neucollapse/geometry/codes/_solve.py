@@ -83,9 +83,9 @@ def _check(problem: Any, seed: Any, starts: Any, budget: Any, target: Any, worke
         names = ", ".join(kind.__name__ for kind in PROBLEMS.values())
         raise InputError(f"expected a problem such as SoftmaxCode(K, d), one of {names}; got {problem!r}")
     check_counts(seed, starts, workers)
-    if budget is not None and not (_is_number(budget) and 0 < budget < math.inf):
+    if budget is not None and not (is_number(budget) and 0 < budget < math.inf):
         raise InputError(f"expected budget as a number of seconds above 0, got {budget!r}")
-    if target is not None and not (_is_number(target) and math.isfinite(target)):
+    if target is not None and not (is_number(target) and math.isfinite(target)):
         raise InputError(f"expected target as a number, the value to stop at, got {target!r}")
 
 
@@ -96,7 +96,8 @@ def check_counts(seed: Any, starts: Any, workers: Any) -> None:
             raise InputError(f"expected {name} as a whole number >= {least}, got {value!r}")
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a number of Python, no bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -66,10 +66,10 @@ def galois_field(q: int) -> GaloisField:
     Raises:
         InputError: if q is not a prime power.
     """
-    p = next((p for p in range(2, q + 1) if q % p == 0), 0)
-    k = next((k for k in range(1, q.bit_length()) if p**k == q), 0)
-    if k == 0:
+    found = prime_power(q)
+    if found is None:
         raise InputError(f"expected the size of a finite field, a prime power, got {q}")
+    p, k = found
     candidates = product(range(1, p), *[range(p)] * (k - 1))  # with a constant term, or x would divide x^k
     orbits = (_powers(p, low) for low in candidates)
     powers = next(powers for powers in orbits if len(powers) == q - 1)  # every field has a primitive element
@@ -78,6 +78,12 @@ def galois_field(q: int) -> GaloisField:
     logarithms = np.zeros(q, dtype=np.int64)
     logarithms[numbers] = np.arange(q - 1)
     return GaloisField(p, k, numbers, logarithms, digits)
+
+
+def prime_power(q: int) -> tuple[int, int] | None:
+    """The prime p and the exponent k >= 1 of q = p^k, if there are such."""
+    p = next((p for p in range(2, q + 1) if q % p == 0), 0)
+    return next(((p, k) for k in range(1, q.bit_length()) if p**k == q), None)
 
 
 def _powers(p: int, low: tuple[int, ...]) -> list[tuple[int, ...]]:
