@@ -1,7 +1,7 @@
 """Models of collapse in the literature, runnable: what is predicted beside what gradient descent or an exact solver finds.
 
 A model, or a family of them, has a folder or a file: its predicted optimum as plain functions, and a simulation that
-``simulate`` runs to its end (``neucollapse simulate NAME`` on the command line). Its ``settings`` are a frozen dataclass
+`simulate` runs to its end (`neucollapse simulate NAME` on the command line). Its `settings` are a frozen dataclass
 that the command line, the saved JSON and the Python call share.
 
 Names load when first used, so that settings can be read without torch.

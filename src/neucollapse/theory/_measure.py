@@ -25,7 +25,7 @@ def measured(
     keys: Iterable[str] | None = None,
     **options: Any,
 ) -> dict[str, float]:
-    """Every metric, or those of ``keys``, of features (N, d) with labels (N,) and a classifier (K, d), where it has a meaning."""
+    """Every metric, or those of `keys`, of features (N, d) with labels (N,) and a classifier (K, d), where it has a meaning."""
     K = int(labels.max()) + 1 if weight is None else len(weight)
     features = features.detach().double()
     raw, unit = ClassStatistics(K, features.shape[1]), ClassStatistics(K, features.shape[1], normalize=True)

@@ -35,7 +35,7 @@ Run = Generator[Row, None, State]
 class Comparison:
     """A number that the theory predicts, beside the one that was found.
 
-    ``name`` is a key of ``neucollapse.metrics.REGISTRY`` where it is that metric, and words otherwise; ``meaning`` is a phrase
+    `name` is a key of `neucollapse.metrics.REGISTRY` where it is that metric, and words otherwise; `meaning` is a phrase
     that says what the number is, and where the prediction comes from.
     """
 
@@ -72,7 +72,7 @@ class Model(ABC, Generic[S]):
 
     @abstractmethod
     def run(self) -> Run:
-        """Yield the trajectory; return the tensors that ``findings`` needs. Random numbers come from ``generator`` alone."""
+        """Yield the trajectory; return the tensors that `findings` needs. Random numbers come from `generator` alone."""
 
     @abstractmethod
     def findings(self, end: State, rows: Sequence[Row]) -> Findings:

@@ -10,11 +10,8 @@ from .._settings import Rule, check_settings, from_known_fields
 
 def at_least(least: float | int, *names: str) -> Rule:
     """The rule that settings are at least so large, and finite."""
-    return (
-        names,
-        f"of at least {least:g}" + ("" if isinstance(least, int) else " and finite"),
-        (lambda value: least <= value < math.inf),
-    )
+    words = f"of at least {least:g}" + ("" if isinstance(least, int) else " and finite")
+    return names, words, lambda value: least <= value < math.inf
 
 
 def positive(*names: str) -> Rule:
@@ -22,11 +19,14 @@ def positive(*names: str) -> Rule:
     return names, "above 0 and finite", lambda value: 0 < value < math.inf
 
 
+_COMMON: tuple[Rule, ...] = ((("seed",), "in [0, 2^32)", lambda value: 0 <= value < 2**32), at_least(1, "threads"))
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of a model: the same values give the same numbers.
 
-    A model's own settings derive from it, name the model, and add their rules.
+    The settings of a model derive from it, name the model, and add their rules.
 
     Attributes:
         seed: of everything that is drawn.
@@ -54,17 +54,6 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
-        """The inverse of ``to_dict``; fields that are left out keep their defaults.
-
-        Raises:
-            InputError: for an unknown field or an impossible value.
-        """
-        return from_known_fields(
-            cls, {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        )
-
-
-_COMMON: tuple[Rule, ...] = (
-    (("seed",), "in [0, 2^32)", lambda value: 0 <= value < 2**32),
-    at_least(1, "threads"),
-)
+        """The inverse of `to_dict`: fields that are left out keep their defaults, an unknown one raises InputError."""
+        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return from_known_fields(cls, plain)

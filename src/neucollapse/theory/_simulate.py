@@ -1,4 +1,4 @@
-"""``simulate``: run a model, keep its rows as they come, and compare it with what is predicted."""
+"""`simulate`: run a model, keep its rows as they come, and compare it with what is predicted."""
 
 import time
 import warnings
@@ -34,15 +34,15 @@ def simulate(
     """Run a model of the theory wing and compare what it does with what is predicted.
 
     Args:
-        settings: which model, of what size; see ``neucollapse.theory.settings``.
-        folder: where to keep it: ``config.json``, ``trajectory.parquet`` (series, x, key, value) while it runs, and at the end
-            ``arrays.safetensors`` and ``simulation.json``. None keeps nothing.
+        settings: which model, of what size; see `neucollapse.theory.settings`.
+        folder: where to keep it: `config.json`, `trajectory.parquet` (series, x, key, value) while it runs, and at the end
+            `arrays.safetensors` and `simulation.json`. None keeps nothing.
         resume: keep to the settings in the folder; False deletes what is there first.
         progress: count rows on standard error, if that is a terminal.
         save_every: seconds between two writings of the rows.
 
     Returns:
-        The ``Simulation``. One that was stopped keeps its rows in the folder, and is begun again from the beginning by the next
+        The `Simulation`. One that was stopped keeps its rows in the folder, and is begun again from the beginning by the next
         call. A finished one runs again to the same numbers; its files are replaced at the end.
 
     Warns:
@@ -50,9 +50,9 @@ def simulate(
 
     Raises:
         InputError: if these are no settings. The folder may raise it as well, if it holds anything but a simulation with these
-            settings or another process works there, and ``FileFormatError`` or ``FileWriteError``, if it is damaged or full.
+            settings or another process works there, and `FileFormatError` or `FileWriteError`, if it is damaged or full.
 
-    Example:
+    Examples:
         >>> from neucollapse.theory import settings
         >>> simulation = simulate(settings.UFM(classes=4, dim=3))
         >>> simulation.findings.agrees

@@ -7,9 +7,9 @@ from .._errors import InputError
 
 
 def step_counts(num_classes: int, minority: int, samples: int, ratio: float | int) -> Tensor:
-    """Sizes (K,) of a step imbalance: the first classes have round(ratio * samples), the last ``minority`` have ``samples``.
+    """Sizes (K,) of a step imbalance: the first classes have round(ratio * samples), the last `minority` have `samples`.
 
-    Example:
+    Examples:
         >>> step_counts(4, 1, samples=2, ratio=10).tolist()
         [20, 20, 20, 2]
     """
@@ -19,9 +19,9 @@ def step_counts(num_classes: int, minority: int, samples: int, ratio: float | in
 
 
 def exponential_counts(num_classes: int, samples: int, ratio: float | int) -> Tensor:
-    """Sizes (K,) that fall geometrically from round(ratio * samples) to ``samples``.
+    """Sizes (K,) that fall geometrically from round(ratio * samples) to `samples`.
 
-    Example:
+    Examples:
         >>> exponential_counts(3, samples=2, ratio=100).tolist()
         [200, 20, 2]
     """

@@ -11,9 +11,9 @@ from ._model import State
 
 
 def initial_network(widths: Sequence[int], generator: torch.Generator, gain: float = 2.0) -> State:
-    """Weights ``weight0`` (out, in), ``weight1``, ... of variance gain / in, and zero biases ``bias0``, ...
+    """Weights `weight0` (out, in), `weight1`, ... of variance gain / in, and zero biases `bias0`, ...
 
-    Example:
+    Examples:
         >>> {name: tuple(tensor.shape) for name, tensor in initial_network((4, 3), torch.Generator()).items()}
         {'weight0': (3, 4), 'bias0': (3,)}
     """

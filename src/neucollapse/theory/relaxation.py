@@ -1,20 +1,20 @@
 r"""The convex relaxation of unconstrained features: a nuclear norm instead of two factors, and a certificate for any logits.
 
-With features collapsed to one a class (by Jensen's inequality they are, at the optimum) and :math:`p_k = n_k / N`,
+With features collapsed to one a class (by Jensen's inequality they are, at the optimum) and $p_k = n_k / N$,
 
-.. math:: \min_{W, H} \sum_k p_k\, \ell(W h_k, k) + \frac{\lambda_W}{2} |W|^2 + \frac{\lambda_H}{2} \sum_k s_k^2 |h_k|^2
+$$\min_{W, H} \sum_k p_k\, \ell(W h_k, k) + \frac{\lambda_W}{2} |W|^2 + \frac{\lambda_H}{2} \sum_k s_k^2 |h_k|^2$$
 
-depends on the factors through the logits :math:`Z = H W^\top` alone, row k the logits of class k, once each split is at its
-cheapest: :math:`\min \tfrac{\lambda_W}{2} |W|^2 + \tfrac{\lambda_H}{2} |S H|^2 = \lambda\, |S Z|_*` over :math:`H W^\top = Z`,
-with :math:`\lambda = \sqrt{\lambda_W \lambda_H}` and :math:`S = \mathrm{diag}(s)`. In dimension d the rank of Z is at most d;
+depends on the factors through the logits $Z = H W^\top$ alone, row k the logits of class k, once each split is at its
+cheapest: $\min \tfrac{\lambda_W}{2} |W|^2 + \tfrac{\lambda_H}{2} |S H|^2 = \lambda\, |S Z|_*$ over $H W^\top = Z$,
+with $\lambda = \sqrt{\lambda_W \lambda_H}$ and $S = \mathrm{diag}(s)$. In dimension d the rank of Z is at most d;
 without that condition the problem
 
-.. math:: \min_Z F(Z) + \lambda\, |S Z|_*, \qquad F(Z) = \sum_k p_k\, \ell(z_k, k)
+$$\min_Z F(Z) + \lambda\, |S Z|_*, \qquad F(Z) = \sum_k p_k\, \ell(z_k, k)$$
 
 is convex, a bound from below for every d, and equal to the factored problem where its solution has rank at most d.
-:math:`s_k^2 = n_k` where every sample's feature decays alike, 1 where every class's mean squared feature does.
+$s_k^2 = n_k$ where every sample's feature decays alike, 1 where every class's mean squared feature does.
 
-The dual: :math:`\max_G -F^*(G)` subject to :math:`|S^{-1} G|_{op} \le \lambda`. Any logits give such a G, the gradient of F
+The dual: $\max_G -F^*(G)$ subject to $|S^{-1} G|_{op} \le \lambda$. Any logits give such a G, the gradient of F
 there, shrunk into the ball; so any logits give a bound from below, and at the optimum the gap is 0.
 """
 
@@ -47,14 +47,14 @@ class Relaxation:
 
     Attributes:
         counts: class sizes (K,); they need not be integers.
-        decay: :math:`\lambda = \sqrt{\lambda_W \lambda_H}`.
-        loss: ``"ce"``, or ``"mse"``: half the squared distance to the one-hot label.
+        decay: $\lambda = \sqrt{\lambda_W \lambda_H}$.
+        loss: `"ce"`, or `"mse"`: half the squared distance to the one-hot label.
         per: whether the features' decay sums over samples (weight decay) or averages within classes (Fang et al.).
 
     Raises:
         InputError: an empty class, fewer than two classes, a negative decay.
 
-    Example:
+    Examples:
         >>> problem = Relaxation(torch.tensor([8.0, 8.0, 2.0, 2.0]), decay=0.05)
         >>> solution = problem.solve()
         >>> solution.gap < 1e-10, torch.linalg.matrix_rank(solution.logits, atol=1e-6).item()
@@ -82,20 +82,20 @@ class Relaxation:
         return self.counts.sqrt() if self.per == "sample" else torch.ones_like(self.counts)
 
     def survives(self) -> Tensor:
-        r"""Which classes keep apart from those of their own size, (K,) bool: :math:`p_k > \lambda s_k`.
+        r"""Which classes keep apart from those of their own size, (K,) bool: $p_k > \lambda s_k$.
 
         Take m classes of one size n and move their logits by f (I - J/m) on their block, J all ones. Swapping two of them
         changes nothing, so the convex problem has a solution that is symmetric in them, which on their block is such a
-        multiple plus what is orthogonal to it; the nuclear norm is then :math:`\lambda s (m - 1) |f|` plus the rest. At
-        f = 0 they share one softmax, and the derivative of F in f is :math:`-p (m - 1)` whatever it is, for any other
-        class sizes. So f = 0 is the optimum iff :math:`p \le \lambda s`. With the mean squared error the same holds by
-        the solution itself (``mse_logits``), also for one class alone. For the decay of samples this reads
-        :math:`n_k > N^2 \lambda_W \lambda_H`. Derived here.
+        multiple plus what is orthogonal to it; the nuclear norm is then $\lambda s (m - 1) |f|$ plus the rest. At
+        f = 0 they share one softmax, and the derivative of F in f is $-p (m - 1)$ whatever it is, for any other
+        class sizes. So f = 0 is the optimum iff $p \le \lambda s$. With the mean squared error the same holds by
+        the solution itself (`mse_logits`), also for one class alone. For the decay of samples this reads
+        $n_k > N^2 \lambda_W \lambda_H$. Derived here.
         """
         return self.proportions > self.decay * self.scales
 
     def mse_logits(self) -> Tensor:
-        r"""The solution for the mean squared error: diagonal, :math:`z_{kk} = (1 - \lambda s_k / p_k)_+`.
+        r"""The solution for the mean squared error: diagonal, $z_{kk} = (1 - \lambda s_k / p_k)_+$.
 
         Changing the sign of row and column k together leaves the problem as it is; averaging over all such changes removes
         everything off the diagonal, and each entry is then a soft threshold. Derived here.
@@ -157,7 +157,7 @@ def nuclear_norm(X: Tensor) -> Tensor:
 
 
 def singular_value_threshold(X: Tensor, threshold: float) -> Tensor:
-    """The proximal map of the nuclear norm: every singular value less ``threshold``, and at least 0."""
+    """The proximal map of the nuclear norm: every singular value less `threshold`, and at least 0."""
     U, sigma, V = torch.linalg.svd(X, full_matrices=False)
     return (U * (sigma - threshold).clamp_min(0)) @ V
 
@@ -168,7 +168,7 @@ def factors(
     """The cheapest classifier (K, d) and class means (K, d) with these logits (K, K): up to a rotation, the only ones.
 
     Raises:
-        InputError: if the logits have a larger rank than ``dim``.
+        InputError: if the logits have a larger rank than `dim`.
     """
     U, sigma, V = torch.linalg.svd(scales[:, None] * logits)
     sigma = sigma.where(sigma > 1e-12 * sigma[0], 0)

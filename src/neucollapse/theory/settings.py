@@ -1,7 +1,7 @@
 """Settings of every model, as frozen dataclasses: the registry of models. Nothing here imports torch, so `--help` is quick.
 
-A model is a folder named as its command: ``layer-peeled`` is ``layer_peeled/settings.py`` with the class ``LayerPeeled``, and
-``layer_peeled/model.py`` with the class ``LayerPeeledModel``, which loads when the model is run.
+A model is a folder named as its command: `layer-peeled` is `layer_peeled/settings.py` with the class `LayerPeeled`, and
+`layer_peeled/model.py` with the class `LayerPeeledModel`, which loads when the model is run.
 """
 
 from ._settings import Settings as Settings

@@ -1,10 +1,9 @@
-"""Settings of ``central-path``."""
+"""Settings of `central-path`."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ..._errors import InputError
-from ..._settings import Rule
 from .._settings import Settings, at_least, positive
 
 
@@ -19,8 +18,8 @@ class CentralPath(Settings):
         signal: size of the class means at the start, in units of the scatter within classes.
         horizon: how long the flow is followed, in units of N K, in which a small signal grows e-fold.
         points: how many times are compared, geometrically spaced.
-        renormalise: how the scatter within classes is kept at the identity: ``project`` the gradient onto the features that
-            have it, or ``whiten`` the features after every infinitesimal step.
+        renormalise: how the scatter within classes is kept at the identity: `project` the gradient onto the features that
+            have it, or `whiten` the features after every infinitesimal step.
         descent_steps: of plain gradient descent in classifier and features, not renormalised, shown beside the path.
         descent_lr: its step size.
         feature_speed: how many times faster than by its own gradient, which carries a 1/N, a feature moves in that descent.
@@ -37,10 +36,10 @@ class CentralPath(Settings):
     descent_lr: float = 0.1
     feature_speed: float = 10.0
 
-    name: ClassVar[str] = "central-path"
-    title: ClassVar[str] = "The central path of the squared loss"
-    citations: ClassVar[tuple[str, ...]] = ("han2022",)
-    rules: ClassVar[tuple[Rule, ...]] = (
+    name = "central-path"
+    title = "The central path of the squared loss"
+    citations = ("han2022",)
+    rules = (
         at_least(2, "classes", "samples", "points"),
         at_least(1, "dim"),
         at_least(0, "descent_steps"),

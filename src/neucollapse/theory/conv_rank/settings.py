@@ -1,10 +1,9 @@
 """Settings of the convolutional model whose filters keep the rank of clean data. This module never imports torch."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ..._errors import InputError
-from ..._settings import Rule
 from .._settings import Settings, at_least, positive
 
 PIXELS = 64
@@ -51,10 +50,10 @@ class ConvRank(Settings):
     steps: int = 300
     runs: int = 1
 
-    name: ClassVar[str] = "conv-rank"
-    title: ClassVar[str] = "Convolutional filters and the rank of clean data"
-    citations: ClassVar[tuple[str, ...]] = ("zhang2025",)
-    rules: ClassVar[tuple[Rule, ...]] = (
+    name = "conv-rank"
+    title = "Convolutional filters and the rank of clean data"
+    citations = ("zhang2025",)
+    rules = (
         at_least(1, "signals", "samples", "dim", "width", "steps", "runs"),
         at_least(2, "patches"),
         at_least(2.0, "power"),

@@ -1,7 +1,7 @@
 r"""The gradient flow of cross-entropy on a product of matrices, in steps that neither a plateau nor a vanishing loss slows.
 
-The path of a gradient flow does not depend on its clock. Here a step of the factors is at most ``longest`` times their norm, and
-at most so long that log loss falls by ``longest``: near the saddle at 0, where gradients vanish with the power L - 1 of the
+The path of a gradient flow does not depend on its clock. Here a step of the factors is at most `longest` times their norm, and
+at most so long that log loss falls by `longest`: near the saddle at 0, where gradients vanish with the power L - 1 of the
 factors, the first rules, and when the margin grows and the loss vanishes, the second. The gradient is written out and exact at
 losses far below rounding.
 """
@@ -28,7 +28,7 @@ def log_loss_gradient(factors: Factors) -> tuple[Float[Tensor, "starts"], Factor
     r"""Logarithm of the mean cross-entropy, and its gradient in the factors.
 
     With the gradient of the loss in the logits, G = (P - I)/K for the probabilities P, it is
-    :math:`\partial_l = (W_L \cdots W_{l+1})^T G\, (W_{l-1} \cdots W_1)^T / \text{loss}`. The diagonal of P - I is taken
+    $\partial_l = (W_L \cdots W_{l+1})^T G\, (W_{l-1} \cdots W_1)^T / \text{loss}$. The diagonal of P - I is taken
     as minus the sum of the other probabilities, so nothing cancels.
     """
     partial = products(factors)

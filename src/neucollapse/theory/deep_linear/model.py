@@ -40,7 +40,7 @@ def spectral_factors(values: Float[Tensor, "starts K"], dim: int, layers: int) -
     r"""Balanced factors of Z = Q diag(a^L) Q^T, for the Hadamard basis Q and singular values a of every factor.
 
     Entry (i, j) of Z depends on i xor j alone. So do the exponentials and their sums over columns, hence the probabilities, and
-    Q diagonalises the gradient as well: singular vectors stay, and :math:`\dot a_i = a_i^{L-1} q_i^T (I - P) q_i / K`.
+    Q diagonalises the gradient as well: singular vectors stay, and $\dot a_i = a_i^{L-1} q_i^T (I - P) q_i / K$.
     The constant vector is in the kernel of the gradient; its value should be 0.
     """
     K = values.shape[1]
@@ -50,21 +50,21 @@ def spectral_factors(values: Float[Tensor, "starts K"], dim: int, layers: int) -
 
 
 def mode_slopes(values: Float[Tensor, "K"], layers: int) -> Float[Tensor, "K"]:
-    """da/dt of the gradient flow of the mean cross-entropy from ``spectral_factors``: the whole network in K numbers."""
+    """da/dt of the gradient flow of the mean cross-entropy from `spectral_factors`: the whole network in K numbers."""
     Q, L = hadamard(len(values)), layers
     P = torch.softmax(Q @ torch.diag(values**L) @ Q.T, dim=0)
     return values ** (L - 1) * (1 - ((Q.T @ P) * Q.T).sum(dim=1)) / len(values)
 
 
 def early_values(values: Float[Tensor, "K"], time: float, layers: int) -> Float[Tensor, "K"]:
-    r"""Singular values of a factor while the logits are small, from ``spectral_factors``: before any class is told from another.
+    r"""Singular values of a factor while the logits are small, from `spectral_factors`: before any class is told from another.
 
-    There P = 1/K and every mode but the constant one has :math:`\dot a = a^{L-1} / K`, so
+    There P = 1/K and every mode but the constant one has $\dot a = a^{L-1} / K$, so
 
-    .. math:: a(t) = \big( a(0)^{2-L} - (L-2) t / K \big)^{-1/(L-2)} \quad (L > 2), \qquad a(t) = a(0) e^{t/K} \quad (L = 2).
+    $$a(t) = \big( a(0)^{2-L} - (L-2) t / K \big)^{-1/(L-2)} \quad (L > 2), \qquad a(t) = a(0) e^{t/K} \quad (L = 2).$$
 
     Ratios of singular values stay at L = 2 and grow for L > 2, without bound as the larger one nears its time of escape,
-    :math:`K a(0)^{2-L} / (L-2)`: the repulsion that makes the rank low. Infinite after that time.
+    $K a(0)^{2-L} / (L-2)$: the repulsion that makes the rank low. Infinite after that time.
     """
     K = len(values)
     if layers == 2:

@@ -1,10 +1,10 @@
 r"""Which code a deep linear network prefers at large margin: the cheapest one in the Schatten-2/L quasi-norm.
 
-A product of L matrices with singular values :math:`\sigma_i` costs at least, and exactly if no width is below the rank,
+A product of L matrices with singular values $\sigma_i$ costs at least, and exactly if no width is below the rank,
 
-.. math:: \min_{W_L \cdots W_1 = Z} \sum_l \|W_l\|_F^2 = L \sum_i \sigma_i^{2/L},
+$$\min_{W_L \cdots W_1 = Z} \sum_l \|W_l\|_F^2 = L \sum_i \sigma_i^{2/L},$$
 
-so at a given norm of the factors the logits Z of the least :math:`\sum_i \sigma_i^{2/L}` at unit margin reach the largest margin.
+so at a given norm of the factors the logits Z of the least $\sum_i \sigma_i^{2/L}$ at unit margin reach the largest margin.
 With L = 2 that is the nuclear norm, and neural collapse wins; deeper products count the rank more and more. The values below
 are derived here from these definitions; that depth prefers low rank, and softmax codes, is the claim of arXiv 2605.23087.
 """
@@ -23,9 +23,9 @@ from ...geometry import best_code, best_features, orthogonal_blocks, orthoplex, 
 
 
 def logit_margin(logits: Float[Tensor, "K K"]) -> float:
-    r"""The smallest :math:`Z_{kk} - Z_{jk}` over j != k: column k holds the logits of a sample of class k.
+    r"""The smallest $Z_{kk} - Z_{jk}$ over j != k: column k holds the logits of a sample of class k.
 
-    Example:
+    Examples:
         >>> logit_margin(2 * torch.eye(3).double())
         2.0
     """
@@ -34,7 +34,7 @@ def logit_margin(logits: Float[Tensor, "K K"]) -> float:
 
 
 def schatten_value(logits: Float[Tensor, "K K"], layers: int) -> float:
-    r""":math:`\sum_i \sigma_i(Z / \text{margin})^{2/L}`, the price of a unit margin in L factors. Smaller is preferred.
+    r"""$\sum_i \sigma_i(Z / \text{margin})^{2/L}$, the price of a unit margin in L factors. Smaller is preferred.
 
     Args:
         logits: (K, K), column k those of class k.
@@ -46,7 +46,7 @@ def schatten_value(logits: Float[Tensor, "K K"], layers: int) -> float:
     Raises:
         InputError: for fewer than one layer.
 
-    Example:
+    Examples:
         >>> Z = torch.eye(10).double() - 0.1  # neural collapse
         >>> [round(schatten_value(Z, L), 12) for L in (2, 3, 8)]
         [9.0, 9.0, 9.0]
@@ -61,7 +61,7 @@ def schatten_value(logits: Float[Tensor, "K K"], layers: int) -> float:
 
 
 def code_logits(code: Any) -> Float[Tensor, "K K"]:
-    """Logits W H^T of a classifier of unit rows with the unit features that suit it best (``geometry.best_features``).
+    """Logits W H^T of a classifier of unit rows with the unit features that suit it best (`geometry.best_features`).
 
     Args:
         code: rows (K, d); normalised first.
@@ -69,7 +69,7 @@ def code_logits(code: Any) -> Float[Tensor, "K K"]:
     Raises:
         InputError: if a class lies in the hull of the others.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import orthoplex
         >>> round(schatten_value(code_logits(orthoplex(10, 5)), 3), 4)  # 5 * 2^(2/3)
         7.937
@@ -111,9 +111,9 @@ def blocks_value(sizes: Sequence[int], layers: int) -> float:
 
 
 def first_depth(wins: Callable[[int], bool], most: int = 1000) -> int | None:
-    """The first number of layers from 2 to ``most`` at which ``wins(layers)`` holds.
+    """The first number of layers from 2 to `most` at which `wins(layers)` holds.
 
-    Example:
+    Examples:
         >>> [first_depth(lambda L: value(10, L) < simplex_value(10)) for value in (orthoplex_value, polygon_value)]
         [3, 5]
     """
@@ -129,7 +129,7 @@ class NamedCode(NamedTuple):
 
 
 def candidate_codes(K: int, dim: int | None = None) -> list[NamedCode]:
-    """Codes of K classes in at most ``dim`` dimensions whose points are known: nothing is searched for.
+    """Codes of K classes in at most `dim` dimensions whose points are known: nothing is searched for.
 
     The simplex (d = K-1), equal simplices at right angles (d+2 <= K <= 2d, the orthoplex among them), the polygon (d = 2),
     and between them what closed forms, constructions and the atlas have.

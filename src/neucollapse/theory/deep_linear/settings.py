@@ -1,10 +1,9 @@
 """Settings of the deep linear model with cross-entropy and no decay."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ..._errors import InputError
-from ..._settings import Rule
 from .._settings import Settings, at_least, positive
 
 
@@ -34,10 +33,10 @@ class DeepLinear(Settings):
     starts: int = 3
     steps: int = 1200
 
-    name: ClassVar[str] = "deep-linear"
-    title: ClassVar[str] = "Deep linear networks: from neural collapse to softmax codes"
-    citations: ClassVar[tuple[str, ...]] = ("garrod2026", "jiang2023")
-    rules: ClassVar[tuple[Rule, ...]] = (
+    name = "deep-linear"
+    title = "Deep linear networks: from neural collapse to softmax codes"
+    citations = ("garrod2026", "jiang2023")
+    rules = (
         at_least(3, "classes"),
         at_least(1, "dim", "starts"),
         at_least(12, "steps"),

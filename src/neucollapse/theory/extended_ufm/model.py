@@ -31,7 +31,7 @@ def forward(state: State, relu: bool = False) -> list[Tensor]:
 
 
 def deep_objective(state: State, decays: Sequence[float], relu: bool = False) -> Tensor:
-    """The objective of ``deep_optimum``, for balanced classes in order; ``W1`` (d, N) are the features, ``b`` is (K, 1)."""
+    """The objective of `deep_optimum`, for balanced classes in order; `W1` (d, N) are the features, `b` is (K, 1)."""
     logits = forward(state, relu)[-1]
     K, N = logits.shape
     targets = torch.eye(K, dtype=logits.dtype).repeat_interleave(N // K, dim=1)

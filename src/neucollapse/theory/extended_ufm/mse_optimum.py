@@ -1,20 +1,20 @@
 r"""The optimum of several linear layers on free features, with mean-squared error and weight decay, in closed form.
 
-For K classes of n samples, N = Kn, one-hot targets Y and matrices :math:`W_1` (the features H, d x N) to :math:`W_L`:
+For K classes of n samples, N = Kn, one-hot targets Y and matrices $W_1$ (the features H, d x N) to $W_L$:
 
-.. math:: f = \frac{1}{2N} \|W_L \cdots W_2 H + b 1^T - Y\|_F^2 + \sum_{l=1}^{L} \frac{\lambda_l}{2} \|W_l\|_F^2 .
+$$f = \frac{1}{2N} \|W_L \cdots W_2 H + b 1^T - Y\|_F^2 + \sum_{l=1}^{L} \frac{\lambda_l}{2} \|W_l\|_F^2 .$$
 
 *Derived here.* By the inequality of arithmetic and geometric means a singular value s of the product costs at least
-:math:`\frac{L}{2} \Lambda s^{2/L}`, with :math:`\Lambda = (\lambda_1 \cdots \lambda_L)^{1/L}`, when the factors share it so that
-all :math:`\lambda_l a_l^2` are equal. Y has K singular values :math:`\sqrt n`; a bias that does not decay takes the mean away and
-leaves K - 1. The product has the singular vectors of Y (von Neumann), and with :math:`s = t \sqrt n` each value solves
+$\frac{L}{2} \Lambda s^{2/L}$, with $\Lambda = (\lambda_1 \cdots \lambda_L)^{1/L}$, when the factors share it so that
+all $\lambda_l a_l^2$ are equal. Y has K singular values $\sqrt n$; a bias that does not decay takes the mean away and
+leaves K - 1. The product has the singular vectors of Y (von Neumann), and with $s = t \sqrt n$ each value solves
 
-.. math:: \min_{t \ge 0} \tfrac12 (1 - t)^2 + \tfrac L2 c\, t^{2/L}, \qquad c = K n^{1/L} \Lambda .
+$$\min_{t \ge 0} \tfrac12 (1 - t)^2 + \tfrac L2 c\, t^{2/L}, \qquad c = K n^{1/L} \Lambda .$$
 
-For L = 2 that is the soft threshold t = max(0, 1 - c). For L > 2 the stationary point :math:`t^{1 - 2/L} (1 - t) = c` with
-:math:`t > \frac{L-2}{2L-2}` is a local minimum. It is better than 0 iff :math:`t > \frac{L-2}{L-1}`, that is
+For L = 2 that is the soft threshold t = max(0, 1 - c). For L > 2 the stationary point $t^{1 - 2/L} (1 - t) = c$ with
+$t > \frac{L-2}{2L-2}$ is a local minimum. It is better than 0 iff $t > \frac{L-2}{L-1}$, that is
 
-.. math:: c < c_0 = \frac{1}{L-1} \Big( \frac{L-2}{L-1} \Big)^{(L-2)/L} .
+$$c < c_0 = \frac{1}{L-1} \Big( \frac{L-2}{L-1} \Big)^{(L-2)/L} .$$
 
 Above, everything collapses to zero; for L > 2 t jumps there. At most as many values survive as the smallest width; all are
 equal, so which do is open.
@@ -35,13 +35,13 @@ from ...geometry import simplex
 
 @dataclass(frozen=True)
 class DeepOptimum:
-    """What ``deep_optimum`` returns.
+    """What `deep_optimum` returns.
 
     Attributes:
         value: of the objective.
         shrinkage: t in [0, 1]: a class's mean logits are t times its one-hot target, projected. 0 is collapse to zero.
         rank: of the logits.
-        singular_values: of each matrix, the features first; each of them ``rank`` times.
+        singular_values: of each matrix, the features first; each of them `rank` times.
     """
 
     value: float
@@ -53,7 +53,7 @@ class DeepOptimum:
 def threshold(layers: int) -> float:
     """c_0: all is zero at the optimum where K n^(1/L) (product of decays)^(1/L) is larger.
 
-    Example:
+    Examples:
         >>> [round(threshold(L), 4) for L in (2, 3, 4)]
         [1.0, 0.3969, 0.2722]
     """
@@ -76,7 +76,7 @@ def shrinkage(c: float, layers: int) -> float:
     Raises:
         InputError: for a negative price, or fewer than 2 layers.
 
-    Example:
+    Examples:
         >>> shrinkage(0.25, 2), shrinkage(0.5, 3)
         (0.75, 0.0)
     """
@@ -105,7 +105,7 @@ def deep_optimum(K: int, n: int, dim: int, decays: Sequence[float], bias: bool =
     Raises:
         InputError: sizes below 1 (K below 2), fewer than two matrices, or a decay that is not positive.
 
-    Example:
+    Examples:
         >>> optimum = deep_optimum(K=4, n=5, dim=8, decays=(0.01, 0.01, 0.01))
         >>> round(optimum.shrinkage, 6), optimum.rank
         (0.929924, 4)
@@ -125,7 +125,7 @@ def deep_optimum(K: int, n: int, dim: int, decays: Sequence[float], bias: bool =
 
 
 def deep_target(K: int, n: int, dim: int, decays: Sequence[float], bias: bool = False) -> dict[str, Tensor]:
-    """Matrices that reach ``deep_optimum``: ``W1`` (dim, N) are the features, ``W2`` ... ``WL`` (K, dim), and ``b``.
+    """Matrices that reach `deep_optimum`: `W1` (dim, N) are the features, `W2` ... `WL` (K, dim), and `b`.
 
     Orthogonal class means without bias, a simplex with it; in too few dimensions, their projection.
     """

@@ -1,10 +1,9 @@
 """Settings of the extended and deep unconstrained features models with mean-squared error."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ..._errors import InputError
-from ..._settings import Rule
 from .._settings import Settings, at_least, positive
 
 
@@ -40,10 +39,10 @@ class ExtendedUFM(Settings):
     starts: int = 6
     sweep: int = 16
 
-    name: ClassVar[str] = "extended-ufm"
-    title: ClassVar[str] = "Extended and deep unconstrained features"
-    citations: ClassVar[tuple[str, ...]] = ("tirer2022", "dang2023", "sukenik2023", "sukenik2024")
-    rules: ClassVar[tuple[Rule, ...]] = (
+    name = "extended-ufm"
+    title = "Extended and deep unconstrained features"
+    citations = ("tirer2022", "dang2023", "sukenik2023", "sukenik2024")
+    rules = (
         at_least(2, "classes", "layers"),
         at_least(1, "samples", "dim", "steps", "starts"),
         at_least(0, "sweep"),

@@ -1,8 +1,8 @@
-r"""The relaxation with a bound in place of a decay: minimise F(Z) over :math:`|Z|_* \le \rho`, as Fang et al. state it.
+r"""The relaxation with a bound in place of a decay: minimise F(Z) over $|Z|_* \le \rho$, as Fang et al. state it.
 
 Mean squared norms of at most E_W for the classifier and, averaged within classes first, E_H for the features allow exactly
-the logits with :math:`|Z|_* \le \rho = K \sqrt{E_W E_H}`. The multiplier of the bound is a decay: the solution is that of
-``Relaxation(..., per="class")`` with :math:`\lambda` such that the norm is :math:`\rho`. Derived here.
+the logits with $|Z|_* \le \rho = K \sqrt{E_W E_H}$. The multiplier of the bound is a decay: the solution is that of
+`Relaxation(..., per="class")` with $\lambda$ such that the norm is $\rho$. Derived here.
 """
 
 import math
@@ -17,7 +17,7 @@ from .step import StepLogits, step_logits
 
 
 def budget_logits(counts: Tensor, majority: int, radius: float, loss: Loss) -> tuple[Tensor, float]:
-    """The optimum (K, K) within a nuclear norm of ``radius`` and its multiplier; the first ``majority`` classes share a size."""
+    """The optimum (K, K) within a nuclear norm of `radius` and its multiplier; the first `majority` classes share a size."""
     problem = Relaxation(counts, 0.0, loss, "class")
     logits = _cross_entropy(problem, majority, radius) if loss == "ce" else _mean_squares(problem, radius)
     return logits, float(torch.linalg.matrix_norm(problem.gradient(logits), 2))
@@ -60,9 +60,9 @@ def _cross_entropy(problem: Relaxation, majority: int, radius: float) -> Tensor:
 def budget_threshold(majority: int, minority: int, radius: float, loss: Loss) -> float:
     r"""The ratio from which on minority classes merge; infinite where they never do.
 
-    At the threshold the multiplier is the minority's share :math:`p_B = 1 / (A R + B)` (``Relaxation.survives``), so it
-    is the R at which the optimum with that decay has the norm :math:`\rho`. For the mean squared error that is
-    :math:`A (1 - 1/R) = \rho`. Derived here.
+    At the threshold the multiplier is the minority's share $p_B = 1 / (A R + B)$ (`Relaxation.survives`), so it
+    is the R at which the optimum with that decay has the norm $\rho$. For the mean squared error that is
+    $A (1 - 1/R) = \rho$. Derived here.
     """
     if loss == "mse":
         return 1 / (1 - radius / majority) if radius < majority else math.inf

@@ -1,7 +1,7 @@
 """The layer-peeled model under a step imbalance: minority collapse and where it begins (Fang et al., arXiv:2101.12699).
 
 The model, its name and minority collapse are theirs; the thresholds and the four-number form of the optimum are derived in
-``relaxation``, ``_step`` and ``_budget``.
+`relaxation`, `_step` and `_budget`.
 """
 
 import math
@@ -36,12 +36,12 @@ class Prediction(NamedTuple):
 def threshold(settings: LayerPeeled) -> float:
     r"""The imbalance ratio R from which on minority classes have one and the same logits; infinite where they never do.
 
-    With decays they keep apart iff :math:`n_B > N^2 \lambda_W \lambda_H`, :math:`N = (A R + B) n_B` (for cross-entropy and mean
-    squared error alike, see ``Relaxation.survives``), so
+    With decays they keep apart iff $n_B > N^2 \lambda_W \lambda_H$, $N = (A R + B) n_B$ (for cross-entropy and mean
+    squared error alike, see `Relaxation.survives`), so
 
-    .. math:: R^* = \frac{1}{A} \Big( \frac{1}{\sqrt{n_B \lambda_W \lambda_H}} - B \Big).
+    $$R^* = \frac{1}{A} \Big( \frac{1}{\sqrt{n_B \lambda_W \lambda_H}} - B \Big).$$
 
-    With budgets see ``budget_threshold``. A value below 1 says that balanced classes are merged already.
+    With budgets see `budget_threshold`. A value below 1 says that balanced classes are merged already.
     """
     A, B = settings.classes - settings.minority, settings.minority
     if settings.regularisation == "budget":
@@ -68,7 +68,7 @@ def lower_bound(settings: LayerPeeled, counts: Tensor, logits: Tensor) -> float:
 
 
 def objective(settings: LayerPeeled, counts: Tensor) -> Callable[[State], Tensor]:
-    """The objective of a state of ``weight`` (K, d) and ``features`` (N, d)."""
+    """The objective of a state of `weight` (K, d) and `features` (N, d)."""
     labels = labels_of(counts)
     one_hot = torch.nn.functional.one_hot(labels, len(counts)).double()
 

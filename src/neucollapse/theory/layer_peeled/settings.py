@@ -1,10 +1,9 @@
 """Settings of the layer-peeled model under imbalance."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ..._errors import InputError
-from ..._settings import Rule
 from .._settings import Settings, at_least, positive
 
 
@@ -50,10 +49,10 @@ class LayerPeeled(Settings):
     lr: float = 1.0
     momentum: float = 0.9
 
-    name: ClassVar[str] = "layer-peeled"
-    title: ClassVar[str] = "Layer-peeled model: minority collapse"
-    citations: ClassVar[tuple[str, ...]] = ("fang2021", "dang2023")
-    rules: ClassVar[tuple[Rule, ...]] = (
+    name = "layer-peeled"
+    title = "Layer-peeled model: minority collapse"
+    citations = ("fang2021", "dang2023")
+    rules = (
         at_least(3, "classes"),
         at_least(2, "minority", "ratios"),
         at_least(1, "dim", "samples"),

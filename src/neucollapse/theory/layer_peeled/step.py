@@ -16,11 +16,11 @@ class StepLogits:
 
     Rows (samples) and columns (logits), majority first:
 
-    .. math:: Z = \begin{pmatrix} a\,(I - J/A) & 0 \\ 0 & b\,(I - J/B) \end{pmatrix} + (v_1 \hat 1_A + v_2 \hat 1_B)\, u^\top,
-        \qquad u = \frac{\sqrt B\, \hat 1_A - \sqrt A\, \hat 1_B}{\sqrt{A + B}}
+    $$Z = \begin{pmatrix} a\,(I - J/A) & 0 \\ 0 & b\,(I - J/B) \end{pmatrix} + (v_1 \hat 1_A + v_2 \hat 1_B)\, u^\top,
+    \qquad u = \frac{\sqrt B\, \hat 1_A - \sqrt A\, \hat 1_B}{\sqrt{A + B}}$$
 
-    with :math:`\hat 1` the unit vectors that are constant on a group. Scaled by s, the singular values are :math:`s_A a`
-    (A - 1 times), :math:`s_B b` (B - 1 times) and the length of :math:`(s_A v_1, s_B v_2)`.
+    with $\hat 1$ the unit vectors that are constant on a group. Scaled by s, the singular values are $s_A a$
+    (A - 1 times), $s_B b$ (B - 1 times) and the length of $(s_A v_1, s_B v_2)$.
     """
 
     majority: int
@@ -38,10 +38,10 @@ class StepLogits:
 
 
 def step_logits(problem: Relaxation, majority: int) -> Tensor:
-    r"""The cross-entropy optimum (K, K) of a relaxation whose first ``majority`` classes share one size, and the rest another.
+    r"""The cross-entropy optimum (K, K) of a relaxation whose first `majority` classes share one size, and the rest another.
 
     The solution is unique, since the nuclear norm prefers logits that sum to 0 and the cross-entropy is strictly convex on those,
-    so it has the symmetry of the problem: it is a ``StepLogits``. Which of a and b are 0 follows from ``survives``, the
+    so it has the symmetry of the problem: it is a `StepLogits`. Which of a and b are 0 follows from `survives`, the
     length of v is 0 iff the gradient there is at most the decay, and what remains is smooth and solved to rounding.
     """
     shape = StepLogits(majority, len(problem.counts) - majority)

@@ -16,7 +16,7 @@ class MarginBound(Settings):
         samples: of a class, to train on.
         tests: of a class, for the measured error.
         noise: standard deviation of the noisiest class, at the last level.
-        levels: of noise, in equal steps up to ``noise``.
+        levels: of noise, in equal steps up to `noise`.
         uneven: standard deviation of the noisiest class over that of the calmest. At 1 all classes are alike.
         similar: how far a class leans towards its partner class, in its own standard deviations. At 0 noise is round.
         permutations: relabellings of the vertices that are tried.

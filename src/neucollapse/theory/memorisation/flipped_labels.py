@@ -3,22 +3,22 @@ r"""The predicted optimum of unconstrained features with flipped labels: three n
 K classes; of each, n_0 samples have the right label and f the label of each other class, n = n_0 + (K-1) f in all. With c(i)
 the true class of sample i and y_i its label, the model is
 
-.. math:: \min_{W, H}\ \frac1N \sum_i \ell(W h_i, y_i) + \frac{\lambda_W}{2} |W|^2
-          + \frac{1}{2N} \sum_i \Big(\lambda_H |h_i|^2 + \mu\, |h_i - \bar h_{c(i)}|^2\Big)
+$$\min_{W, H}\ \frac1N \sum_i \ell(W h_i, y_i) + \frac{\lambda_W}{2} |W|^2
++ \frac{1}{2N} \sum_i \Big(\lambda_H |h_i|^2 + \mu\, |h_i - \bar h_{c(i)}|^2\Big)$$
 
-with :math:`\bar h_c` the mean feature of the true class c: a network that treats samples of a class alike pays the price
-:math:`\mu` for telling one of them apart. All of it is derived here:
+with $\bar h_c$ the mean feature of the true class c: a network that treats samples of a class alike pays the price
+$\mu$ for telling one of them apart. All of it is derived here:
 
-1. *Convex.* Let :math:`\Pi` average over the samples of a true class and :math:`Q = (\lambda_H \Pi + (\lambda_H + \mu)(I - \Pi))
-   / N`. The regularisers are at least :math:`\sqrt{\lambda_W}\, |Z Q^{1/2}|_*` with Z = WH, with equality for some (W, H) if
+1. *Convex.* Let $\Pi$ average over the samples of a true class, and
+   $Q = (\lambda_H \Pi + (\lambda_H + \mu)(I - \Pi)) / N$. The regularisers are at least $\sqrt{\lambda_W}\, |Z Q^{1/2}|_*$ with Z = WH, with equality for some (W, H) if
    d is at least the rank of Z. What is left is convex in Z, and strictly so in the logits up to a constant.
 2. *Symmetric.* Relabelling the classes and exchanging samples alike leave it unchanged, so the optimum is
-   :math:`a_0 s_k` for clean samples of class k and :math:`a s_k + b s_y` for those labelled y, with :math:`s_k = e_k - 1/K`.
-   Its K-1 singular values are equal, so the nuclear norm is :math:`\sqrt{K-1}` times the Frobenius norm.
+   $a_0 s_k$ for clean samples of class k and $a s_k + b s_y$ for those labelled y, with $s_k = e_k - 1/K$.
+   Its K-1 singular values are equal, so the nuclear norm is $\sqrt{K-1}$ times the Frobenius norm.
 3. A flipped sample is *memorised*, classified as its label says, iff b > a. *Dilation* is the scatter within true classes over
    that between them, tr S_W / tr S_B of the features, which is that of the logits, as W is a multiple of an isometry on them.
 
-The label-smoothing and squared losses fit in unchanged; for the squared loss one scalar equation is left (``squared_optimum``).
+The label-smoothing and squared losses fit in unchanged; for the squared loss one scalar equation is left (`squared_optimum`).
 """
 
 from collections.abc import Callable
@@ -66,7 +66,7 @@ class FlippedOptimum:
 def labels_of(s: Memorisation) -> tuple[Tensor, Tensor]:
     """True classes and given labels of all samples, each (N,): of every class first the clean ones.
 
-    Example:
+    Examples:
         >>> [x.tolist() for x in labels_of(Memorisation(classes=2, dim=1, clean=2, flipped=1))]
         [[0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 0]]
     """
@@ -98,13 +98,13 @@ def predicted_optimum(s: Memorisation, loss: str, price: float) -> FlippedOptimu
 
     Args:
         s: sizes, decays and smoothing.
-        loss: one of ``LOSSES``.
+        loss: one of `LOSSES`.
         price: of leaving the class mean.
 
     Raises:
         InputError: for an unknown loss.
 
-    Example:
+    Examples:
         >>> s = Memorisation(classes=3, flipped=0)
         >>> predicted_optimum(s, "squared", 1.0).dilation
         0.0
@@ -121,13 +121,12 @@ def predicted_optimum(s: Memorisation, loss: str, price: float) -> FlippedOptimu
 def collapses_to_zero(s: Memorisation, loss: str, price: float) -> bool:
     r"""Whether W = 0, H = 0 is the optimum: decays too large for any class to be told apart; derived here.
 
-    The subgradient of the nuclear norm at 0 is the ball of spectral norm 1. With :math:`\bar y = (n_0 - f)/n` and
-    :math:`\epsilon` the smoothing, 0 otherwise,
+    The subgradient of the nuclear norm at 0 is the ball of spectral norm 1. With $\bar y = (n_0 - f)/n$ and
+    $\epsilon$ the smoothing, 0 otherwise,
 
-    .. math:: \frac{(1-\epsilon)^2}{K} \Big(\frac{\bar y^2}{\lambda_H} + \frac{1 - \bar y^2}{\lambda_H + \mu}\Big)
-              \le \lambda_W .
+    $$\frac{(1-\epsilon)^2}{K} \Big(\frac{\bar y^2}{\lambda_H} + \frac{1 - \bar y^2}{\lambda_H + \mu}\Big) \le \lambda_W .$$
 
-    Example:
+    Examples:
         >>> collapses_to_zero(Memorisation(decay_weight=1.0, decay_features=1.0), "squared", 0.0)
         True
     """
@@ -140,14 +139,14 @@ def collapses_to_zero(s: Memorisation, loss: str, price: float) -> bool:
 def squared_optimum(s: Memorisation, price: float) -> FlippedOptimum:
     r"""The optimum of the squared loss by one scalar equation; derived here.
 
-    Each of the K-1 directions of the labels splits into a part :math:`y_1^2 = n \bar y^2` that follows the true classes and the
-    rest :math:`y_2^2 = n (1 - \bar y^2)`. With :math:`q_1 = \lambda_H / N, q_2 = (\lambda_H + \mu)/N` they shrink by
-    :math:`g_i = \rho / (\rho + N q_i \sqrt{\lambda_W})`, where
+    Each of the K-1 directions of the labels splits into a part $y_1^2 = n \bar y^2$ that follows the true classes and the
+    rest $y_2^2 = n (1 - \bar y^2)$. With $q_1 = \lambda_H / N, q_2 = (\lambda_H + \mu)/N$ they shrink by
+    $g_i = \rho / (\rho + N q_i \sqrt{\lambda_W})$, where
 
-    .. math:: \sum_i \frac{q_i y_i^2}{(\rho + N q_i \sqrt{\lambda_W})^2} = 1 .
+    $$\sum_i \frac{q_i y_i^2}{(\rho + N q_i \sqrt{\lambda_W})^2} = 1 .$$
 
-    Then :math:`a_0 = g_1 \bar y + g_2 (1 - \bar y)`, :math:`a = (g_1 - g_2) \bar y`, :math:`b = g_2`: flipped samples are
-    memorised iff :math:`g_2 / g_1 > \bar y / (1 + \bar y)`.
+    Then $a_0 = g_1 \bar y + g_2 (1 - \bar y)$, $a = (g_1 - g_2) \bar y$, $b = g_2$: flipped samples are
+    memorised iff $g_2 / g_1 > \bar y / (1 + \bar y)$.
     """
     if collapses_to_zero(s, "squared", price):
         return _optimum(s, "squared", price, torch.zeros(3, dtype=torch.float64))

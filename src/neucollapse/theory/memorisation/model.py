@@ -2,7 +2,7 @@ r"""Memorisation-dilation: unconstrained features with flipped labels, and a pri
 
 After Nguyen et al., arXiv 2206.05530 (abstract seen: memorisation of noisy labels dilates the collapse, less so under label
 smoothing; their model has non-negative features, and its equations were not seen). The model here is our own; its optimum is
-derived in ``flipped_labels``.
+derived in `flipped_labels`.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Unequal classes along a path of falling decays: SELI for cross-entropy, general orthogonal frames for the mean squared error.
 
-What is predicted stands in ``simplex_encoding`` and ``orthogonal_frame``.
+What is predicted stands in `simplex_encoding` and `orthogonal_frame`.
 """
 
 import math
@@ -40,7 +40,7 @@ def decays(settings: SELI) -> list[float]:
 
 
 def objective(settings: SELI, decay: float) -> Callable[[State], Tensor]:
-    """Of ``weight`` (K, d), ``features`` (N, d) and, if there is one, ``bias`` (K,), with this decay on the first two."""
+    """Of `weight` (K, d), `features` (N, d) and, if there is one, `bias` (K,), with this decay on the first two."""
     labels = labels_of(class_sizes(settings))
     one_hot = torch.nn.functional.one_hot(labels, settings.classes).double()
 

@@ -2,24 +2,24 @@ r"""General orthogonal frames: the mean squared error with unequal classes, solv
 
 The name and the geometry are those of Dang et al. (arXiv:2301.00437), whose abstract says that without bias features and
 classifier become "orthogonal vectors, whose lengths depend on the amount of data in their corresponding classes".
-With labels :math:`Y` (N, K) one-hot,
+With labels $Y$ (N, K) one-hot,
 
-.. math:: \min_{W, H, b} \frac{1}{2N} |H W^\top + 1 b^\top - Y|_F^2 + \frac{\lambda_W}{2} |W|_F^2 + \frac{\lambda_H}{2} |H|_F^2
+$$\min_{W, H, b} \frac{1}{2N} |H W^\top + 1 b^\top - Y|_F^2 + \frac{\lambda_W}{2} |W|_F^2 + \frac{\lambda_H}{2} |H|_F^2$$
 
-is, in :math:`Z = H W^\top`, half a squared distance plus :math:`\lambda = \sqrt{\lambda_W \lambda_H}` times the nuclear norm (see
-``relaxation``). Both depend on singular values alone once Z has the singular vectors of Y (von Neumann's trace inequality),
-also among matrices of rank at most d. So the solution soft-thresholds the singular values of Y at :math:`N \lambda` and
+is, in $Z = H W^\top$, half a squared distance plus $\lambda = \sqrt{\lambda_W \lambda_H}$ times the nuclear norm (see
+`relaxation`). Both depend on singular values alone once Z has the singular vectors of Y (von Neumann's trace inequality),
+also among matrices of rank at most d. So the solution soft-thresholds the singular values of Y at $N \lambda$ and
 keeps the d largest.
 
-Without bias the singular values of Y are :math:`\sqrt{n_k}`, one a class: the optimum is
+Without bias the singular values of Y are $\sqrt{n_k}$, one a class: the optimum is
 
-.. math:: w_k \perp w_j, \quad |w_k|^2 = \sqrt{\lambda_H / \lambda_W}\, \sigma_k, \quad
-    h_k = \sqrt{\lambda_W / (\lambda_H n_k)}\, w_k, \quad \sigma_k = (\sqrt{n_k} - N \lambda)_+,
+$$w_k \perp w_j, \quad |w_k|^2 = \sqrt{\lambda_H / \lambda_W}\, \sigma_k, \quad
+h_k = \sqrt{\lambda_W / (\lambda_H n_k)}\, w_k, \quad \sigma_k = (\sqrt{n_k} - N \lambda)_+,$$
 
-and a class survives iff :math:`n_k > N^2 \lambda_W \lambda_H` and it is among the d largest. A bias without decay
-removes the mean of Y over samples: :math:`b = n / N`, and the singular values are the roots of the eigenvalues of
-:math:`\mathrm{diag}(n) - n n^\top / N`. They interlace the sizes: m classes of one size have m - 1 singular values
-:math:`\sqrt{n_k}`, so equal classes make a simplex. Derived here.
+and a class survives iff $n_k > N^2 \lambda_W \lambda_H$ and it is among the d largest. A bias without decay
+removes the mean of Y over samples: $b = n / N$, and the singular values are the roots of the eigenvalues of
+$\mathrm{diag}(n) - n n^\top / N$. They interlace the sizes: m classes of one size have m - 1 singular values
+$\sqrt{n_k}$, so equal classes make a simplex. Derived here.
 """
 
 import math
@@ -35,7 +35,7 @@ from ..class_sizes import check_counts
 class Frame(NamedTuple):
     """An optimum, one of the many that differ by a rotation.
 
-    Where the d-th and the next singular value are equal (``unique`` is False), there are others still, of the same value.
+    Where the d-th and the next singular value are equal (`unique` is False), there are others still, of the same value.
     """
 
     weight: Tensor
@@ -59,12 +59,12 @@ def orthogonal_frame(
         bias: whether there is one, without decay. Without, it is 0.
 
     Returns:
-        A ``Frame``; its singular values are those of H W^T, of which there are min(K, d), falling.
+        A `Frame`; its singular values are those of H W^T, of which there are min(K, d), falling.
 
     Raises:
         InputError: an empty class, fewer than two classes, a dimension below 1, a decay that is not above 0.
 
-    Example:
+    Examples:
         >>> frame = orthogonal_frame(torch.tensor([100, 25, 4]), 3, 2e-2, 2e-2)
         >>> frame.singular_values.tolist()  # 10, 5 and 2, less 129 * 0.02, and at least 0
         [7.42, 2.42, 0.0]

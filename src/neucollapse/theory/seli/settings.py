@@ -1,10 +1,9 @@
 """Settings of unconstrained features with unequal classes: SELI and general orthogonal frames."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ..._errors import InputError
-from ..._settings import Rule
 from .._settings import Settings, at_least, positive
 
 
@@ -41,10 +40,10 @@ class SELI(Settings):
     smallest_decay: float = 1e-8
     decays: int = 13
 
-    name: ClassVar[str] = "seli"
-    title: ClassVar[str] = "Unequal classes: SELI and general orthogonal frames"
-    citations: ClassVar[tuple[str, ...]] = ("thrampoulidis2022", "dang2023")
-    rules: ClassVar[tuple[Rule, ...]] = (
+    name = "seli"
+    title = "Unequal classes: SELI and general orthogonal frames"
+    citations = ("thrampoulidis2022", "dang2023")
+    rules = (
         at_least(2, "classes", "decays"),
         at_least(1, "dim", "minority", "samples"),
         at_least(1.0, "ratio"),

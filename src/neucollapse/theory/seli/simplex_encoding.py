@@ -1,29 +1,29 @@
 r"""Simplex-encoded labels: cross-entropy with unequal classes as the decay vanishes (the SELI geometry, arXiv:2208.05512).
 
 The paper's abstract has it that logits "always interpolate a simplex-encoded label matrix", "irrespective of class
-imbalances", and that the geometries of features and classifiers are its SVD factors. Derived here, for any sizes :math:`n_k`:
-the hard-margin problem in the logits, one row a class and :math:`S = \mathrm{diag}(\sqrt{n_k})`,
+imbalances", and that the geometries of features and classifiers are its SVD factors. Derived here, for any sizes $n_k$:
+the hard-margin problem in the logits, one row a class and $S = \mathrm{diag}(\sqrt{n_k})$,
 
-.. math:: \min_Z |S Z|_* \quad \text{subject to} \quad z_{kk} - z_{kc} \ge 1 \text{ for all } c \ne k,
+$$\min_Z |S Z|_* \quad \text{subject to} \quad z_{kk} - z_{kc} \ge 1 \text{ for all } c \ne k,$$
 
-has the one solution :math:`\hat Z = I - J/K` (J all ones). Proof. Let :math:`S \hat Z = U \Sigma V^\top` and
-:math:`B = U V^\top`, a subgradient of the norm there, whose rows sum to 0. With multipliers :math:`\mu_{kc} = -s_k B_{kc}`
-of the margins :math:`\hat Z` is stationary, so it is optimal if they are at least 0. Where all are positive, every optimum
+has the one solution $\hat Z = I - J/K$ (J all ones). Proof. Let $S \hat Z = U \Sigma V^\top$ and
+$B = U V^\top$, a subgradient of the norm there, whose rows sum to 0. With multipliers $\mu_{kc} = -s_k B_{kc}$
+of the margins $\hat Z$ is stationary, so it is optimal if they are at least 0. Where all are positive, every optimum
 has all margins equal to 1, and the norm is least for rows that sum to 0. Now
-:math:`B = S \hat Z\, (\hat Z S^2 \hat Z)^{+1/2}`, and
+$B = S \hat Z\, (\hat Z S^2 \hat Z)^{+1/2}$, and
 
-.. math:: (\hat Z S^2 \hat Z)^+ = S^{-2} - \frac{S^{-2} J S^{-2}}{\sum_k 1/n_k} =: L
+$$(\hat Z S^2 \hat Z)^+ = S^{-2} - \frac{S^{-2} J S^{-2}}{\sum_k 1/n_k} =: L$$
 
-(multiply out: :math:`L 1 = 0` and :math:`\hat Z S^2 \hat Z L = \hat Z`). L is the Laplacian of a complete graph with weights
-:math:`1 / (n_j n_k \sum_i 1/n_i)`, and the root of a Laplacian is one:
-:math:`L^{1/2} = \frac1\pi \int_0^\infty t^{-1/2} (I - t\,(t I + L)^{-1})\, dt`, whose inverse has positive entries. So off the
-diagonal :math:`B = S L^{1/2}` is negative, whatever the sizes.
+(multiply out: $L 1 = 0$ and $\hat Z S^2 \hat Z L = \hat Z$). L is the Laplacian of a complete graph with weights
+$1 / (n_j n_k \sum_i 1/n_i)$, and the root of a Laplacian is one:
+$L^{1/2} = \frac1\pi \int_0^\infty t^{-1/2} (I - t\,(t I + L)^{-1})\, dt$, whose inverse has positive entries. So off the
+diagonal $B = S L^{1/2}$ is negative, whatever the sizes.
 
-With a decay :math:`\lambda` the optimum of ``Relaxation`` has :math:`\mathrm{softmax}(z_k) = e_k - \lambda s_k B_k / p_k`
+With a decay $\lambda$ the optimum of `Relaxation` has $\mathrm{softmax}(z_k) = e_k - \lambda s_k B_k / p_k$
 where K - 1 singular values are above 0: a fixed point in which B changes slowly, so that it can be solved for decays far below
 any that a float holds. As they vanish
 
-.. math:: Z = \hat Z \log \tfrac{1}{\lambda} + O(1),
+$$Z = \hat Z \log \tfrac{1}{\lambda} + O(1),$$
 
 so the direction tends to SELI at the rate of one over the logarithm of the decay.
 """
@@ -65,7 +65,7 @@ def simplex_encoding(counts: Tensor) -> SimplexEncoding:
     Raises:
         InputError: an empty class, fewer than two classes.
 
-    Example:
+    Examples:
         >>> encoding = simplex_encoding(torch.tensor([10, 10, 1, 1]))
         >>> norms = encoding.weight_gram.diagonal().sqrt()
         >>> round(float(norms[0] / norms[-1]), 4), bool((encoding.multipliers >= 0).all())
@@ -85,7 +85,7 @@ def cross_entropy_optimum(counts: Tensor, log_decay: float) -> Tensor:
     r"""Logits (K, K), one row a class, of the cross-entropy optimum with a decay of exp(log_decay) on both factors.
 
     By the fixed point of this page, damped until it converges, which it does for all but large decays; for those, where classes
-    merge, by ``Relaxation.solve``, whose certificate is then at 1e-13.
+    merge, by `Relaxation.solve`, whose certificate is then at 1e-13.
 
     Args:
         counts: class sizes (K,).

@@ -1,9 +1,9 @@
 r"""The law of separation: how the scatter within classes falls from layer to layer, and how far a linear network could get.
 
-.. math:: D_l = \operatorname{tr}(S_W S_B^+) \text{ at layer } l, \qquad D_l \approx \rho^l D_0
+$$D_l = \operatorname{tr}(S_W S_B^+) \text{ at layer } l, \qquad D_l \approx \rho^l D_0$$
 
 is an empirical law (He and Su, arXiv 2210.17020). What can be proved is its control: no linear map, hence no linear network of
-any depth, goes below ``metrics.layers.linear_separation_floor`` of the inputs, and the least-squares classifier alone reaches it.
+any depth, goes below `metrics.layers.linear_separation_floor` of the inputs, and the least-squares classifier alone reaches it.
 So a linear network has one step to make, and nothing to spread over its layers.
 """
 
@@ -36,9 +36,9 @@ def least_squares_outputs(
 ) -> Float[Tensor, "N K"]:
     """What the affine least-squares classifier of one-hot labels gives on its training samples.
 
-    Directions in which the features vary by less than ``rcond`` of the largest are left out: features at one point have none.
+    Directions in which the features vary by less than `rcond` of the largest are left out: features at one point have none.
 
-    Example:
+    Examples:
         >>> least_squares_outputs(torch.tensor([[-1.0], [1.0]]).double(), torch.tensor([0, 1])).round().abs().tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
@@ -56,7 +56,7 @@ def fuzziness(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"]) -> floa
 def nearest_mean_accuracy(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"]) -> float:
     """Share of the samples that are nearest to the mean of their own class.
 
-    Example:
+    Examples:
         >>> nearest_mean_accuracy(torch.tensor([[0.0], [1.0], [4.0], [5.0]]).double(), torch.tensor([0, 0, 1, 1]))
         1.0
     """

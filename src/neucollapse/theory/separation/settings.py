@@ -12,7 +12,7 @@ class LayerSeparation(Settings):
     """The law of separation across layers: a deep network trained here, beside what no linear network can reach.
 
     Attributes:
-        data: ``digits``, or ``clusters``: classes of two Gaussian clusters each, which no linear map separates well.
+        data: `digits`, or `clusters`: classes of two Gaussian clusters each, which no linear map separates well.
         classes: of the clusters; digits have 10.
         samples: of a class; of each digit there are 138.
         inputs: dimensions: the first principal components of digits (at most 60), or those of the clusters.
@@ -21,7 +21,7 @@ class LayerSeparation(Settings):
         depth: hidden layers.
         width: of each.
         gain: variance of the initial weights, times the number of inputs of a layer; 2 keeps the scale through ReLUs.
-        optimiser: ``adam``, or gradient descent with ``momentum`` 0.9, which wants a larger step.
+        optimiser: `adam`, or gradient descent with `momentum` 0.9, which wants a larger step.
         steps: of full-batch descent on the cross-entropy.
         lr: step size.
         threshold: share of errors of the nearest class mean that ends the effective depth.

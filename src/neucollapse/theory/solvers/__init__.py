@@ -1,6 +1,6 @@
 """Ways down: L-BFGS with a Newton polish for optima to rounding, gradient descent and flows for dynamics.
 
-All of them work on a ``State``, a dictionary of float64 tensors, and an objective of it.
+All of them work on a `State`, a dictionary of float64 tensors, and an objective of it.
 """
 
 from ._curvature import least_curvature as least_curvature

@@ -1,4 +1,4 @@
-"""``least_curvature``: the smallest eigenvalue of the Hessian, by Lanczos on Hessian-vector products."""
+"""`least_curvature`: the smallest eigenvalue of the Hessian, by Lanczos on Hessian-vector products."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ def least_curvature(
 ) -> tuple[float, State]:
     """The smallest eigenvalue of the Hessian at a state, and its direction: below 0 at a stationary point, a strict saddle.
 
-    Example:
+    Examples:
         >>> import torch
         >>> saddle = {"x": torch.zeros(3).double()}
         >>> curvature, _ = least_curvature(lambda state: state["x"][0] ** 2 - state["x"][2] ** 2, saddle)

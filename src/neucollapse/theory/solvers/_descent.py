@@ -27,7 +27,7 @@ def descent(
         momentum: of the heavy ball.
         adam: steps of Adam (Kingma, Ba, arXiv 1412.6980) in place of gradient descent.
 
-    Example:
+    Examples:
         >>> path = descent(lambda state: (state["x"] ** 2).sum() / 2, {"x": torch.ones(2).double()}, (0, 2), lr=0.5)
         >>> [(step, state["x"].tolist()) for step, state in path]
         [(0, [1.0, 1.0]), (2, [0.25, 0.25])]
@@ -48,9 +48,9 @@ def descent(
 def descend(
     objective: Callable[[State], Tensor], start: State, steps: int, lr: float, *, momentum: float = 0.0
 ) -> State:
-    """The state after some steps of full-batch gradient descent; see ``descent``.
+    """The state after some steps of full-batch gradient descent; see `descent`.
 
-    Example:
+    Examples:
         >>> descend(lambda state: (state["x"] ** 2).sum() / 2, {"x": torch.ones(2).double()}, steps=2, lr=0.5)["x"].tolist()
         [0.25, 0.25]
     """
@@ -58,9 +58,9 @@ def descend(
 
 
 def stops(steps: int, count: int) -> list[int]:
-    """0 and ``count`` equal shares of the steps, as nearly as whole numbers allow.
+    """0 and `count` equal shares of the steps, as nearly as whole numbers allow.
 
-    Example:
+    Examples:
         >>> stops(10, 4)
         [0, 2, 5, 7, 10]
     """

@@ -13,9 +13,9 @@ def euler_maruyama(
     times: Tensor,
     increments: Iterator[Tensor],
 ) -> Tensor:
-    r"""The state at the last time of :math:`dX = f(t, X)\,dt + g(t, X) \odot dB`, one step between neighbouring times.
+    r"""The state at the last time of $dX = f(t, X)\,dt + g(t, X) \odot dB$, one step between neighbouring times.
 
-    .. math:: X_{j+1} = X_j + (t_{j+1} - t_j) f(t_j, X_j) + g(t_j, X_j) \odot \Delta B_j
+    $$X_{j+1} = X_j + (t_{j+1} - t_j) f(t_j, X_j) + g(t_j, X_j) \odot \Delta B_j$$
 
     Weak order 1; strong order 1/2, and 1 where g does not depend on X.
 
@@ -24,9 +24,9 @@ def euler_maruyama(
         noise: g, a tensor like X or a number.
         start: X at the first time.
         times: (steps + 1,), increasing.
-        increments: of the Brownian motion, one for each step; see ``brownian_increments``.
+        increments: of the Brownian motion, one for each step; see `brownian_increments`.
 
-    Example:
+    Examples:
         >>> times = torch.linspace(0, 1, 1001, dtype=torch.float64)
         >>> still = iter(torch.zeros(1000, 1, dtype=torch.float64))  # without noise: Euler's method
         >>> float(euler_maruyama(lambda t, x: -x, lambda t, x: 1.0, torch.ones(1).double(), times, still).round(decimals=3))

@@ -10,7 +10,7 @@ State = dict[str, Tensor]
 
 
 class Flat:
-    """``flat(x)`` is the value and the gradient at a flat float64 vector.
+    """`flat(x)` is the value and the gradient at a flat float64 vector.
 
     A variable is its part of the vector times its scale: scales that make all curvatures alike shorten the way down.
     """

@@ -1,4 +1,4 @@
-"""``flow``: follow an ordinary differential equation of named tensors to the accuracy of the integrator."""
+"""`flow`: follow an ordinary differential equation of named tensors to the accuracy of the integrator."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def flow(
     rtol: float = 1e-10,
     atol: float = 1e-12,
 ) -> State:
-    """The state at ``end`` of the flow that is at ``state`` at ``begin``: Runge-Kutta of order 8 with error control (scipy).
+    """The state at `end` of the flow that is at `state` at `begin`: Runge-Kutta of order 8 with error control (scipy).
 
     Args:
         velocity: of time and state; a tensor for each name of the state.
@@ -32,7 +32,7 @@ def flow(
     Raises:
         SolverError: if the integrator gives up.
 
-    Example:
+    Examples:
         >>> end = flow(lambda t, state: {"x": -state["x"]}, {"x": torch.ones(1).double()}, 0.0, 1.0)
         >>> print(f"{end['x'].item():.10f}")
         0.3678794412

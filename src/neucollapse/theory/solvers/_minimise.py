@@ -1,4 +1,4 @@
-"""``minimise``: L-BFGS, then Newton steps by conjugate gradients, to a gradient at rounding."""
+"""`minimise`: L-BFGS, then Newton steps by conjugate gradients, to a gradient at rounding."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def minimise(
     Raises:
         InputError: if the start is not float64.
 
-    Example:
+    Examples:
         >>> end = minimise(lambda state: (state["x"] ** 4 + state["x"] ** 2).sum(), {"x": torch.ones(3).double()})
         >>> end.reached, bool(end.state["x"].abs().max() < 1e-10)
         (True, True)

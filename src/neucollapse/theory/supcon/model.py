@@ -30,23 +30,23 @@ _FLAT = 1e-8  # odds of wrong classes at the simplex below which gradients vanis
 def contrastive_minimum(K: int, n: int, temperature: float) -> float:
     r"""The least supervised contrastive loss of K classes with n samples each, for d >= K-1; derived here.
 
-    .. math:: \min \frac1N \sum_i \ell_i = \log\Big(n - 1 + n (K-1)\, e^{-K / ((K-1)\tau)}\Big)
+    $$\min \frac1N \sum_i \ell_i = \log\Big(n - 1 + n (K-1)\, e^{-K / ((K-1)\tau)}\Big)$$
 
-    Write :math:`t_{ia} = \langle z_i, z_a\rangle/\tau` and :math:`p_i, m_i` for the means of it over the n-1 positives and the
+    Write $t_{ia} = \langle z_i, z_a\rangle/\tau$ and $p_i, m_i$ for the means of it over the n-1 positives and the
     n(K-1) negatives of i. Jensen's inequality within both sums gives
-    :math:`\ell_i \ge \log(n-1 + n(K-1) e^{m_i - p_i})`, and once more, over samples, as that is convex in :math:`m_i - p_i`,
-    the same with the mean of :math:`m_i - p_i`. With S the sum of all features and :math:`S_k` of those of class k,
+    $\ell_i \ge \log(n-1 + n(K-1) e^{m_i - p_i})$, and once more, over samples, as that is convex in $m_i - p_i$,
+    the same with the mean of $m_i - p_i$. With S the sum of all features and $S_k$ of those of class k,
 
-    .. math:: \tau \operatorname*{mean}_i m_i = \frac{|S|^2 - \sum_k |S_k|^2}{N n (K-1)} \ge -\frac{1}{K-1}, \qquad
-              \tau \operatorname*{mean}_i p_i \le 1 .
+    $$\tau \operatorname*{mean}_i m_i = \frac{|S|^2 - \sum_k |S_k|^2}{N n (K-1)} \ge -\frac{1}{K-1}, \qquad
+    \tau \operatorname*{mean}_i p_i \le 1 .$$
 
     Equality throughout holds where all features of a class are equal, S = 0, and all negatives have one cosine: the simplex.
-    Range: from log(n-1), as the temperature falls to 0, to :math:`\log(nK - 1)`, the value at equal features.
+    Range: from log(n-1), as the temperature falls to 0, to $\log(nK - 1)$, the value at equal features.
 
     Raises:
         InputError: for K < 2, n < 2 (no positives) or a temperature that is not above 0.
 
-    Example:
+    Examples:
         >>> round(contrastive_minimum(2, 2, 0.5), 4)  # log(1 + 2 e^-4)
         0.036
     """
@@ -57,9 +57,9 @@ def contrastive_minimum(K: int, n: int, temperature: float) -> float:
 def cross_entropy_minimum(K: int, temperature: float) -> float:
     r"""The least cross-entropy of unit features and unit class directions, for d >= K-1, by the same two steps of Jensen.
 
-    .. math:: \log\Big(1 + (K-1)\, e^{-K/((K-1)\tau)}\Big)
+    $$\log\Big(1 + (K-1)\, e^{-K/((K-1)\tau)}\Big)$$
 
-    Example:
+    Examples:
         >>> round(cross_entropy_minimum(2, 0.5), 4)  # log(1 + e^-4)
         0.0181
     """
@@ -70,13 +70,13 @@ def cross_entropy_minimum(K: int, temperature: float) -> float:
 def collapsed_loss(code: Tensor, n: int, temperature: float) -> float:
     r"""The supervised contrastive loss of n samples of each class that all lie on the class's row of a code (K, d).
 
-    .. math:: \frac1K \sum_k \log\Big(n - 1 + n \sum_{j \ne k} e^{(\langle c_k, c_j\rangle - 1)/\tau}\Big)
+    $$\frac1K \sum_k \log\Big(n - 1 + n \sum_{j \ne k} e^{(\langle c_k, c_j\rangle - 1)/\tau}\Big)$$
 
-    To first order in its small exponentials it is a sum over pairs, the energy of the kernel :math:`e^{\cos/\tau}`: as the
+    To first order in its small exponentials it is a sum over pairs, the energy of the kernel $e^{\cos/\tau}$: as the
     temperature falls, the largest cosine alone counts. So the loss prefers spherical codes (Tammes), where cross-entropy,
     whose features are free to leave the class directions, prefers softmax codes; derived here.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> abs(collapsed_loss(simplex(5), 3, 0.4) - contrastive_minimum(5, 3, 0.4)) < 1e-14
         True

@@ -36,7 +36,7 @@ class SupCon(Settings):
         (
             ("dim",),
             "of at least 2 (in one dimension unit features are +1 and -1, which no gradient moves)",
-            lambda dim: dim >= 2,
+            lambda d: d >= 2,
         ),
         at_least(1, "steps", "starts"),
         positive("lr"),

@@ -1,10 +1,9 @@
-"""Settings of ``svm``."""
+"""Settings of `svm`."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ..._errors import InputError
-from ..._settings import Rule
 from .._settings import Settings, at_least, positive
 
 
@@ -16,8 +15,8 @@ class SVM(Settings):
         classes: K.
         dim: d, of the features.
         samples: n of each class, where no counts are given.
-        counts: samples of each class, for classes of unequal size: K numbers. Empty for ``samples`` of each.
-        features: whether features are ``free`` and move with the classifier (the layer-peeled model), or random and ``fixed``
+        counts: samples of each class, for classes of unequal size: K numbers. Empty for `samples` of each.
+        features: whether features are `free` and move with the classifier (the layer-peeled model), or random and `fixed`
             (a linear classifier; it needs dim of at least the number of samples, so that they can be separated).
         drop: how far the flow is followed: by how many nats the loss falls. 1000 is a loss of about 1e-434.
         points: how often it is measured, geometrically spaced in the logarithm of the loss.
@@ -37,10 +36,10 @@ class SVM(Settings):
     descent_steps: int = 10000
     descent_lr: float = 1.0
 
-    name: ClassVar[str] = "svm"
-    title: ClassVar[str] = "From cross-entropy to the hard-margin SVM"
-    citations: ClassVar[tuple[str, ...]] = ("ji2022", "gao2023margins")
-    rules: ClassVar[tuple[Rule, ...]] = (
+    name = "svm"
+    title = "From cross-entropy to the hard-margin SVM"
+    citations = ("ji2022", "gao2023margins")
+    rules = (
         at_least(2, "classes", "points"),
         at_least(1, "dim", "samples"),
         at_least(0, "descent_steps"),

@@ -1,7 +1,7 @@
 """Settings of the unconstrained features model."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ..._errors import InputError
 from .._settings import Settings, at_least, positive
@@ -20,7 +20,7 @@ class UFM(Settings):
         smoothing: of label-smoothing.
         gamma: exponent of focal.
         constraint: what keeps the network bounded. decay: weight decay of features, weights and bias. ball: features and
-            weight rows of a norm of at most ``radius``. sphere: both of norm 1, over a temperature. weight-norm: features
+            weight rows of a norm of at most `radius`. sphere: both of norm 1, over a temperature. weight-norm: features
             and weights of a fixed Frobenius norm, times one scale, which decays.
         bias: whether the classifier has a bias; not on the sphere.
         decay_weight: lambda_W, the factor of half the squared norm of W, or of the scale of weight-norm.
@@ -72,16 +72,9 @@ class UFM(Settings):
     momentum: float = 0.9
     tolerance: float = 1e-10
 
-    name: ClassVar[str] = "ufm"
-    title: ClassVar[str] = "Unconstrained features"
-    citations: ClassVar[tuple[str, ...]] = (
-        "zhu2021",
-        "zhou2022mse",
-        "zhou2022losses",
-        "mixon2022",
-        "jiang2023",
-        "rangamani2022",
-    )
+    name = "ufm"
+    title = "Unconstrained features"
+    citations = ("zhu2021", "zhou2022mse", "zhou2022losses", "mixon2022", "jiang2023", "rangamani2022")
     rules = (
         at_least(2, "classes"),
         at_least(1, "dim", "samples", "points", "starts", "iterations"),
