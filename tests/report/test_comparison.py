@@ -44,7 +44,7 @@ def test_numbers_stand_under_their_runs_with_their_optima(pair):
     own = text[text.index("own/number") :].partition("</tr>")[0]
     assert 'title="not measured">—' in own
     assert "3.25" in own
-    assert 'title="there is no classifier">—' in text
+    assert 'title="there is no classifier">absent' in text
     assert text.index("Nothing has collapsed.") < text.index("<table")
 
 

@@ -8,8 +8,11 @@ import plotly.graph_objects as go
 import pytest
 
 from neucollapse import write_report
+from neucollapse._records import write_table
+from neucollapse._schema import HISTORY, Line, Plot, SimulationFile
 from neucollapse.report._run import read_run
 from neucollapse.report.figures import cosines, figures, gram, history, layers, margins
+from neucollapse.report.figures.simulation import simulation_figures
 
 
 def unpacked(packed):
@@ -135,7 +138,7 @@ def test_curves_carry_optimum_zero_error_and_terminal_phase(sphere):
     lines = {trace["name"]: trace for trace in panel.data}
     assert set(lines) == {"train", "test", "optimum"}
     assert set(unpacked(lines["optimum"]["y"])) == {sphere.find("gnc2/margin", "train").optimum}
-    np.testing.assert_array_equal(unpacked(lines["train"]["y"]), sphere.history["train/gnc2/margin"].values)
+    np.testing.assert_array_equal(unpacked(lines["train"]["y"]), sphere.history["train/gnc2/margin"].y)
     zone, line = panel.layout["shapes"]
     assert zone["x0"] == line["x0"] == line["x1"] == sphere.zero_error_epoch
     assert panel.layout["annotations"][0]["text"] == f"zero error, epoch {sphere.zero_error_epoch}"
@@ -146,7 +149,7 @@ def test_curves_carry_optimum_zero_error_and_terminal_phase(sphere):
 
 def test_zeros_on_a_log_axis_are_said(make, sphere_run):
     run = read_run(sphere_run)
-    run.history["train/nc1/pinv"].values[3] = 0.0
+    run.history["train/nc1/pinv"].y[3] = 0.0
     panel = next(panel for panel in history.build(run).panels if panel.code == "nc1/pinv")
     assert "train: values of 0 or below cannot stand on a log axis" in panel.note
     assert np.isnan(unpacked(panel.data[0]["y"])[3])
@@ -197,3 +200,26 @@ def test_runs_at_the_edges_give_a_page(make, tmp_path, K, d):
     page = write_report(make["run"](tmp_path / "run", {"num_classes": K, "dim": d}, arrays))
     for plot in make["plots"](page):
         go.Figure({"data": coloured(plot["data"]), "layout": coloured(plot["layout"])})
+
+
+def test_no_two_of_many_lines_look_alike(make, tmp_path):
+    epochs = [(epoch, f"s{i:02}/loss", 1.0 + i) for i in range(24) for epoch in range(4)]
+    folder = make["run"](tmp_path / "run", {"splits": [f"s{i:02}" for i in range(24)]})
+    write_table(folder / "history.parquet", HISTORY, epochs)
+    figure = history.build(read_run(folder))
+    looks = [
+        (t["line"]["color"]["$"], t["mode"], t["marker"]["symbol"] * ("mark" in t["mode"]))
+        for t in figure.panels[0].data
+    ]
+    assert len(set(looks)) == 24
+    assert len({swatch.look for swatch in figure.legend if swatch.kind == "line"}) == 24
+
+
+def test_of_seven_lines_of_a_simulation_each_looks_its_own_way_and_predictions_look_like_what_they_predict():
+    found = [Line(f"run {i}", [1.0, 2.0, 3.0], [1.0, 2.0, float(i)]) for i in range(7)]
+    predicted = [Line(f"run {i}, predicted", [1.0, 3.0], [1.0, float(i)], role="predicted") for i in range(7)]
+    plot = Plot("Seven", "step", "loss", [*found, *predicted])
+    (figure,) = simulation_figures(SimulationFile("made", "Made", [], plots=[plot]))
+    looks = {swatch.text: swatch.look for swatch in figure.legend}
+    assert len(set(looks.values())) == 7
+    assert all(looks[f"run {i}, predicted"] == looks[f"run {i}"] for i in range(7))

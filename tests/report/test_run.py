@@ -154,8 +154,8 @@ def test_history_is_sorted_and_keeps_gaps(folder):
     pyarrow.parquet.write_table(pyarrow.table(table), folder / "history.parquet")
     history = read_run(folder).history
     assert list(history) == ["a", "b"]
-    assert history["a"].epochs.tolist() == [0, 1, 2]
-    assert np.array_equal(history["a"].values, [1.0, np.nan, 3.0], equal_nan=True)
+    assert history["a"].x.tolist() == [0, 1, 2]
+    assert np.array_equal(history["a"].y, [1.0, np.nan, 3.0], equal_nan=True)
 
 
 def test_weights_share_the_definition_of_the_means(folder):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from msgspec import to_builtins
 
 from .._files import write_text
 from ._html import fill
@@ -62,13 +63,6 @@ def write_code_page(page: CodePage, path: str | Path) -> Path:
         True
     """
     drawn, missing = code_figures(page.points, page.lines, page.least_cosine, page.least_cosine_name)
-    words = {
-        "title": page.title,
-        "headline": page.headline,
-        "tone": page.tone,
-        "sentences": page.sentences,
-        "numbers": [vars(number) for number in page.numbers],
-        "facts": [list(fact) for fact in page.facts],
-    }
+    words = to_builtins({name: value for name, value in vars(page).items() if name != "points"})
     write_text(path, fill("code_page.html.j2", drawn, page=clean(words), missing=missing))
     return Path(path)

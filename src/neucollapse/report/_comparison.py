@@ -2,39 +2,25 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from .._errors import InputError
 from .._files import write_text
-from .._schema import Definition
 from ._html import fill
 from ._run import Run, read_run
 from ._story import in_order, key_names, teller
-from ._text import clean, number
+from ._table import Group, Row, cell
+from ._text import clean
 from .figures.comparison import comparison_figures
-
-
-@dataclass(frozen=True)
-class Row:
-    """A metric: for each run its value, its optimum, and the value in full or why there is none."""
-
-    name: str
-    definition: Definition
-    cells: list[tuple[str, str, str]]
-
-    @property
-    def measured(self) -> bool:
-        """Whether some run has a number."""
-        return any(value != "—" for value, _, _ in self.cells)
 
 
 def write_comparison(runs: Mapping[str, str | Path], page: str | Path) -> Path:
     """Write one HTML page about several runs: their verdicts, every metric in one table, and their curves in one plot each.
 
-    Like the page of a run it is made from result files alone, opens without a network, and is the same for the same files.
+    Like the page of a run it is made from result files alone, opens without a network, and is the same for the same files. What
+    is no run ends in a ``FileFormatError``, as in ``write_report``.
 
     Args:
         runs: folders of runs by the name that stands over their column, two or more. A run that has a ``report.html`` is
@@ -46,7 +32,6 @@ def write_comparison(runs: Mapping[str, str | Path], page: str | Path) -> Path:
 
     Raises:
         InputError: for fewer than two runs.
-        FileFormatError: if a folder is no run, or a file in it is damaged or does not fit the others.
 
     Example:
         >>> write_comparison({"one": "runs/one"}, "runs/compare.html")
@@ -78,30 +63,22 @@ def _card(name: str, run: Run, folder: Path, page: Path) -> dict[str, Any]:
     }
 
 
-def _groups(runs: dict[str, Run]) -> list[tuple[str, bool, list[Row]]]:
-    """``(heading, folded, rows)``: what tells the story for each split, then all other metrics of it."""
+def _groups(runs: dict[str, Run]) -> list[Group]:
+    """For each split what tells the story, then all other metrics of it, folded."""
     splits = dict.fromkeys(split for run in runs.values() for split in run.splits)
     groups = []
     for split in splits:
-        names = list(
-            dict.fromkeys(m.name for run in runs.values() for m in run.metrics if (m.split, m.layer) == (split, ""))
-        )
-        first = list(dict.fromkeys(name for run in runs.values() for choice in key_names(run) for name in choice))
+        rows = [row for run in runs.values() for row in run.info.metrics if (row.split, row.layer) == (split, "")]
+        names = list(dict.fromkeys(row.name for row in rows))
+        first = dict.fromkeys(name for run in runs.values() for choice in key_names(run) for name in choice)
         story = [name for name in first if name in names]
         others = [name for name in in_order(teller(runs.values()), names) if name not in story]
-        groups.append((split or "Measured", False, [_row(runs, name, split) for name in story]))
-        groups.append((f"All others, {split}" if split else "All others", True, [_row(runs, n, split) for n in others]))
-    return [group for group in groups if group[2]]
+        groups.append(Group(split or "Measured", [_row(runs, name, split) for name in story], False))
+        rest = [_row(runs, name, split) for name in others]
+        groups.append(Group(f"All others, {split}" if split else "All others", rest, True))
+    return [group for group in groups if group.rows]
 
 
 def _row(runs: dict[str, Run], name: str, split: str) -> Row:
     owner = next(run for run in runs.values() if run.find(name, split) is not None)
-    return Row(name, owner.definition(name), [_cell(run, name, split) for run in runs.values()])
-
-
-def _cell(run: Run, name: str, split: str) -> tuple[str, str, str]:
-    row = run.find(name, split)
-    if row is None or row.value is None:
-        return "—", "", row.absent or "no reason was written" if row is not None else "not measured"
-    best = run.best(row)
-    return number(row.value), "" if best is None else number(best), repr(row.value)
+    return Row(name, owner.definition(name), [cell(run, run.find(name, split)) for run in runs.values()])

@@ -19,16 +19,18 @@ def fill(template: str, drawn: list[Figure], **names: Any) -> str:
     options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     environment = Environment(autoescape=True, loader=loader, **options)
     environment.filters["capital"] = capital
+    panels = [panel for figure in drawn for panel in (*figure.panels, *figure.more)]
+    environment.filters["place"] = panels.index  # in the list of plots, where the page finds it
     # Markup: our own assets, and JSON that embed() has made safe. Everything else is escaped.
     assets = {
         "style": _asset("style.css"),
         "plotly": _plotly(),
         "script": _asset("page.js"),
-        "plots": embed(_plots(drawn)),
+        "plots": embed([{"data": panel.data, "layout": panel.layout} for panel in panels]),
     }
     trusted = {name: Markup(text) for name, text in assets.items()}  # noqa: S704
     policy = _policy(assets["plotly"], assets["script"])
-    return environment.get_template(template).render(policy=policy, **trusted, figures=_numbered(drawn), **names)
+    return environment.get_template(template).render(policy=policy, **trusted, figures=drawn, **names)
 
 
 @cache
@@ -51,21 +53,3 @@ def _policy(*scripts: str) -> str:
     hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
     allowed = f"script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
     return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
-
-
-def _plots(drawn: list[Figure]) -> list[dict[str, Any]]:
-    """The plots of all figures in order of the page; a plot is found by its place in this list."""
-    return [{"data": panel.data, "layout": panel.layout} for figure in drawn for panel in figure.panels + figure.more]
-
-
-def _numbered(drawn: list[Figure]) -> list[dict[str, Any]]:
-    """The figures with the place of each panel in the list of plots."""
-    places = iter(range(sum(len(figure.panels + figure.more) for figure in drawn)))
-    return [
-        {
-            "figure": figure,
-            "panels": [(next(places), panel) for panel in figure.panels],
-            "more": [(next(places), panel) for panel in figure.more],
-        }
-        for figure in drawn
-    ]

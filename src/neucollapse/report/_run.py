@@ -11,13 +11,19 @@ from msgspec.structs import replace
 from .._errors import FileFormatError
 from .._files import load_tensors
 from .._records import read_struct
-from .._schema import ARRAYS, Definition, Flag, Metric, Result, Sentence
+from .._schema import ARRAYS, Definition, Metric, Result, Sentence
 from ._history import Curve, read_history
 from ._place import RESULT, require_result
 from ._text import clean
 
 _NO_VERDICT = Sentence("note", "This run holds measurements and no verdict.")
 _MAX_CLASSES = 2**24
+_K, _D, _ANY = "K", "d", "any"  # lengths of the axes of arrays
+_SHAPES = {
+    "class_means": (_K, _D), "normalized_means": (_K, _D), "weight": (_K, _D), "target": (_K, _D),
+    "counts": (_K,), "bias": (_K,), "features_sample": (_ANY, _D), "labels_sample": (_ANY,),
+    "margin_edges": (_ANY,), "margin_counts": (_ANY,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,20 +32,25 @@ class Run:
 
     num_classes: int
     dim: int
-    classes: list[str]
-    splits: list[str]
-    metrics: list[Metric]
-    definitions: dict[str, Definition]
-    flags: list[Flag]
-    info: Result = field(default_factory=lambda: Result(metrics=[], flags=[], splits=[]))
+    info: Result
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     history: dict[str, Curve] = field(default_factory=dict)
 
+    @cached_property
+    def classes(self) -> list[str]:
+        """A name for each class."""
+        return self.info.class_names or [f"class {k}" for k in range(self.num_classes)]
+
+    @property
+    def splits(self) -> list[str]:
+        """The names of the splits; the empty name where there is one unnamed split."""
+        return self.info.splits or [""]
+
     def definition(self, name: str) -> Definition:
         """The definition of a metric; ``@weight`` shares the one of the class means."""
-        base = name.partition("@")[0]
-        known = self.definitions.get(name) or self.definitions.get(base) or Definition(title=name)
-        if name != base and name not in self.definitions:
+        definitions, base = self.info.definitions or {}, name.partition("@")[0]
+        known = definitions.get(name) or definitions.get(base) or Definition(title=name)
+        if name != base and name not in definitions:
             of = name.removeprefix(f"{base}@")
             return replace(known, title=f"{known.title}, of the weights" if of == "weight" else f"{known.title} ({of})")
         return known
@@ -61,9 +72,14 @@ class Run:
             return other.value
         return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
 
+    def best_of(self, name: str, split: str) -> float | None:
+        """The best value possible of a metric that was measured on a split."""
+        row = self.find(name, split)
+        return None if row is None else self.best(row)
+
     @cached_property
     def _index(self) -> dict[tuple[str, str, str], Metric]:
-        return {(row.name, row.split, row.layer): row for row in self.metrics}
+        return {(row.name, row.split, row.layer): row for row in self.info.metrics}
 
     def array(self, name: str, split: str | None = None) -> np.ndarray | None:
         """A stored array, of a split or (``None``) of the classifier."""
@@ -87,22 +103,21 @@ def read_run(folder: str | Path) -> Run:
         FileFormatError: if the folder is no run, or a file in it is damaged or does not fit the others.
     """
     path = require_result(folder, RESULT)
-    run = _run(path, read_struct(path, Result, clean))
+    result = read_struct(path, Result, clean)
+    run = Run(*_size(path, result), result)
+    if result.class_names is not None and len(result.class_names) != run.num_classes:
+        raise FileFormatError(path, f"expected {run.num_classes} class names, found {len(result.class_names)}")
     tensors, table = path.with_name("arrays.safetensors"), path.with_name("history.parquet")
     if tensors.exists():
-        run.arrays.update(_read_arrays(tensors, run, run.info.arrays.sha256 if run.info.arrays else None))
+        run.arrays.update(_read_arrays(tensors, run))
     if table.exists():
-        named = run.info.training.history if run.info.training else None
+        named = result.training.history if result.training else None
         run.history.update(read_history(table, named.sha256 if named else None))
     return run
 
 
 def read_size(folder: str | Path) -> tuple[int, int]:
-    """K and d of a run, from its result file alone.
-
-    Raises:
-        FileFormatError: as ``read_run``.
-    """
+    """K and d of a run, from the result file alone; what is no run ends in a ``FileFormatError``, as in ``read_run``."""
     path = require_result(folder, RESULT)
     return _size(path, read_struct(path, Result))
 
@@ -119,47 +134,31 @@ def _size(path: Path, result: Result) -> tuple[int, int]:
     return K, d
 
 
-def _run(path: Path, result: Result) -> Run:
-    K, d = _size(path, result)
-    if result.class_names is not None and len(result.class_names) != K:
-        raise FileFormatError(path, f"expected {K} class names, found {len(result.class_names)}")
-    return Run(
-        num_classes=K,
-        dim=d,
-        classes=result.class_names or [f"class {k}" for k in range(K)],
-        splits=result.splits or [""],
-        metrics=result.metrics,
-        definitions=result.definitions or {},
-        flags=result.flags,
-        info=result,
-    )
-
-
-def _read_arrays(path: Path, run: Run, digest: str | None) -> dict[str, np.ndarray]:
-    tensors, _ = load_tensors(path, schema=ARRAYS, digest=digest)
+def _read_arrays(path: Path, run: Run) -> dict[str, np.ndarray]:
+    tensors, _ = load_tensors(path, schema=ARRAYS, digest=run.info.arrays.sha256 if run.info.arrays else None)
     arrays = {}
     for name in sorted(tensors):
         key, tensor = clean(name), tensors[name]
         if str(tensor.dtype) == "torch.bfloat16":  # numpy has no bfloat16
             tensor = tensor.float()
         arrays[key] = tensor.numpy()
-        _check_array(path, key, arrays[key], run)
-    _check_pairs(path, arrays)
+        _check_array(path, key, arrays[key], {_K: run.num_classes, _D: run.dim})
+    for key, array in arrays.items():
+        kind = key.rpartition("/")[2]
+        if kind == "margin_edges":
+            _check_partner(path, arrays, key, "margin_counts", 1)
+            if not np.all(np.diff(array) > 0):
+                raise FileFormatError(path, f"expected increasing edges in {key}")
+        elif kind == "features_sample":
+            _check_partner(path, arrays, key, "labels_sample", 0)
     return arrays
 
 
-def _check_array(path: Path, key: str, array: np.ndarray, run: Run) -> None:
-    K, d = run.num_classes, run.dim
-    shapes = {
-        "class_means": (K, d), "normalized_means": (K, d), "weight": (K, d), "target": (K, d),
-        "counts": (K,), "bias": (K,), "features_sample": (None, d), "labels_sample": (None,),
-        "margin_edges": (None,), "margin_counts": (None,),
-    }  # fmt: skip
-    expected = shapes.get(key.rpartition("/")[2])
-    if expected is None:
+def _check_array(path: Path, key: str, array: np.ndarray, sizes: dict[str, int]) -> None:
+    if (axes := _SHAPES.get(key.rpartition("/")[2])) is None:
         return
-    if array.ndim != len(expected) or any(e not in (None, n) for e, n in zip(expected, array.shape, strict=True)):
-        wanted = tuple("any" if size is None else size for size in expected)
+    wanted = tuple(sizes.get(axis, axis) for axis in axes)
+    if array.ndim != len(wanted) or any(e not in (_ANY, n) for e, n in zip(wanted, array.shape, strict=True)):
         raise FileFormatError(path, f"expected {key} of shape {wanted}, found {array.shape}")
     if np.isinf(array.astype(np.float64)).any():
         raise FileFormatError(
@@ -167,13 +166,8 @@ def _check_array(path: Path, key: str, array: np.ndarray, run: Run) -> None:
         )
 
 
-def _check_pairs(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    for one, other, difference in (("margin_edges", "margin_counts", 1), ("features_sample", "labels_sample", 0)):
-        for key in [key for key in arrays if key.rpartition("/")[2] == one]:
-            partner = key.removesuffix(one) + other
-            if partner not in arrays or len(arrays[key]) != len(arrays[partner]) + difference:
-                found = len(arrays[partner]) if partner in arrays else "none"
-                raise FileFormatError(path, f"{key} has {len(arrays[key])} rows and does not fit {partner} ({found})")
-    for key in [key for key in arrays if key.rpartition("/")[2] == "margin_edges"]:
-        if not np.all(np.diff(arrays[key]) > 0):
-            raise FileFormatError(path, f"expected increasing edges in {key}")
+def _check_partner(path: Path, arrays: dict[str, np.ndarray], key: str, other: str, more: int) -> None:
+    partner = f"{key.rpartition('/')[0]}/{other}".lstrip("/")
+    if partner not in arrays or len(arrays[key]) != len(arrays[partner]) + more:
+        found = len(arrays[partner]) if partner in arrays else "none"
+        raise FileFormatError(path, f"{key} has {len(arrays[key])} rows and does not fit {partner} ({found})")

@@ -23,16 +23,17 @@ def read_simulation(folder: str | Path) -> SimulationFile:
     path = require_result(folder, SIMULATION)
     simulation = read_struct(path, SimulationFile, clean)
     for index, plot in enumerate(simulation.plots or []):
-        _check_sizes(path, plot, f"plots[{index}]")
+        if fault := _sizes_at_fault(plot, f"plots[{index}]"):
+            raise FileFormatError(path, fault)
     return simulation
 
 
-def _check_sizes(path: Path, plot: Plot | HeatMap, where: str) -> None:
+def _sizes_at_fault(plot: Plot | HeatMap, where: str) -> str:
     if isinstance(plot, HeatMap):
-        if [len(row) for row in plot.values] != [len(plot.x_labels)] * len(plot.y_labels):
-            raise FileFormatError(path, f"expected a value for every pair of labels at {where}, found others")
-        return
+        fits = [len(row) for row in plot.values] == [len(plot.x_labels)] * len(plot.y_labels)
+        return "" if fits else f"expected a value for every pair of labels at {where}, found others"
     for index, line in enumerate(plot.lines):
         if len(line.x) != len(line.y):
-            place = f"{where}.lines[{index}]"
-            raise FileFormatError(path, f"expected as many x as y at {place}, found {len(line.x)} and {len(line.y)}")
+            found = f"{len(line.x)} and {len(line.y)}"
+            return f"expected as many x as y at {where}.lines[{index}], found {found}"
+    return ""

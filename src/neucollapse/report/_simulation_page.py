@@ -20,6 +20,8 @@ def write_simulation_page(
 ) -> Path:
     """Write the page of a simulation, from its files alone: one HTML file that opens without a network.
 
+    A folder that holds no such result, or a file in it that is damaged, ends in a ``FileFormatError``.
+
     Args:
         folder: where ``simulate`` wrote.
         page: where to write; ``report.html`` in the folder by default.
@@ -27,9 +29,6 @@ def write_simulation_page(
 
     Returns:
         The path of the page.
-
-    Raises:
-        FileFormatError: if a folder holds no such result, or a file in it is damaged.
 
     Example:
         >>> write_simulation_page("no/such/run")

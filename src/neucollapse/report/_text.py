@@ -2,10 +2,12 @@
 
 import json
 import math
-import unicodedata
+import re
 from html import escape
 from typing import Any
 
+# Control characters but tab and newline, surrogates, and what changes the direction of text, but no joiners, which scripts need.
+_HOSTILE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u202a\\u202b\\u202d\\u202e\\u2066-\\u2068]")
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -16,26 +18,12 @@ def clean(content: Any) -> Any:
     character could rearrange the page around it.
     """
     if isinstance(content, str):
-        return (
-            content
-            if content.isascii() and content.isprintable()
-            else "".join(_printable(character) for character in content)
-        )
+        return _HOSTILE.sub("\ufffd", content)
     if isinstance(content, list):
         return [clean(item) for item in content]
     if isinstance(content, dict):
         return {clean(key): clean(item) for key, item in content.items()}
     return content
-
-
-def _printable(character: str) -> str:
-    if character in "\n\t":
-        return character
-    # Cc control, Cs surrogate; Cf holds the bidirectional overrides but also joiners that some scripts need.
-    hostile = (
-        unicodedata.category(character) in ("Cc", "Cs") or character in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"
-    )
-    return "\ufffd" if hostile else character
 
 
 def plot_text(text: str) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 
 from .._run import Run
 from .._story import has_simplex
-from ._plot import split_name
+from ._tracks import split_name
 
 
 def unit_rows(rows: np.ndarray, centre: bool) -> np.ndarray:

@@ -7,19 +7,34 @@ dark and paper.
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._text import plot_text
+
 Json = dict[str, Any]
-SERIES = ("series-1", "series-2", "series-3", "series-4", "series-5", "series-6")
+_SERIES = 6  # colours of lines in the style sheet
+_SYMBOLS = ("circle", "square", "diamond", "cross", "x")
 # Mid tones that hold on white and on near-black; told apart by most colour-blind readers in this order.
 CLASS_COLOURS = (
     "#4477dd", "#e0702f", "#2f9e6e", "#c2459c", "#b8930b", "#7d5bd6", "#d64550", "#1f9fb8", "#7c9a2d", "#8d6e63",
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+class Look(NamedTuple):
+    """A colour of the style sheet; lines of a later ``round`` through the colours have marks, other ones in each."""
+
+    colour: str
+    round: int = 0
+
+
+def look(index: int) -> Look:
+    """How the line of this number looks: no two of thirty alike."""
+    return Look(f"series-{index % _SERIES + 1}", index // _SERIES)
+
+
+@dataclass(frozen=True, eq=False)
 class Panel:
     """One plot.
 
@@ -37,10 +52,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Swatch:
-    """An entry of the legend over a figure: a colour name, how it is drawn (``line``, ``dash``, ...), its text."""
+    """An entry of the legend over a figure: its text, its look, how it is drawn (``line``, ``dash``, ...)."""
 
     text: str
-    colour: str
+    look: Look
     kind: str = "line"
 
 
@@ -63,11 +78,6 @@ def colour(name: str, alpha: float | None = None) -> Json:
     return {"$": name} if alpha is None else {"$": name, "a": alpha}
 
 
-def class_colours(count: int) -> list[str]:
-    """One colour a class, repeating after the tenth."""
-    return [CLASS_COLOURS[k % len(CLASS_COLOURS)] for k in range(count)]
-
-
 def packed(values: Any, dtype: str = "f4") -> Json:
     """Numbers in the binary form that plotly decodes: exact, small, and able to hold NaN as JSON is not."""
     array = np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<"))
@@ -75,6 +85,26 @@ def packed(values: Any, dtype: str = "f4") -> Json:
     if array.ndim > 1:
         packed["shape"] = ",".join(str(size) for size in array.shape)
     return packed
+
+
+def curve(
+    name: str, x: np.ndarray, y: np.ndarray, look: Look, *, dash: str = "solid", log: bool = False, **changes: Any
+) -> Json:
+    """A line; on a logarithmic axis without what is not positive."""
+    y = np.where(y > 0, y, np.nan) if log else y
+    line: Json = {
+        "type": "scatter",
+        "mode": "lines+markers" if look.round else "lines",
+        "name": plot_text(name),
+        "x": packed(x, "f8"),
+        "y": packed(y, "f8"),
+        "line": {"color": colour(look.colour), "width": 1.6 if dash == "dash" else 2, "dash": dash},
+        "marker": {"color": colour(look.colour), "size": 7, "symbol": _SYMBOLS[look.round % len(_SYMBOLS)]},
+        "hovertemplate": "%{y:.4g}",
+    }
+    if look.round:
+        line["marker"]["maxdisplayed"] = 12
+    return line | changes
 
 
 def layout(**changes: Any) -> Json:
@@ -118,19 +148,15 @@ def log_axis(values: Iterable[np.ndarray], **changes: Any) -> Json:
     return axis(type="log", exponentformat="power", **ticks, **changes)
 
 
-def vertical(x: float, text: str, *, name: str = "ink", dash: str = "dash", anchor: str = "left") -> tuple[Json, Json]:
-    """A vertical line over the whole plot, as a shape, and its label above the plot, as an annotation."""
-    line: Json = {
-        "type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper",
-        "line": {"color": colour(name), "width": 1.4, "dash": dash},
-    }  # fmt: skip
-    label: Json = {
-        "x": x, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": anchor, "text": text, "showarrow": False,
-        "font": {"size": 11, "color": colour(name)},
-    }  # fmt: skip
-    return line, label
+def vertical(x: float, name: str = "ink", dash: str = "dash", **changes: Any) -> Json:
+    """A vertical line over the whole plot, as a shape."""
+    line = {"color": colour(name), "width": 1.4, "dash": dash}
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line} | changes
 
 
-def split_name(split: str) -> str:
-    """The name of a split in a legend; a single unnamed split is just what was measured."""
-    return split or "measured"
+def label(x: float, text: str, within: tuple[float, float], name: str = "ink") -> Json:
+    """The label of a vertical line above the plot, as an annotation, on the side of the line that has more room."""
+    return {
+        "x": x, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "right" if x > sum(within) / 2 else "left",
+        "text": text, "showarrow": False, "font": {"size": 11, "color": colour(name)},
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Directions of features, means, weights and the best code, as the sphere and the plane draw them."""
+"""Directions of features, means, weights and the best code, as the sphere and the circle draw them."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,8 @@ import numpy as np
 from .._run import Run
 from .._text import plot_text, shorten
 from ._cosine import unit_rows
-from ._plot import Json, class_colours, colour, split_name
-
-LEGEND: Json = {
-    "orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "top", "itemsizing": "constant",
-    "font": {"size": 12, "color": colour("ink")}, "bgcolor": colour("clear"),
-}  # fmt: skip
+from ._plot import CLASS_COLOURS, Json
+from ._tracks import split_name
 
 
 @dataclass(frozen=True)
@@ -59,33 +55,31 @@ def class_of(run: Run, label: int) -> str:
     return run.classes[label] if 0 <= label < run.num_classes else f"label {label}"
 
 
-def explained(run: Run, mean: str) -> str:
-    """The caption: what each kind of mark is (``mean``: how class means look), and what collapse looks like."""
+def explained(run: Run) -> str:
+    """The caption: what each kind of mark is, and what collapse looks like."""
     known = run.array("target") is not None
     code = ", rings the best code, turned to fit the means" if known else ""
     ring = " and the ring" if known else ""
     return (
-        f"Every vector scaled to unit length: small dots are samples, {mean} the means of the classes, diamonds the "
-        f"classifier's weights{code}; one colour a class. At collapse the dots of a class shrink to its mean, with the "
-        f"diamond{ring} on it."
+        f"Every vector scaled to unit length: small dots are samples, large {'balls' if run.dim == 3 else 'dots'} the means of "
+        f"the classes, diamonds the classifier's weights{code}; one colour a class. At collapse the dots of a class shrink to "
+        f"its mean, with the diamond{ring} on it."
     )
 
 
-def described(run: Run, item: Points, *, hidden: bool) -> Json:
+def described(run: Run, item: Points) -> Json:
     """What every trace of points shares: its name in the legend and, in the hover, the class of each point."""
-    names = [plot_text(shorten(class_of(run, int(label)), 60)) for label in item.labels]
     return {
         "mode": "markers",
         "name": plot_text(item.name),
-        "text": names,
+        "text": [plot_text(shorten(class_of(run, int(label)), 60)) for label in item.labels],
         "hovertemplate": "%{text}",
-        "visible": "legendonly" if hidden else True,
     }
 
 
 def point_colours(run: Run, item: Points) -> list[str]:
-    """The colour of each point's class."""
-    return np.array(class_colours(run.num_classes))[item.labels % run.num_classes].tolist()
+    """The colour of each point's class, one of ten in turn."""
+    return np.array(CLASS_COLOURS)[item.labels % run.num_classes % len(CLASS_COLOURS)].tolist()
 
 
 def second_splits(found: list[Points]) -> set[str]:

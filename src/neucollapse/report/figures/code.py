@@ -2,16 +2,16 @@
 
 import numpy as np
 
+from ..._schema import Result
 from .._run import Run
 from .._text import number, plot_text
-from . import gram, plane, sphere
-from ._plot import Figure, Json, Panel, Swatch, axis, colour, layout, packed
+from . import gram, sphere
+from ._plot import Figure, Json, Look, Panel, Swatch, axis, colour, layout, look, packed, vertical
 from ._sphere import Points
 
 _MOST_ROWS = 2000  # rows of which all pairs are counted
-_EVERY_NAME = 24  # class numbers beside the rows of a Gram matrix; beyond, every fifth
+_EVERY_NAME = 24  # class numbers beside points, and beside the rows of a Gram matrix; beyond, every fifth there
 _NAMES = 60  # beyond, none
-_NAMES_ON_BALL = 24
 _CONTACTS = 1e-6
 _MOST_CONTACTS = 3000
 _CLASS_DOTS = "Each dot is the direction of one class: where its features and its classifier row should end up."
@@ -45,7 +45,7 @@ def code_figures(
 def _as_run(points: np.ndarray) -> Run:
     """The least that the figures of a run ask for."""
     K, d = points.shape
-    return Run(K, d, [str(k) for k in range(K)], [""], metrics=[], definitions={}, flags=[])
+    return Run(K, d, Result(metrics=[], flags=[], splits=[], class_names=[str(k) for k in range(K)]))
 
 
 def _drawn(run: Run, points: np.ndarray, lines: bool) -> Figure:
@@ -54,8 +54,8 @@ def _drawn(run: Run, points: np.ndarray, lines: bool) -> Figure:
     if lines:
         classes.insert(0, Points("features", "other ends", -points, labels))
     pairs = _closest_pairs(points, lines) if len(points) <= _MOST_ROWS else np.empty((0, 2), np.int64)
-    where, turn = ("sphere", " Drag to turn, scroll or pinch to zoom.") if run.dim == 3 else ("circle", "")
-    panel = sphere.panel(run, classes, names=_NAMES_ON_BALL) if run.dim == 3 else plane.panel(run, classes)
+    where, turn = ("sphere", sphere.TURN) if run.dim == 3 else ("circle", "")
+    panel = sphere.panel(run, classes, names=_EVERY_NAME)
     joined = ""
     if 0 < len(pairs) <= _MOST_CONTACTS:
         panel.data.insert(len(panel.data) - 1, _edges(points, pairs, lines))
@@ -71,13 +71,16 @@ def _drawn(run: Run, points: np.ndarray, lines: bool) -> Figure:
     )
 
 
+def _cosines(rows: np.ndarray, lines: bool) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """All pairs of rows, and their cosines; of lines, the absolute ones."""
+    pairs = np.triu_indices(len(rows), k=1)
+    cosines = (rows @ rows.T)[pairs]
+    return pairs, np.abs(cosines) if lines else cosines
+
+
 def _closest_pairs(points: np.ndarray, lines: bool) -> np.ndarray:
-    cosines = points @ points.T
-    cosines = np.abs(cosines) if lines else cosines
-    i, j = np.triu_indices(len(points), k=1)
-    values = cosines[i, j]
-    close = values >= values.max() - _CONTACTS
-    return np.column_stack([i[close], j[close]])
+    pairs, cosines = _cosines(points, lines)
+    return np.column_stack(pairs)[cosines >= cosines.max() - _CONTACTS]
 
 
 def _edges(points: np.ndarray, pairs: np.ndarray, lines: bool) -> Json:
@@ -99,16 +102,19 @@ def _edges(points: np.ndarray, pairs: np.ndarray, lines: bool) -> Json:
 
 def _histogram(points: np.ndarray, lines: bool, least_cosine: float | None, bound_name: str) -> Figure:
     step = -(-len(points) // _MOST_ROWS)
-    rows = points[::step]
-    cosines = (rows @ rows.T)[np.triu_indices(len(rows), k=1)]
-    cosines = np.abs(cosines) if lines else cosines
-    angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+    angles = np.degrees(np.arccos(np.clip(_cosines(points[::step], lines)[1], -1, 1)))
     smallest = float(angles.min())
-    bound = None if least_cosine is None else float(np.degrees(np.arccos(np.clip(least_cosine, -1, 1))))
-    marks = [(smallest, "ink", "dot", 1.6)] + ([] if bound is None else [(bound, "series-2", "solid", 3.0)])
-    legend = [Swatch("pairs of classes", "series-1", "bar"), Swatch(f"closest pair, {number(smallest)}°", "", "dash")]
-    if bound is not None:
-        legend.append(Swatch(f"no code has its closest pair beyond {number(bound)}° ({bound_name})", "series-2"))
+    marks = [vertical(smallest, dash="dot")]
+    legend = [
+        Swatch("pairs of classes", look(0), "bar"),
+        Swatch(f"closest pair, {number(smallest)}°", Look(""), "dash"),
+    ]
+    if least_cosine is not None:
+        bound = float(np.degrees(np.arccos(np.clip(least_cosine, -1, 1))))
+        marks.append(
+            vertical(bound, look(1).colour, "solid") | {"line": {"color": colour(look(1).colour), "width": 3.0}}
+        )
+        legend.append(Swatch(f"no code has its closest pair beyond {number(bound)}° ({bound_name})", look(1)))
     what = "two lines" if lines else "two classes"
     sample = f" Of {len(points):,} classes, every {step}th is taken." if step > 1 else ""
     return Figure(
@@ -122,10 +128,9 @@ def _histogram(points: np.ndarray, lines: bool, least_cosine: float | None, boun
     )
 
 
-def _bars(angles: np.ndarray, marks: list[tuple[float, str, str, float]], title: str) -> Panel:
-    # Marks lie under the bars and end above them, so that neither hides the other.
+def _bars(angles: np.ndarray, marks: list[Json], title: str) -> Panel:
     # Bins of one degree about whole degrees, so that 60 and 90 fall inside one.
-    ends = [float(angles.max()), *(x for x, *_ in marks)]
+    ends = [float(angles.min()), float(angles.max()), *(mark["x0"] for mark in marks)]
     low, high = np.floor(min(ends)), np.ceil(max(ends))
     counts, edges = np.histogram(angles, np.arange(low - 0.5, high + 1))
     bars: Json = {
@@ -133,14 +138,9 @@ def _bars(angles: np.ndarray, marks: list[tuple[float, str, str, float]], title:
         "x": packed((edges[1:] + edges[:-1]) / 2),
         "y": packed(counts.astype(np.float64)),
         "width": 1,
-        "marker": {"color": colour("series-1", 0.7)},
+        "marker": {"color": colour(look(0).colour, 0.7)},
         "hovertemplate": "%{x:.0f}°<br>%{y:,} pairs<extra></extra>",
     }
-    shapes = [
-        {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "layer": "below",
-         "line": {"color": colour(name), "width": width, "dash": dash}}
-        for x, name, dash, width in reversed(marks)
-    ]  # fmt: skip
     pad = max(2.0, 0.03 * (high - low))
     return Panel(
         title="All pairs",
@@ -149,7 +149,8 @@ def _bars(angles: np.ndarray, marks: list[tuple[float, str, str, float]], title:
         layout=layout(
             xaxis=axis(plot_text(title), range=[low - pad, high + pad], ticksuffix="°"),
             yaxis=axis("pairs", range=[0, 1.25 * float(counts.max())]),
-            shapes=shapes,
+            # Marks lie under the bars and end above them, so that neither hides the other.
+            shapes=[mark | {"layer": "below"} for mark in reversed(marks)],
             bargap=0,
         ),
         shape="wide",

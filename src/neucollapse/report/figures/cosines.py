@@ -4,9 +4,9 @@ import numpy as np
 
 from .._run import Run
 from .._story import has_simplex
-from .._text import number, plot_text
+from .._text import number
 from ._cosine import codes, pairs
-from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, packed, vertical
+from ._plot import Figure, Panel, Swatch, axis, colour, curve, label, layout, look, vertical
 from .gram import MOST_CLASSES
 
 _MOST_ROWS = 2000
@@ -33,48 +33,36 @@ def build(run: Run) -> Figure | str:
         caption=f"How the cosines of all pairs of class vectors, taken {about}, are distributed. The further left the right "
         f"end of a curve, the better the two closest classes are kept apart.{sample}",
         panels=[_panel(cosines, target)],
-        legend=[Swatch(title, SERIES[i % len(SERIES)]) for i, title in enumerate(cosines)],
+        legend=[Swatch(title, look(i)) for i, title in enumerate(cosines)],
     )
 
 
 def _panel(cosines: dict[str, np.ndarray], target: np.ndarray | None) -> Panel:
     everything = np.concatenate(list(cosines.values()))
     edges = np.linspace(everything.min() - 1e-3, everything.max() + 1e-3, _BINS + 1)
-    data = [_curve(title, values, edges, SERIES[i % len(SERIES)]) for i, (title, values) in enumerate(cosines.items())]
+    data = []
+    for i, (title, values) in enumerate(cosines.items()):
+        counts, _ = np.histogram(values, edges)
+        bars = curve(title, (edges[1:] + edges[:-1]) / 2, 100 * counts / len(values), look(i))
+        bars["line"] |= {"shape": "hvh"}
+        fill = {"fill": "tozeroy", "fillcolor": colour(look(i).colour, 0.15)}
+        data.append(bars | fill | {"hovertemplate": "cosine %{x:.3f}<br>%{y:.2f} % of pairs"})
     low, high = float(edges[0]), float(edges[-1])
-    shapes, annotations = [], []
+    marks = {}
     if target is not None and len(target):
         best = float(target.max())
-        anchor = "right" if best > (low + high) / 2 else "left"
-        line, label = vertical(best, f"closest pair of the best code, {number(best)}", anchor=anchor)
+        words = f"closest pair of the best code, {number(best)}"
+        marks = {"shapes": [vertical(best)], "annotations": [label(best, words, (low, high))]}
         low, high = min(low, best), max(high, best)
-        shapes, annotations = [line], [label]
     pad = 0.03 * (high - low)
-    closest = "; ".join(f"{title}: closest pair {number(float(values.max()))}" for title, values in cosines.items())
     return Panel(
         title="Cosines of all pairs of classes",
-        note=closest,
+        note="; ".join(f"{title}: closest pair {number(float(values.max()))}" for title, values in cosines.items()),
         data=data,
         layout=layout(
             xaxis=axis("cosine of a pair of classes", range=[low - pad, high + pad]),
             yaxis=axis("share of pairs (%)", rangemode="tozero"),
-            shapes=shapes,
-            annotations=annotations,
+            **marks,
         ),
         shape="wide",
     )
-
-
-def _curve(title: str, values: np.ndarray, edges: np.ndarray, name: str) -> Json:
-    counts, _ = np.histogram(values, edges)
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": plot_text(title),
-        "x": packed((edges[1:] + edges[:-1]) / 2),
-        "y": packed(100 * counts / len(values)),
-        "line": {"color": colour(name), "width": 2, "shape": "hvh"},
-        "fill": "tozeroy",
-        "fillcolor": colour(name, 0.15),
-        "hovertemplate": "cosine %{x:.3f}<br>%{y:.2f} % of pairs",
-    }

@@ -47,20 +47,12 @@ def _pattern(run: Run) -> str:
 def panel(run: Run, title: str, units: np.ndarray) -> Panel:
     """The matrix of cosines of some unit rows."""
     names = distinct([plot_text(shorten(name, 60)) for name in run.classes])
+    gap = int(run.num_classes <= 40)
     trace: Json = {
-        "type": "heatmap",
-        "z": packed(units @ units.T),
-        "x": names,
-        "y": names,
-        "zmin": -1,
-        "zmax": 1,
-        "colorscale": _SCALE,
-        "showscale": False,
-        "hoverongaps": False,
-        "xgap": 1 if run.num_classes <= 40 else 0,
-        "ygap": 1 if run.num_classes <= 40 else 0,
+        "type": "heatmap", "z": packed(units @ units.T), "x": names, "y": names, "zmin": -1, "zmax": 1, "colorscale": _SCALE,
+        "showscale": False, "hoverongaps": False, "xgap": gap, "ygap": gap,
         "hovertemplate": "%{y} · %{x}<br>cosine %{z:.3f}<extra></extra>",
-    }
+    }  # fmt: skip
     rows, columns = _ticks(run)
     return Panel(
         title=title,

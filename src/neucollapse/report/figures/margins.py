@@ -4,7 +4,8 @@ import numpy as np
 
 from .._run import Run
 from .._text import number, plot_text
-from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, packed, split_name, vertical
+from ._plot import Figure, Json, Panel, axis, colour, label, layout, packed, vertical
+from ._tracks import split_legend, split_look, split_name
 
 
 def build(run: Run) -> Figure | str:
@@ -26,11 +27,7 @@ def build(run: Run) -> Figure | str:
         caption="The cosine margin of a sample is its cosine with the weight of its own class, less the largest cosine with "
         f"another. Below 0 it is closer in angle to another class.{known}",
         panels=[_panel(run, found, best)],
-        legend=[
-            Swatch(split_name(split), SERIES[i % len(SERIES)], "bar")
-            for i, split in enumerate(run.splits)
-            if split in found and split
-        ],
+        legend=split_legend(run, [split for split in found if split], "bar"),
     )
 
 
@@ -42,7 +39,7 @@ def _histogram(run: Run, split: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _kind(run: Run) -> str:
-    bound = any(flag.code == "optimum_is_a_bound" for flag in run.flags)
+    bound = any(flag.code == "optimum_is_a_bound" for flag in run.info.flags)
     return "upper bound of the margin" if bound else "largest margin known"
 
 
@@ -57,26 +54,20 @@ def _largest(run: Run) -> float | None:
 
 
 def _panel(run: Run, found: dict[str, tuple[np.ndarray, np.ndarray]], best: float | None) -> Panel:
-    data = [_bars(split, *found[split], SERIES[run.splits.index(split) % len(SERIES)]) for split in found]
-    low, high = _range(list(found.values()), best)
-    marks = [vertical(0, "0", name="soft", dash="solid")]
+    ends = _range(list(found.values()), best)
+    lines, labels = [vertical(0, "soft", "solid")], [label(0, "0", (0, 1), "soft")]
     if best is not None:
-        marks.append(
-            vertical(
-                best,
-                f"{_kind(run)} of all classes, {number(best)}",
-                anchor="right" if best > (low + high) / 2 else "left",
-            )
-        )
+        lines.append(vertical(best))
+        labels.append(label(best, f"{_kind(run)} of all classes, {number(best)}", ends))
     return Panel(
         title="Share of samples by cosine margin",
         note="; ".join(_note(split, *found[split]) for split in found),
-        data=data,
+        data=[_bars(run, split, *found[split]) for split in found],
         layout=layout(
-            xaxis=axis("cosine margin", range=[low, high]),
+            xaxis=axis("cosine margin", range=list(ends)),
             yaxis=axis("share of samples (%)", rangemode="tozero"),
-            shapes=[line for line, _ in marks],
-            annotations=[label for _, label in marks],
+            shapes=lines,
+            annotations=labels,
             barmode="overlay",
             bargap=0,
         ),
@@ -84,14 +75,14 @@ def _panel(run: Run, found: dict[str, tuple[np.ndarray, np.ndarray]], best: floa
     )
 
 
-def _bars(split: str, edges: np.ndarray, counts: np.ndarray, name: str) -> Json:
+def _bars(run: Run, split: str, edges: np.ndarray, counts: np.ndarray) -> Json:
     return {
         "type": "bar",
         "name": plot_text(split_name(split)),
         "x": packed((edges[1:] + edges[:-1]) / 2, "f8"),
         "width": packed(np.diff(edges), "f8"),
         "y": packed(100 * counts / counts.sum()),
-        "marker": {"color": colour(name, 0.6), "line": {"width": 0}},
+        "marker": {"color": colour(split_look(run, split).colour, 0.6), "line": {"width": 0}},
         "hovertemplate": "margin %{x:.3f}<br>%{y:.2f} % of samples",
     }
 

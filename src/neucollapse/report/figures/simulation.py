@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from ..._schema import HeatMap, Line, Plot, SimulationFile
 from .._run import Run
 from .._text import capital, number, plot_text, shorten
-from ._plot import SERIES, Figure, Json, Panel, Swatch, axis, colour, layout, log_axis, packed
+from ._plot import Figure, Json, Look, Panel, Swatch, axis, colour, curve, layout, log_axis, look, packed
+from ._tracks import SOFT
 
 _DASHES = {"found": "solid", "predicted": "dash", "baseline": "dot", "measured": "dashdot"}
 _SWATCHES = {"found": "line", "baseline": "dot"}
@@ -48,20 +49,20 @@ def with_run(plot: Plot, run: Run | None) -> Plot:
 
 def _spread(plot: Plot, run: Run, key: str) -> tuple[list[float | None], list[float | None]]:
     """The curve of a run with its epochs stretched from the first to the last x: training has no time in a model."""
-    curve = run.history[key]
+    epochs, values = run.history[key]
     ends = np.concatenate([_array(line.x) for line in plot.lines if line.x])
     low, high = float(ends.min()), float(ends.max())
-    share = (curve.epochs - curve.epochs[0]) / max(curve.epochs[-1] - curve.epochs[0], 1)
+    share = (epochs - epochs[0]) / max(epochs[-1] - epochs[0], 1)
     x = low * (high / low) ** share if plot.log_x and low > 0 else low + share * (high - low)
-    return x.tolist(), curve.values.tolist()
+    return x.tolist(), values.tolist()
 
 
 def _figure(index: int, plot: Plot | HeatMap) -> Figure:
-    panel = _heat(plot) if isinstance(plot, HeatMap) else _panel(plot, "wide", _colours([plot]))
+    panel = _heat(plot) if isinstance(plot, HeatMap) else _panel(plot, "wide", _looks([plot]))
     return Figure(
         id=f"plot-{index}",
         heading=capital(plot.title),
-        short=capital(plot.title.split(",")[0].split(":")[0]),
+        short=shorten(capital(plot.title.split(",")[0].split(":")[0]), 32),
         caption=plot.caption,
         panels=[panel],
         legend=[] if isinstance(plot, HeatMap) else _legend([plot]),
@@ -70,87 +71,76 @@ def _figure(index: int, plot: Plot | HeatMap) -> Figure:
 
 def _metrics(every: list[Plot], overlay: Run | None) -> Figure:
     plots = [plot for plot in every if _can_be_drawn(plot)]
-    empty = [plot.metric for plot in every if not _can_be_drawn(plot)]
-    laid = (
-        " The run that is laid over it has its epochs stretched over the same axis, as a model knows no epochs."
-        if overlay is not None
-        else ""
-    )
-    zero = f" Without a plot, as no value is above 0: {', '.join(empty)}." if empty else ""
+    empty = ", ".join(plot.metric for plot in every if not _can_be_drawn(plot))
+    zero = f" Without a plot, as no value is above 0: {empty}." if empty else ""
+    laid = " The run that is laid over it has its epochs stretched over the same axis, as a model knows no epochs."
     return Figure(
         id="collapse",
         heading="Collapse over the simulation",
         short="Collapse",
         caption="Each plot follows one metric of collapse. Dashed lines are what the theory predicts; one of 0 lies below every "
-        f"logarithmic axis.{zero}{laid}",
-        panels=[_panel(plot, "small", _colours(plots)) for plot in plots],
+        f"logarithmic axis.{zero}{'' if overlay is None else laid}",
+        panels=[_panel(plot, "small", _looks(plots)) for plot in plots],
         legend=_legend(plots),
     )
 
 
-def _colours(plots: list[Plot]) -> dict[str, str]:
-    """One colour a name of a line, whichever plots it stands in.
+def _looks(plots: list[Plot]) -> dict[str, Look]:
+    """One look a name of a line, whichever plots it stands in.
 
-    What is called after a line that was found, as its prediction is, shares its colour; a single line that is not is grey.
+    What is called after a line that was found, as its prediction is, looks alike; a single line that is not is grey.
     """
     lines = [line for plot in plots for line in plot.lines]
     found = list(dict.fromkeys(line.name for line in lines if line.role == "found"))
-    colours = {name: SERIES[i % len(SERIES)] for i, name in enumerate(found)}
+    looks = {name: look(i) for i, name in enumerate(found)}
     measured = dict.fromkeys(line.name for line in lines if line.role == "measured")
-    colours |= {name: "ink" if i == 0 else "soft" for i, name in enumerate(measured)}
-    others = dict.fromkeys(line.name for line in lines if line.name not in colours)
+    looks |= {name: SOFT if i else Look("ink") for i, name in enumerate(measured)}
+    others = dict.fromkeys(line.name for line in lines if line.name not in looks)
     of = {name: next((first for first in found if name.startswith(f"{first}, ")), "") for name in others}
     alone = [name for name in others if not of[name]]
-    for i, name in enumerate(alone):
-        colours[name] = "soft" if len(alone) == 1 else SERIES[(len(found) + i) % len(SERIES)]
-    return colours | {name: colours[first] for name, first in of.items() if first}
+    looks |= {name: SOFT if len(alone) == 1 else look(len(found) + i) for i, name in enumerate(alone)}
+    return looks | {name: looks[first] for name, first in of.items() if first}
 
 
 def _legend(plots: list[Plot]) -> list[Swatch]:
-    colours = _colours(plots)
+    looks = _looks(plots)
     lines = {line.name: line for plot in plots for line in plot.lines}
     kinds = {name: "points" if line.points else _SWATCHES.get(line.role, "dash") for name, line in lines.items()}
-    return [Swatch(name, colours[name], kind) for name, kind in kinds.items()]
+    return [Swatch(name, looks[name], kind) for name, kind in kinds.items()]
 
 
-def _panel(plot: Plot, shape: str, colours: dict[str, str]) -> Panel:
-    data = [_trace(plot, line, colours[line.name]) for line in plot.lines]
-    y = plot_text(shorten(plot.y, 42 if shape == "wide" else 28))
+def _panel(plot: Plot, shape: str, looks: dict[str, Look]) -> Panel:
+    small = shape == "small"
+    y = plot_text(shorten(plot.y, 28 if small else 42))
     xs, ys = [_array(line.x) for line in plot.lines], [_array(line.y) for line in plot.lines]
-    below = plot.log_y and any(np.any(values <= 0) for values in ys)
-    notes = [plot.caption] if shape == "small" else []
-    notes += ["Values of 0 or below cannot stand on a log axis."] if below else []
+    notes = [plot.caption] if small else []
+    if plot.log_y and any(np.any(values <= 0) for values in ys):
+        notes.append("Values of 0 or below cannot stand on a log axis.")
     return Panel(
-        title=capital(
-            plot.title if shape == "small" else plot.y
-        ),  # the heading has the title where a plot stands alone
+        title=capital(plot.title if small else plot.y),  # the heading has the title where a plot stands alone
         code=plot.metric if plot.metric != plot.title else "",
         note=" ".join(notes),
-        data=data,
+        data=[_trace(plot, line, looks[line.name]) for line in plot.lines],
         layout=layout(
             xaxis=log_axis(xs, title=plot_text(plot.x)) if plot.log_x else axis(plot_text(plot.x), nticks=7),
             yaxis=log_axis(ys, title=y) if plot.log_y else axis(y, nticks=6),
-            hovermode="x unified" if shape == "small" else "closest",
+            hovermode="x unified" if small else "closest",
         ),
         shape=shape,
     )
 
 
-def _trace(plot: Plot, line: Line, colour_name: str) -> Json:
+def _trace(plot: Plot, line: Line, its_look: Look) -> Json:
     x, y = _array(line.x), _array(line.y)
     keep = np.isfinite(x) & ((x > 0) | (not plot.log_x))
-    values = np.where((y > 0) | (not plot.log_y), y, np.nan)
     few = line.role == "found" and keep.sum() < 3  # a line of one point shows nothing
-    return {
-        "type": "scatter",
-        "mode": "markers" if line.points else "lines+markers" if few else "lines",
-        "name": plot_text(line.name),
-        "x": packed(x[keep], "f8"),
-        "y": packed(values[keep], "f8"),
-        "line": {"color": colour(colour_name), "width": 2, "dash": _DASHES.get(line.role, "solid")},
-        "marker": {"color": colour(colour_name), "size": 6},
-        "hovertemplate": "%{y:.5g}",
-    }
+    mode = {"mode": "markers" if line.points else "lines+markers"} if line.points or few else {}
+    dash = _DASHES.get(line.role, "solid")
+    trace = curve(line.name, x[keep], y[keep], its_look, dash=dash, log=plot.log_y, hovertemplate="%{y:.5g}", **mode)
+    trace["line"]["width"] = 2
+    if line.points:
+        trace["marker"].pop("maxdisplayed", None)
+    return trace
 
 
 def _heat(plot: HeatMap) -> Panel:
@@ -166,7 +156,7 @@ def _heat(plot: HeatMap) -> Panel:
         "y": [plot_text(label) for label in plot.y_labels],
         "zmin": low,
         "zmax": high if high > low else low + 1,
-        "colorscale": [[0, colour("panel")], [1, colour("series-1")]],
+        "colorscale": [[0, colour("panel")], [1, colour(look(0).colour)]],
         "showscale": False,
         "xgap": 1,
         "ygap": 1,

@@ -1,87 +1,99 @@
-"""The unit sphere at d = 3: features, class means, weights and the best code, to be turned by hand."""
+"""The unit sphere at d = 3, to be turned by hand, and the unit circle at d = 2: features, means, weights, the best code."""
 
 import numpy as np
 
 from .._run import Run
-from ._plot import Figure, Json, Panel, colour, layout, packed
-from ._sphere import LEGEND, Points, described, explained, named, point_colours, points, second_splits
+from ._plot import Figure, Json, Panel, axis, colour, layout, packed
+from ._sphere import Points, described, explained, named, point_colours, points, second_splits
 
-_MARKERS: dict[str, Json] = {
+TURN = " Drag to turn, scroll or pinch to zoom."
+_ON_SPHERE: dict[str, Json] = {
     "features": {"size": 2.6, "opacity": 0.75, "symbol": "circle"},
     "means": {"size": 9, "opacity": 1, "symbol": "circle", "line": {"width": 1.5, "color": colour("panel")}},
     "weights": {"size": 7, "opacity": 1, "symbol": "diamond", "line": {"width": 1.5, "color": colour("ink")}},
     "target": {"size": 18, "opacity": 1, "symbol": "circle-open"},
 }
-_MOST_NAMES = 16
+_ON_CIRCLE: dict[str, Json] = {
+    "features": {"size": 4, "opacity": 0.5, "symbol": "circle"},
+    "means": {"size": 15, "symbol": "circle", "line": {"width": 2, "color": colour("panel")}},
+    "weights": {"size": 11, "symbol": "diamond", "line": {"width": 1.5, "color": colour("ink")}},
+    "target": {"size": 22, "symbol": "circle-open", "line": {"width": 2}},
+}
+_LEGEND: Json = {
+    "orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "top", "itemsizing": "constant",
+    "font": {"size": 12, "color": colour("ink")}, "bgcolor": colour("clear"),
+}  # fmt: skip
+_SHARED: Json = {"showlegend": True, "legend": _LEGEND, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}}
+_NAMES_ON_SPHERE, _NAMES_ON_CIRCLE = 16, 24
 
 
 def build(run: Run) -> Figure | str:
     """The figure, or the reason why there is none."""
-    if run.dim != 3:
-        return (
-            ""
-            if run.dim == 2
-            else f"Sphere: features have {run.dim} dimensions, and a sphere can be drawn at 3, a circle at 2."
-        )
-    found = points(run)
+    if run.dim not in (2, 3):
+        return f"Sphere: features have {run.dim} dimensions, and a sphere can be drawn at 3, a circle at 2."
+    found, where = points(run), "sphere" if run.dim == 3 else "circle"
     if not found:
-        return "Sphere: the run holds no features, class means or weights."
+        return f"{where.capitalize()}: the run holds no features, class means or weights."
+    turn = f"{TURN[:-1]}, choose in the legend what is shown." if run.dim == 3 else ""
     return Figure(
         id="sphere",
-        heading="The sphere of features",
-        short="Sphere",
-        caption=explained(run, "large balls")
-        + " Drag to turn, scroll or pinch to zoom, choose in the legend what is shown.",
+        heading=f"The {where} of features",
+        short=where.capitalize(),
+        caption=explained(run) + turn,
         panels=[panel(run, found)],
     )
 
 
-def panel(run: Run, found: list[Points], names: int = _MOST_NAMES) -> Panel:
-    """The ball with everything found on it, and the names of classes where they are no more than ``names``."""
+def panel(run: Run, found: list[Points], names: int | None = None) -> Panel:
+    """The ball or the circle with all that was found, and names where the classes are no more than ``names``."""
     hidden = second_splits(found)
-    traces = [_trace(run, item, hidden=item.name in hidden) for item in found]
+    title = f"Directions on the unit {'sphere' if run.dim == 3 else 'circle'}"
+    traces = [_trace(run, item) | {"visible": "legendonly" if item.name in hidden else True} for item in found]
+    if run.dim == 3:
+        data, plot = [_ball(), _wires(), *traces], _scene(run, found, names or _NAMES_ON_SPHERE)
+    else:
+        data, plot = [_circle(), *traces], _plane(run, found, names or _NAMES_ON_CIRCLE)
+    return Panel(title=title, data=data, layout=layout(**plot, **_SHARED), shape="ball")
+
+
+def _trace(run: Run, item: Points) -> Json:
+    kind, markers = ("scatter3d", _ON_SPHERE) if run.dim == 3 else ("scatter", _ON_CIRCLE)
+    marker = {**markers[item.kind], "color": point_colours(run, item)}
+    return {"type": kind, **_places(item.units), **described(run, item), "marker": marker}
+
+
+def _places(rows: np.ndarray) -> Json:
+    return {name: packed(values) for name, values in zip("xyz", rows.T, strict=False)}
+
+
+def _scene(run: Run, found: list[Points], most: int) -> Json:
+    # Names are raised on the screen, so that they clear their point however the sphere is turned.
+    raised = {"showarrow": False, "yshift": 23, "font": {"size": 12, "color": colour("ink")}}
+    names = [{"x": x, "y": y, "z": z, "text": text, **raised} for (x, y, z), text in named(run, found, 1.0, most)]
     scene: Json = {
         **{f"{name}axis": {"visible": False, "range": [-1.15, 1.15], "showspikes": False} for name in "xyz"},
         "aspectmode": "cube",
         "dragmode": "orbit",
         "camera": {"eye": {"x": 0.86, "y": 0.86, "z": 0.5}},
-        "annotations": _names(run, found, names),
+        "annotations": names,
     }
-    return Panel(
-        title="Directions on the unit sphere",
-        data=[_ball(), _wires(), *traces],
-        layout=layout(scene=scene, showlegend=True, legend=LEGEND, margin={"l": 0, "r": 0, "t": 0, "b": 0}),
-        shape="ball",
-    )
+    return {"scene": scene}
 
 
-def _trace(run: Run, item: Points, *, hidden: bool) -> Json:
-    x, y, z = item.units.T
+def _plane(run: Run, found: list[Points], most: int) -> Json:
+    hidden = {"showgrid": False, "showticklabels": False, "ticks": "", "automargin": False, "showline": False}
+    bare = axis(range=[-1.35, 1.35], constrain="domain", linecolor=colour("clear"), **hidden)
+    font = {"showarrow": False, "font": {"size": 12, "color": colour("ink")}}
+    names = [{"x": x, "y": y, "text": text, **font} for (x, y), text in named(run, found, 1.2, most)]
+    return {"xaxis": bare, "yaxis": {**bare, "scaleanchor": "x"}, "annotations": names}
+
+
+def _circle() -> Json:
+    turn = np.linspace(0, 2 * np.pi, 181)
     return {
-        "type": "scatter3d",
-        "x": packed(x),
-        "y": packed(y),
-        "z": packed(z),
-        **described(run, item, hidden=hidden),
-        "marker": {**_MARKERS[item.kind], "color": point_colours(run, item)},
-    }
-
-
-def _names(run: Run, found: list[Points], most: int) -> list[Json]:
-    labels = []  # raised on the screen, so that they clear their point however the sphere is turned
-    for (x, y, z), text in named(run, found, 1.0, most):
-        labels.append(
-            {
-                "x": x,
-                "y": y,
-                "z": z,
-                "text": text,
-                "showarrow": False,
-                "yshift": 23,
-                "font": {"size": 12, "color": colour("ink")},
-            }
-        )
-    return labels
+        "type": "scatter", "mode": "lines", **_places(np.column_stack([np.cos(turn), np.sin(turn)])),
+        "line": {"color": colour("line"), "width": 1.2}, "hoverinfo": "skip", "showlegend": False,
+    }  # fmt: skip
 
 
 def _ball() -> Json:
@@ -107,8 +119,7 @@ def _wires() -> Json:
     for height in np.sin(np.array([-60, -30, 0, 30, 60]) * np.pi / 180):
         radius = np.sqrt(1 - height**2)
         rings += [np.column_stack([radius * np.cos(turn), radius * np.sin(turn), np.full_like(turn, height)]), gap]
-    x, y, z = np.concatenate(rings).T
     return {
-        "type": "scatter3d", "mode": "lines", "x": packed(x), "y": packed(y), "z": packed(z),
+        "type": "scatter3d", "mode": "lines", **_places(np.concatenate(rings)),
         "line": {"color": colour("wire"), "width": 1}, "hoverinfo": "skip", "showlegend": False,
     }  # fmt: skip
