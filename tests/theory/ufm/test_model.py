@@ -5,8 +5,10 @@ import torch
 
 from neucollapse._errors import InputError
 from neucollapse.theory import model_of
+from neucollapse.theory._findings import record
 from neucollapse.theory.settings import UFM
 from neucollapse.theory.solvers import minimise
+from neucollapse.theory.ufm.findings import ufm_findings
 from neucollapse.theory.ufm.model import saddle_curvature, temperatures
 from neucollapse.theory.ufm.objective import random_state, scales, ufm_objective
 
@@ -30,6 +32,7 @@ CHANGES = [
     {"loss": "mse", "dim": 2},  # a truncation: value and spectrum alone
     {"decay_per": "total", "decay_weight": 0.3, "decay_features": 0.3},  # collapses to zero
     {"constraint": "ball", "radius": 1.0},
+    {"constraint": "ball", "loss": "mse", "decay_bias": 0.0},  # the loss is 0 inside: the value alone
     {"constraint": "weight-norm", "loss": "mse", "decay_bias": 0.0},
     {"constraint": "sphere", "temperature": 0.2, "objective": "log", "points": 2, "cold": False},
 ]
@@ -101,6 +104,16 @@ def test_annealing_ends_at_the_orthoplex_margin() -> None:
     margin = findings.comparisons[0]
     assert margin.predicted == pytest.approx(1, abs=1e-9)
     assert margin.found > 0.999
+
+
+def test_a_bound_is_not_called_a_code() -> None:
+    """No code of 400 points in 7 dimensions is on record, and no margin exceeds 1."""
+    settings = UFM(classes=400, dim=7, samples=1, constraint="sphere", starts=1)
+    rows = record("annealed 0", 0.02, {"objective": 0.1, "gnc2/margin@weight": 0.25})
+    findings = ufm_findings(settings, random_state(settings, torch.Generator()), rows)
+    assert "25.0 % of 1.00000, which no 400 points in 7 dimensions exceed" in findings.sentences[0]
+    assert "no code is on record" in findings.comparisons[0].meaning
+    assert findings.plots[0].lines[-1].name == "bound on any code"
 
 
 def test_the_path_is_geometric() -> None:

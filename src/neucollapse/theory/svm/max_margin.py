@@ -1,13 +1,13 @@
 r"""Hard-margin multi-class SVMs, solved exactly, each with a certificate.
 
-The margin of sample i against class j is :math:`q_{ij} = z_{i y_i} - z_{ij}`, of logits Z = H W^T (N, K).
+The margin of sample i against class j is $q_{ij} = z_{i y_i} - z_{ij}$, of logits Z = H W^T (N, K).
 
-- Features fixed: :math:`\min \tfrac12 \lVert W \rVert^2` with all :math:`q_{ij} \ge 1`: a quadratic problem.
-- Features free: :math:`\min \tfrac12 (\lVert W \rVert^2 + \lVert H \rVert^2)` with all :math:`q_{ij} \ge 1`, the minimum-norm
+- Features fixed: $\min \tfrac12 \lVert W \rVert^2$ with all $q_{ij} \ge 1$: a quadratic problem.
+- Features free: $\min \tfrac12 (\lVert W \rVert^2 + \lVert H \rVert^2)$ with all $q_{ij} \ge 1$, the minimum-norm
   separation of Ji et al. (arXiv 2110.02796). Over all factors of Z in d >= K-1 dimensions the least value is the nuclear norm
-  :math:`\lVert Z \rVert_*`, so that this is a convex problem in Z.
+  $\lVert Z \rVert_*$, so that this is a convex problem in Z.
 
-Multipliers :math:`\lambda_{ij} \ge 0` of the margins certify both: the norm of a solution is what they add up to.
+Multipliers $\lambda_{ij} \ge 0$ of the margins certify both: the norm of a solution is what they add up to.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from ..._types import Float, Int
 
 
 @dataclass(frozen=True)
-class Separation:
+class HardMargin:
     """A hard-margin solution.
 
     Attributes:
@@ -53,14 +53,14 @@ class Separation:
 
     @property
     def slowness(self) -> float:
-        r"""How slowly cross-entropy comes near: the normalised margin falls short by this over :math:`p_{min}` (relative).
+        r"""How slowly cross-entropy comes near: the normalised margin falls short by this over $p_{min}$ (relative).
 
-        .. math:: \kappa = \sum_{ij} \hat\lambda_{ij} \log\frac{\lambda_{max}}{\lambda_{ij}}, \qquad
-                  \hat\lambda = \lambda / \textstyle\sum\lambda
+        $$\kappa = \sum_{ij} \hat\lambda_{ij} \log\frac{\lambda_{max}}{\lambda_{ij}}, \qquad
+        \hat\lambda = \lambda / \textstyle\sum\lambda$$
 
-        Derived here. At a small loss its gradient weights a margin by :math:`e^{-q_{ij}}`, which must be proportional to the
-        multiplier; so margins are :math:`q_{ij} = c - \log \lambda_{ij}`, unequal by a constant while c grows. To first order
-        in 1/c the norm is that of :math:`\sum \lambda_{ij} q_{ij}`, and the least margin is :math:`c - \log\lambda_{max}`.
+        Derived here. At a small loss its gradient weights a margin by $e^{-q_{ij}}$, which must be proportional to the
+        multiplier; so margins are $q_{ij} = c - \log \lambda_{ij}$, unequal by a constant while c grows. To first order
+        in 1/c the norm is that of $\sum \lambda_{ij} q_{ij}$, and the least margin is $c - \log\lambda_{max}$.
         It is 0 for equal multipliers: balanced classes with free features.
         """
         active = self.multipliers[self.multipliers > 0]
@@ -73,15 +73,15 @@ def margins(logits: Float[Tensor, "N K"], labels: Int[Tensor, " N"]) -> Float[Te
     return gaps.scatter(1, labels[:, None], torch.inf)
 
 
-def minimum_norm_separation(counts: Sequence[int]) -> Separation:
+def minimum_norm_separation(counts: Sequence[int]) -> HardMargin:
     r"""Free features, d >= K-1: the logits of least nuclear norm that separate all samples by 1.
 
-    They are the simplex-encoded labels :math:`\hat Z = Y (I - \tfrac1K 11^\top)`, whatever the class sizes
-    :math:`D = \operatorname{diag}(n_k)`, as for SELI (Thrampoulidis et al., arXiv 2208.05512). The certificate is the polar
-    factor of the logits, rows :math:`R_{y_i}` of
+    They are the simplex-encoded labels $\hat Z = Y (I - \tfrac1K 11^\top)$, whatever the class sizes
+    $D = \operatorname{diag}(n_k)$, as for SELI (Thrampoulidis et al., arXiv 2208.05512). The certificate is the polar
+    factor of the logits, rows $R_{y_i}$ of
 
-    .. math:: R = \big( (I - \tfrac1K 11^\top) D (I - \tfrac1K 11^\top) \big)^{+1/2}, \qquad
-              \lambda_{ij} = -R_{y_i j}, \quad \lVert \hat Z \rVert_* = \sum_{ij} \lambda_{ij},
+    $$R = \big( (I - \tfrac1K 11^\top) D (I - \tfrac1K 11^\top) \big)^{+1/2}, \qquad
+    \lambda_{ij} = -R_{y_i j}, \quad \lVert \hat Z \rVert_* = \sum_{ij} \lambda_{ij},$$
 
     a matrix of spectral norm 1 whose entries off the label must not be positive: checked, not assumed. For n samples of each
     class the norm is (K-1) sqrt(n), so that the normalised margin is 1/(K-1) for n = 1.
@@ -114,10 +114,10 @@ def minimum_norm_separation(counts: Sequence[int]) -> Separation:
         abs(float(multipliers.sum()) - norm) / norm,
         abs(float(torch.linalg.svdvals(logits).sum()) - norm) / norm,
     )
-    return Separation(logits, multipliers.clamp(min=0), norm, None, residual)
+    return HardMargin(logits, multipliers.clamp(min=0), norm, None, residual)
 
 
-def hard_margin_svm(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"], K: int) -> Separation:
+def hard_margin_svm(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"], K: int) -> HardMargin:
     """Fixed features: the weight (K, d) of least norm, without bias, that separates all samples from all classes by 1.
 
     Solved as a least-distance problem: non-negative least squares finds which margins are 1, then their multipliers are solved
@@ -158,4 +158,4 @@ def hard_margin_svm(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"], K
     full = torch.zeros(N, K, dtype=torch.float64)
     full[sample, other] = torch.from_numpy(multipliers).clamp(min=0)
     weight = torch.from_numpy(W).reshape(K, d)
-    return Separation(features.double() @ weight.mT, full, norm, weight, residual)
+    return HardMargin(features.double() @ weight.mT, full, norm, weight, residual)

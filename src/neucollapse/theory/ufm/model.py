@@ -2,7 +2,7 @@
 
 Under decay, in a ball and with weight-norm the simulation runs plain gradient descent, then solves the model from many random
 starts, and looks for saddles: the optimum of fewer dimensions is a critical point of more, whose curvature is known in
-closed form (``saddle_curvature``). On the sphere it follows the path of temperatures down (``temperatures``): the next
+closed form (`saddle_curvature`). On the sphere it follows the path of temperatures down (`temperatures`): the next
 temperature is begun where the last one ended, and beside it, from a random start.
 """
 
@@ -12,21 +12,21 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from .._findings import record
 from .._measure import KEYS, balanced_labels, measured
 from .._model import Findings, Model, Row, Run, State
 from ..solvers import descent, least_curvature, stops
-from .objective import feature_decay, logit_loss, network, random_state, ufm_objective
+from .findings import ufm_findings
+from .objective import feature_decay, logit_loss, network, random_state, solve, ufm_objective
 from .settings import UFM
-from .solve import solve
 
 _CHUNKS = 20  # of gradient descent
 _MARGINS_UP_TO = 200  # classes for which exact margins are quick
 _QUICK = [key for key in KEYS if "margin" not in key]
-Solved = Generator[Row, None, tuple[State, float]]
-"""Rows as they come, and in the end variables and value."""
+Solved = Generator[Row, None, State]
+"""Rows as they come, and in the end the variables."""
 
 
 def temperatures(settings: UFM) -> list[float]:
@@ -39,14 +39,14 @@ def temperatures(settings: UFM) -> list[float]:
 def saddle_curvature(settings: UFM, state: State) -> float:
     r"""The least curvature at a critical point that leaves a dimension unused, for a convex loss under decay.
 
-    With :math:`\sigma` the largest singular value of the loss's gradient in the logits (N, K), :math:`a = \lambda_W` and
-    :math:`e = c \lambda_H` the decays,
+    With $\sigma$ the largest singular value of the loss's gradient in the logits (N, K), $a = \lambda_W$ and
+    $e = c \lambda_H$ the decays,
 
-    .. math:: \frac{a + e}2 - \sqrt{\Big(\frac{a - e}2\Big)^2 + \sigma^2},
+    $$\frac{a + e}2 - \sqrt{\Big(\frac{a - e}2\Big)^2 + \sigma^2},$$
 
-    negative, and the point a strict saddle, where :math:`\sigma > \sqrt{a e}`. Derived here: of the second derivative along
+    negative, and the point a strict saddle, where $\sigma > \sqrt{a e}$. Derived here: of the second derivative along
     (dW, dH) the loss's own part is at least 0, and 0 in the unused dimension; the rest is
-    :math:`2 \langle G, dH\, dW^\top \rangle + a |dW|^2 + e |dH|^2`, least along the top singular vectors of G.
+    $2 \langle G, dH\, dW^\top \rangle + a |dW|^2 + e |dH|^2$, least along the top singular vectors of G.
     """
     H, W, b = network(settings, state)
     logits = F.linear(H, W, b).detach().requires_grad_()
@@ -57,55 +57,45 @@ def saddle_curvature(settings: UFM, state: State) -> float:
 
 
 def collapse_of(settings: UFM, state: State) -> dict[str, float]:
-    """Every metric of collapse of a state; {} where all features are 0."""
+    """Every metric of collapse of a state; {} where all features or all weights are 0."""
     H, W, b = network(settings, state)
     if not bool(H.any()) or not bool(W.any()):
         return {}
-    labels = balanced_labels(settings.classes, settings.samples)
-    exact = settings.classes <= _MARGINS_UP_TO
-    return measured(H, labels, W.detach(), _detached(b), keys=None if exact else _QUICK)
+    labels, keys = (
+        balanced_labels(settings.classes, settings.samples),
+        None if settings.classes <= _MARGINS_UP_TO else _QUICK,
+    )
+    return measured(H, labels, W.detach(), None if b is None else b.detach(), keys=keys)
 
 
 class UFMModel(Model[UFM]):
     """The unconstrained features model: gradient descent, starts or a path of temperatures, saddles."""
 
-    @property
-    def on_sphere(self) -> bool:
-        """Whether the simulation is a path of temperatures."""
-        return self.settings.constraint == "sphere"
-
-    @property
-    def ranks(self) -> list[int]:
-        """Ranks below the optimum's, for which a saddle is looked for: 0 first, and then spread."""
-        if self.settings.constraint != "decay":
-            return []
-        most = min(self.settings.dim, self.settings.classes - 1)
-        return sorted({round(rank) for rank in np.linspace(0, most - 1, min(self.settings.saddles, most))})
-
     def run(self) -> Run:
         """Descend, solve from every start, look for saddles; ends with the best start's variables."""
         yield from self._gradient_descent()
+        solve_from = self._path if self.settings.constraint == "sphere" else self._solve
         best, least = {}, math.inf
         for start in range(self.settings.starts):
-            end, value = yield from (self._path(start) if self.on_sphere else self._solve(start))
+            end = yield from solve_from(start)
+            value = float(ufm_objective(self.settings, end))
             if value < least:
                 best, least = end, value
-        for rank in self.ranks:
-            yield from self._saddle(rank)
+        if self.settings.constraint == "decay":
+            most = min(self.settings.dim, self.settings.classes - 1)  # the rank of the optimum
+            for rank in sorted({round(rank) for rank in np.linspace(0, most - 1, min(self.settings.saddles, most))}):
+                yield from self._saddle(rank)
         return best
 
     def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Prediction beside what was found."""
-        from .findings import optimum_findings, path_findings
-
-        return path_findings(self, end, rows) if self.on_sphere else optimum_findings(self, end, rows)
+        return ufm_findings(self.settings, end, rows)
 
     def _gradient_descent(self) -> Iterator[Row]:
         s = self.settings
         if not s.gd_steps:
             return
-        shown = stops(s.gd_steps, min(_CHUNKS, s.gd_steps))
-        start = random_state(s, self.generator(0))
+        shown, start = stops(s.gd_steps, min(_CHUNKS, s.gd_steps)), random_state(s, self.generator(0))
         for step, now in descent(lambda now: ufm_objective(s, now), start, shown, s.lr, momentum=s.momentum):
             yield from self._rows("gradient descent", step, now)
 
@@ -119,7 +109,7 @@ class UFMModel(Model[UFM]):
         )
         yield from rows
         yield from self._rows(f"start {start}", end.evaluations, end.state)
-        return end.state, end.value
+        return end.state
 
     def _path(self, start: int) -> Solved:
         """Every temperature from where the last one ended, and from a random start."""
@@ -131,37 +121,35 @@ class UFMModel(Model[UFM]):
             if s.cold and s.points > 1:
                 cold = self._at_temperature(random, temperature)
                 yield from self._rows(f"cold {start}", temperature, cold, temperature)
-        return now, float(ufm_objective(s, now))
+        return now
 
     def _at_temperature(self, begin: State, temperature: float) -> State:
         """The loss is taken over its value at the start, or a small one would be below every tolerance."""
-        unit = 1.0 if self.settings.objective == "log" else float(ufm_objective(self.settings, begin, temperature))
+        s = self.settings
+        unit = 1.0 if s.objective == "log" else float(ufm_objective(s, begin, temperature))
         end = solve(
-            self.settings,
+            s,
             begin,
-            lambda now: ufm_objective(self.settings, now, temperature) / unit,
-            tolerance=self.settings.tolerance,
-            iterations=self.settings.iterations,
-            newton_steps=30 if self.settings.dim + 1 >= self.settings.classes else 0,
+            lambda now: ufm_objective(s, now, temperature) / unit,
+            tolerance=s.tolerance,
+            iterations=s.iterations,
+            newton_steps=30 if s.dim + 1 >= s.classes else 0,
         )
-        H, W, _ = network(self.settings, end.state)
+        H, W, _ = network(s, end.state)
         return {"features": H, "weight": W}
 
     def _saddle(self, rank: int) -> list[Row]:
         """The optimum of so many dimensions, as a point of all."""
-        settings = self.settings
-        point = {name: torch.zeros_like(value) for name, value in random_state(settings, self.generator(0)).items()}
-        inner = replace(settings, dim=max(rank, 1))
-        start = random_state(inner, self.generator(settings.starts + rank))
+        s, inner = self.settings, replace(self.settings, dim=max(rank, 1))
+        start = random_state(inner, self.generator(s.starts + rank))
         if rank == 0:
             start = {name: torch.zeros_like(value) for name, value in start.items()}
         end = solve(inner, start, tolerance=1e-12).state
-        for name, value in end.items():
-            point[name] = value if name == "bias" else F.pad(value, (0, settings.dim - value.shape[1]))
-        curvature, _ = least_curvature(lambda now: ufm_objective(settings, now), point, seed=settings.seed)
-        value = float(ufm_objective(settings, point))
-        numbers = {"objective": value, "least curvature": curvature, "predicted": saddle_curvature(settings, point)}
-        return [Row("saddles", float(rank), key, number) for key, number in numbers.items()]
+        point = {name: x if name == "bias" else F.pad(x, (0, s.dim - x.shape[1])) for name, x in end.items()}
+        curvature, _ = least_curvature(lambda now: ufm_objective(s, now), point, seed=s.seed)
+        value = float(ufm_objective(s, point))
+        numbers = {"objective": value, "least curvature": curvature, "predicted": saddle_curvature(s, point)}
+        return record("saddles", rank, numbers)
 
     def _rows(self, name: str, x: int | float, state: State, temperature: float | None = None) -> list[Row]:
         """Objective, gradient norm and metrics of a state."""
@@ -169,13 +157,5 @@ class UFMModel(Model[UFM]):
         value = ufm_objective(self.settings, variables, temperature)
         gradients = torch.autograd.grad(value, list(variables.values()))
         norm = float(torch.stack([gradient.norm() for gradient in gradients]).norm())
-        numbers = {
-            "objective": float(value.detach()),
-            "gradient norm": norm,
-            **collapse_of(self.settings, state),
-        }
-        return [Row(name, float(x), key, number) for key, number in numbers.items()]
-
-
-def _detached(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach()
+        numbers = {"objective": float(value.detach()), "gradient norm": norm}
+        return record(name, x, numbers | collapse_of(self.settings, state))
