@@ -30,25 +30,30 @@ from pathlib import Path
 import numpy as np
 from _runs import Row, over_seeds, run
 
-from neucollapse.training import PRESETS, TrainConfig
+from neucollapse.heads import ClassMeansHead, CosineHead, FixedHead
+from neucollapse.losses import NormFaceLoss
+from neucollapse.training import PRESETS, MLPBackbone, TrainConfig
 
 CLAIM = "Running class means as the classifier are at least as accurate as a learned head, within the spread of seeds."
-SEEDS, SCALES, HEADS = range(5), (16.0, 5.0), ("class-means", "cosine", "fixed")
-DIGITS = replace(PRESETS["digits-sphere"], dim=4, loss="norm-face", epochs=60, measure_every=60, optimum="lookup")
-FASHION = replace(DIGITS, dataset="fashion-mnist", depth=2, weight_decay=5e-4, epochs=3)
+SEEDS, SCALES = range(5), (16.0, 5.0)
+HEADS = {kind.name: kind for kind in (ClassMeansHead, CosineHead, FixedHead)}
+DIGITS = replace(PRESETS["digits-sphere"], dim=4, loss=NormFaceLoss(), epochs=60, measure_every=60, optimum="lookup")
+FASHION = replace(
+    DIGITS, dataset="fashion-mnist", backbone=MLPBackbone(width=256, depth=2), weight_decay=5e-4, epochs=3
+)
 TEN_CLASSES = {"digits": DIGITS, "fashion-mnist": FASHION}
 GLYPHS = {100: 20, 1000: 4}  # classes: epochs
 
 
-def tasks(data: str, folder: Path) -> Iterator[tuple[int, TrainConfig]]:
-    """Number of classes, and the config but for head and seed."""
+def tasks(data: str, folder: Path) -> Iterator[tuple[int, float, TrainConfig]]:
+    """Number of classes, the scale, and the config but for head and seed."""
     if data in TEN_CLASSES:
         for scale in SCALES:
-            yield 10, replace(TEN_CLASSES[data], scale=scale)
+            yield 10, scale, TEN_CLASSES[data]
         return
     for classes, epochs in GLYPHS.items():
         dataset = str(write_glyphs(Path(data), classes, folder))
-        yield classes, replace(FASHION, dataset=dataset, dim=32, scale=16.0, epochs=epochs)
+        yield classes, 16.0, replace(FASHION, dataset=dataset, dim=32, epochs=epochs)
 
 
 def write_glyphs(source: Path, classes: int, folder: Path) -> Path:
@@ -85,12 +90,12 @@ def compare(data: str, name: str) -> None:
     rows: list[Row] = []
     runs: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for K, config in tasks(data, Path(folder)):
-            task: Row = {"K": K, "d": config.dim or 0, "scale": config.scale, "epochs": config.epochs}
+        for K, scale, config in tasks(data, Path(folder)):
+            task: Row = {"K": K, "d": config.dim or 0, "scale": scale, "epochs": config.epochs}
             group: dict[str, list[Row]] = {head: [] for head in HEADS}
             for seed in SEEDS:
-                for head in HEADS:
-                    group[head].append(run(replace(config, head=head, seed=seed)))
+                for head, kind in HEADS.items():
+                    group[head].append(run(replace(config, head=kind(scale=scale), seed=seed)))
                     runs.append({**task, "head": head, **group[head][-1]})
                     save(
                         f"class_mean_features_{name}",

@@ -23,18 +23,20 @@ from multiprocessing import get_context
 from _runs import COLUMNS, Row, changed, over_seeds, run
 
 from neucollapse.geometry import best_code
+from neucollapse.heads import CosineHead, FixedHead
+from neucollapse.losses import NormFaceLoss
 from neucollapse.training import PRESETS
 
 CLAIM = "A cosine head on digits at K = 10, d = 4 reaches 95 % of the best code's margin with an annealed temperature."
 K, D, SEEDS, REACHED, WORKERS = 10, 4, range(10), 0.95, 2
-BASE = replace(PRESETS["digits-sphere"], dim=D, loss="norm-face", epochs=120, measure_every=120, optimum="lookup")
+BASE = replace(PRESETS["digits-sphere"], dim=D, loss=NormFaceLoss(), epochs=120, measure_every=120, optimum="lookup")
 CASES = {
-    "cosine, scale 4 to 10": replace(BASE, scale_start=4.0, scale=10.0, scale_over=0.9),
-    "cosine, scale 10": replace(BASE, scale=10.0),
-    "cosine, scale 4 to 16": replace(BASE, scale_start=4.0, scale=16.0, scale_over=0.9),
-    "cosine, scale 16": replace(BASE, scale=16.0),
-    "cosine, scale 4": replace(BASE, scale=4.0),
-    "fixed code, scale 10": replace(BASE, head="fixed", scale=10.0),
+    "cosine, scale 4 to 10": replace(BASE, head=CosineHead(scale=10.0, scale_start=4.0, scale_over=0.9)),
+    "cosine, scale 10": replace(BASE, head=CosineHead(scale=10.0)),
+    "cosine, scale 4 to 16": replace(BASE, head=CosineHead(scale=16.0, scale_start=4.0, scale_over=0.9)),
+    "cosine, scale 16": replace(BASE, head=CosineHead(scale=16.0)),
+    "cosine, scale 4": replace(BASE, head=CosineHead(scale=4.0)),
+    "fixed code, scale 10": replace(BASE, head=FixedHead(scale=10.0)),
 }
 
 
@@ -60,7 +62,7 @@ def main() -> None:
                     "K": K,
                     "d": D,
                     "best_margin": best,
-                    "config": changed(BASE, ("head", "scale")),
+                    "config": changed(BASE, ("head",)),
                     "rows": [summary(case, rows) for case, rows in runs.items() if rows],
                     "runs": [{"case": case, **row} for case, rows in runs.items() for row in rows],
                 },

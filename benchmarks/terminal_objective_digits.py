@@ -36,14 +36,9 @@ CASES: dict[str, dict[str, Any]] = {
 }
 SETTING: dict[str, Any] = {
     "dataset": "digits",
-    "backbone": "mlp",
-    "width": 128,
-    "batch_norm": False,
+    "backbone": {"name": "mlp", "width": 128, "batch_norm": False},
     "dim": 4,
-    "head": "cosine",
-    "scale": 64.0,
-    "scale_start": 8.0,
-    "scale_over": 0.3,
+    "head": {"name": "cosine", "scale": 64.0, "scale_start": 8.0, "scale_over": 0.3},
     "optimizer": "adam",
     "lr": 0.005,
     "weight_decay": 0.0,
@@ -57,7 +52,7 @@ SETTING: dict[str, Any] = {
 def run(case: str, seed: int) -> dict[int, dict[str, float]]:
     """Train once: the columns of the table at each measured epoch after the first step."""
     with tempfile.TemporaryDirectory() as folder:
-        train(TrainConfig(**SETTING, **CASES[case], seed=seed), folder, progress=False)
+        train(TrainConfig.from_dict({**SETTING, **CASES[case], "seed": seed}), folder, progress=False)
         history = pyarrow.parquet.read_table(Path(folder) / "history.parquet").to_pylist()
     found = {(row["epoch"], row["key"]): row["value"] for row in history}
     epochs = sorted(epoch for epoch, key in found if key == "train/accuracy/linear" and epoch > 0)

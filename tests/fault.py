@@ -12,7 +12,7 @@ from multiprocessing import get_context
 _EVENTS = ("open", "os.rename", "os.remove", "os.truncate")
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["neucollapse.training.run", "neucollapse.theory._simulate", "neucollapse._measure", "sklearn.datasets"]
+    ["neucollapse.training._run", "neucollapse.theory._simulate", "neucollapse._measure", "sklearn.datasets"]
 )
 
 

@@ -162,13 +162,13 @@ def history(path: Path) -> None:
 
 
 def checkpoint(path: Path) -> None:
-    from neucollapse.training.checkpoint import SafeCheckpointIO
+    from neucollapse.training._checkpoint import SafeCheckpointIO
 
     SafeCheckpointIO().save_checkpoint({"epoch": 3, "state_dict": {"w": W}, "lr": [0.1, (None, "x")]}, path)
 
 
 def stored_checkpoint(path: Path) -> Any:
-    from neucollapse.training.checkpoint import load_checkpoint
+    from neucollapse.training._checkpoint import load_checkpoint
 
     found = load_checkpoint(path)
     return json.dumps(found, default=lambda tensor: tensor.tolist())

@@ -13,7 +13,7 @@ Rule = tuple[tuple[str, ...], str, Callable[[Any], bool]]
 
 
 def check_settings(settings: Any, rules: tuple[Rule, ...]) -> None:
-    """Check every field of a dataclass against its annotation, then against the rules.
+    """Check every field of a dataclass against its annotation, then against the rules; these may name fields that it lacks.
 
     Raises:
         InputError: what was expected, what was got.
@@ -23,7 +23,7 @@ def check_settings(settings: Any, rules: tuple[Rule, ...]) -> None:
         _check_type(field.name, getattr(settings, field.name), hints[field.name])
     for names, rule, holds in rules:
         for name in names:
-            value = getattr(settings, name)
+            value = getattr(settings, name, None)
             if value is not None and not holds(value):
                 raise InputError(f"expected {name} {rule}, got {value}")
 

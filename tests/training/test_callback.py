@@ -9,10 +9,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from neucollapse import InputError, measure
 from neucollapse.training import CollapseCallback, SafeCheckpointIO
+from neucollapse.training._callback import evaluating
+from neucollapse.training._checkpoint import RunCheckpoint, load_checkpoint
 from neucollapse.training._lightning import Callback, pl, quiet
 from neucollapse.training._random import seed_all
-from neucollapse.training.callback import evaluating
-from neucollapse.training.checkpoint import RunCheckpoint, load_checkpoint
 
 KEY = "train/nc1/pinv"
 pytestmark = [

@@ -9,10 +9,16 @@ import pytest
 
 from neucollapse import InputError
 from neucollapse.metrics import CollapseResult
-from neucollapse.training import TrainConfig, train
+from neucollapse.training import MLPBackbone, TrainConfig, train
 
 CONFIG = TrainConfig(
-    width=64, dim=16, epochs=9, measure_every=2, checkpoint_seconds=0, threads=1, stop_when="train/accuracy/linear>0.9"
+    backbone=MLPBackbone(width=64),
+    dim=16,
+    epochs=9,
+    measure_every=2,
+    checkpoint_seconds=0,
+    threads=1,
+    stop_when="train/accuracy/linear>0.9",
 )
 
 

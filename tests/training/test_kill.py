@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from neucollapse.metrics import CollapseResult
-from neucollapse.training import TrainConfig, load_checkpoint
+from neucollapse.training import MLPBackbone, TrainConfig, load_checkpoint
+from neucollapse.training._run import train
 from neucollapse.training._stop import StopOnSignal
-from neucollapse.training.run import train
 
 from .. import fault
 from ..slow import slow_but
 
 KILLS = int(os.environ.get("NEUCOLLAPSE_KILLS", "6"))
-CONFIG = TrainConfig(width=32, depth=2, dim=8, epochs=6, measure_every=3, checkpoint_seconds=0, threads=1)
+CONFIG = TrainConfig(backbone=MLPBackbone(width=32), dim=8, epochs=6, measure_every=3, checkpoint_seconds=0, threads=1)
 LAST = "checkpoints/epoch-000006.safetensors"
 MOMENTS = 60  # files are opened, renamed and deleted a few more times than this in the whole run
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]

@@ -6,11 +6,22 @@ import math
 import pytest
 import torch
 
-from neucollapse.heads import Cosine, Linear
-from neucollapse.training import CollapseModule, TrainConfig, build_model
+from neucollapse.heads import Cosine, CosineHead, Linear, LinearHead
+from neucollapse.losses import CrossEntropyLoss, MSELoss
+from neucollapse.training import (
+    AdamOptimizer,
+    CollapseModule,
+    ConvNetBackbone,
+    MLPBackbone,
+    SGDOptimizer,
+    TrainConfig,
+    build_model,
+)
 from neucollapse.training._batches import training_loader
 from neucollapse.training._lightning import Callback, pl, quiet
 from neucollapse.training._schedules import schedule_factor
+
+PLAIN = MLPBackbone(width=8, depth=1, batch_norm=False)
 
 
 def data(size=20):
@@ -30,14 +41,14 @@ def fit(config, module, callbacks=(), dataset=None):
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("head", ["linear", "cosine"])
+@pytest.mark.parametrize("head", [LinearHead(bias=False), CosineHead(scale=7.0)])
 def test_network_of_a_config(normalize, head):
-    config = TrainConfig(width=8, dim=3, head=head, normalize=normalize, scale=7.0, bias=False)
+    config = TrainConfig(backbone=MLPBackbone(width=8), dim=3, head=head, normalize=normalize)
     model = build_model(config, (1, 4, 4), num_classes=5)
     features = model[:-1](10 * torch.randn(6, 1, 4, 4))
     assert features.shape == (6, 3)
     assert torch.allclose(features.norm(dim=1), torch.ones(6)) == normalize
-    if head == "linear":
+    if isinstance(head, LinearHead):
         assert isinstance(model.head, Linear)
         assert model.head.bias is None
     else:
@@ -47,17 +58,17 @@ def test_network_of_a_config(normalize, head):
 
 
 def test_options_reach_the_backbone():
-    model = build_model(TrainConfig(width=8, depth=3, batch_norm=False, dim=None), (6,), 4)
+    model = build_model(TrainConfig(backbone=MLPBackbone(width=8, depth=3, batch_norm=False), dim=None), (6,), 4)
     assert model.backbone.dim == 8
     assert [type(layer).__name__ for layer in model.backbone.body] == ["Flatten", *["Linear", "ReLU"] * 3]
-    assert build_model(TrainConfig(backbone="convnet", width=4, dim=2), (1, 8, 8), 4).backbone.dim == 2
+    assert build_model(TrainConfig(backbone=ConvNetBackbone(width=4), dim=2), (1, 8, 8), 4).backbone.dim == 2
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int64])
-@pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), MSELoss()], ids=lambda loss: loss.name)
 def test_ignored_rows_count_for_nothing(loss, dtype):
     """Labels of any integer type; with rows of the label -100 the same weights and accuracy as without these rows."""
-    config = TrainConfig(width=8, depth=1, dim=3, batch_norm=False, epochs=4, batch_size=64, loss=loss)
+    config = TrainConfig(backbone=PLAIN, dim=3, epochs=4, batch_size=64, loss=loss)
     inputs, labels = data().tensors
     ignored = labels.clone().to(dtype)
     ignored[::4] = -100
@@ -73,7 +84,7 @@ def test_ignored_rows_count_for_nothing(loss, dtype):
 
 
 def test_an_epoch_of_ignored_rows_alone_leaves_all_as_it_is():
-    config = TrainConfig(width=8, depth=1, dim=3, batch_norm=False, epochs=1, weight_decay=0.0)
+    config = TrainConfig(backbone=PLAIN, dim=3, epochs=1, weight_decay=0.0)
     inputs, labels = data().tensors
     module = CollapseModule(config, build_model(config, (5,), 2))
     before = module.head.weight.detach().clone()
@@ -89,7 +100,7 @@ def test_learning_rate_over_the_steps(schedule):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
-    config = TrainConfig(width=4, epochs=4, batch_size=8, schedule=schedule, lr=0.3)
+    config = TrainConfig(backbone=MLPBackbone(width=4), epochs=4, batch_size=8, schedule=schedule, lr=0.3)
     fit(config, CollapseModule(config, build_model(config, (5,), 2)), [Record()])
     T = 12
     expected = {
@@ -103,17 +114,18 @@ def test_learning_rate_over_the_steps(schedule):
     )
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", [SGDOptimizer(), AdamOptimizer()], ids=lambda optimizer: optimizer.name)
 def test_one_epoch_is_the_plain_loop(optimizer):
     """Weights, loss and accuracy against the same epoch written out with torch alone."""
+    backbone = MLPBackbone(width=6, batch_norm=False)
     config = TrainConfig(
-        width=6, batch_norm=False, dim=3, epochs=1, batch_size=8, optimizer=optimizer, lr=0.05, schedule="constant"
+        backbone=backbone, dim=3, epochs=1, batch_size=8, optimizer=optimizer, lr=0.05, schedule="constant"
     )
     torch.manual_seed(0)
     module = CollapseModule(config, build_model(config, (5,), 2))
     plain = build_model(config, (5,), 2)
     plain.load_state_dict(module.model.state_dict())
-    if optimizer == "sgd":
+    if optimizer == SGDOptimizer():
         steps = torch.optim.SGD(plain.parameters(), 0.05, 0.9, weight_decay=5e-4)
     else:
         steps = torch.optim.AdamW(plain.parameters(), 0.05, weight_decay=5e-4)

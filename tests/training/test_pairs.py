@@ -1,7 +1,5 @@
 """Every head with every loss: each pair that makes sense trains, and resumes to the same bits; the others are refused."""
 
-from typing import get_args
-
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -13,25 +11,30 @@ from neucollapse import FileFormatError, InputError
 from neucollapse.data import Dataset
 from neucollapse.heads import Fixed
 from neucollapse.training import CollapseModule, TrainConfig, build_model, load_checkpoint, train
-from neucollapse.training._combinations import FIXED, HeadName, LossName
+from neucollapse.training._checkpoint import RunCheckpoint, latest_checkpoint
+from neucollapse.training._config import CHOICES
 from neucollapse.training._lightning import quiet
 from neucollapse.training._random import seed_all
-from neucollapse.training.checkpoint import RunCheckpoint, latest_checkpoint
-from neucollapse.training.run import _fit, _load
+from neucollapse.training._run import _fit, _load
 
 from ..slow import slow_but
 
 LAST = "checkpoints/epoch-000002.safetensors"
 
-HEADS, LOSSES = get_args(HeadName), get_args(LossName)
+HEADS, LOSSES = CHOICES["head"], CHOICES["loss"]
+FIXED = ("fixed", "fixed-simplex", "fixed-hadamard", "fixed-kerdock")
 EXTRA = {
-    ("cosine", "arc-face"): {"scale_start": 2.0, "margin_warmup": 0.9, "margin": 0.3, "head_lr": 0.5},
-    ("cosine", "cross-entropy"): {"learn_scale": True, "head_weight_decay": 0.0},
-    ("cosine", "sphere-face"): {"margin": 2.0, "margin_warmup": 1.0, "optimizer": "adam"},
-    ("fixed", "cross-entropy"): {"reassign_every": 1},
-    ("class-means", "hug"): {"proxy": "partial", "head_lr": 0.01},
-    ("linear", "centre"): {"sampling": "class-balanced", "imbalance": "exp", "imbalance_ratio": 4},
-    ("linear", "focal"): {"label_noise": 0.2, "gamma": 1.0},
+    ("cosine", "arc-face"): {
+        "head": {"scale_start": 2.0},
+        "loss": {"margin_warmup": 0.9, "margin": 0.3},
+        "head_lr": 0.5,
+    },
+    ("cosine", "cross-entropy"): {"head": {"learn_scale": True}, "head_weight_decay": 0.0},
+    ("cosine", "sphere-face"): {"loss": {"margin": 2.0, "margin_warmup": 1.0}, "optimizer": "adam"},
+    ("fixed", "cross-entropy"): {"head": {"reassign_every": 1}},
+    ("class-means", "hug"): {"loss": {"proxy": "partial"}, "head_lr": 0.01},
+    ("linear", "centre"): {"sampling": "class-balanced", "imbalance": {"name": "exp", "ratio": 4}},
+    ("linear", "focal"): {"label_noise": 0.2, "loss": {"gamma": 1.0}},
 }
 
 
@@ -48,9 +51,13 @@ def makes_sense(head, loss):
     return True
 
 
-def settings(head, loss, **more):
-    own = {"proxy": "none"} if (head, loss) == ("class-means", "hug") else {}
-    return {"head": head, "loss": loss, **own, **EXTRA.get((head, loss), {}), **more}
+def settings(head, loss, options=None, **more):
+    extra = {"loss": {"proxy": "none"}} if (head, loss) == ("class-means", "hug") else {}
+    values = {**EXTRA.get((head, loss), extra), **more}
+    return values | {
+        "head": {"name": head, **values.get("head", {}), **(options or {})},
+        "loss": {"name": loss, **values.get("loss", {})},
+    }
 
 
 PAIRS = [(head, loss) for head in HEADS for loss in LOSSES if makes_sense(head, loss)]
@@ -73,14 +80,13 @@ def dataset(tmp_path_factory):
 def config_of(dataset, head, loss, **more):
     small = {
         "dataset": dataset,
-        "width": 8,
-        "depth": 1,
+        "backbone": {"name": "mlp", "width": 8, "depth": 1},
         "dim": 4,
         "batch_size": 32,
         "threads": 1,
         "checkpoint_seconds": 0,
     }
-    return TrainConfig(**{**small, "epochs": 2, "measure_every": 9, "lr": 0.05, **settings(head, loss, **more)})
+    return TrainConfig.from_dict({**small, "epochs": 2, "measure_every": 9, "lr": 0.05, **settings(head, loss, **more)})
 
 
 def fit(config, folder):
@@ -143,7 +149,7 @@ def test_the_code_of_a_fixed_head(dataset, tmp_path):
     """From a file as ``neucollapse code -o`` writes it, or the best known; one that does not fit is refused."""
     points = torch.nn.functional.normalize(torch.randn(5, 4, generator=torch.Generator().manual_seed(1)))
     save_file({"weight": points}, tmp_path / "code.safetensors")
-    config = config_of(dataset, "fixed", "dot-regression", code=str(tmp_path / "code.safetensors"))
+    config = config_of(dataset, "fixed", "dot-regression", options={"code": str(tmp_path / "code.safetensors")})
     torch.testing.assert_close(build_model(config, (6,), 5).head.weight, points)
     best = build_model(config_of(dataset, "fixed", "dot-regression"), (6,), 5).head.weight
     torch.testing.assert_close(best @ best.T, 1.25 * torch.eye(5) - 0.25)
@@ -157,7 +163,7 @@ def test_the_points_of_a_fixed_head_go_to_the_nearest_means(every, moved, tmp_pa
     points, owners = torch.eye(4), torch.tensor([2, 0, 3, 1])
     labels = torch.arange(4).repeat(5)
     loaded = Dataset("toy", TensorDataset(points[owners][labels], labels), None, None, 4, (4,))
-    config = config_of("toy", "fixed", "cross-entropy", reassign_every=every, lr=1e-9)
+    config = config_of("toy", "fixed", "cross-entropy", options={"reassign_every": every}, lr=1e-9)
     backbone = torch.nn.Linear(4, 4, bias=False)
     backbone.weight.data = torch.eye(4)
     module = CollapseModule(config, torch.nn.Sequential(backbone, Fixed(points, learn_assignment=True)))
@@ -173,4 +179,4 @@ def test_pairs_that_make_no_sense_are_refused():
         for loss in LOSSES:
             if not makes_sense(head, loss):
                 with pytest.raises(InputError, match=f"^{loss} expected the head .*, got {head}: "):
-                    TrainConfig(head=head, loss=loss)
+                    TrainConfig.from_dict({"head": head, "loss": loss})

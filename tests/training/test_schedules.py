@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from neucollapse.losses import ArcMargin, CosMargin, SphereMargin
-from neucollapse.training import CollapseModule, TrainConfig, build_model
+from neucollapse.heads import CosineHead
+from neucollapse.losses import ArcFaceLoss, ArcMargin, CentreLoss, CosMargin, SphereMargin
+from neucollapse.training import AdamOptimizer, CollapseModule, MLPBackbone, SGDOptimizer, TrainConfig, build_model
 from neucollapse.training._lightning import Callback
 from neucollapse.training._schedules import ramp, warmed
 
@@ -41,19 +42,19 @@ def test_margins_grow_from_none():
 def test_scale_and_margin_of_a_run():
     """Twelve steps: the scale grows geometrically over six, the margin in a line over three."""
     config = TrainConfig(
-        width=4, epochs=4, batch_size=8, head="cosine", scale=64.0, scale_start=1.0, scale_over=0.5, loss="arc-face",
-        margin=0.3, margin_warmup=0.25,
+        backbone=MLPBackbone(width=4), epochs=4, batch_size=8, head=CosineHead(scale=64.0, scale_start=1.0, scale_over=0.5),
+        loss=ArcFaceLoss(margin=0.3, margin_warmup=0.25),
     )  # fmt: skip
     values = recorded(config, lambda module, _: (module.head.scale.item(), module.loss.margin.m))
     assert [scale for scale, _ in values] == pytest.approx([2.0**step for step in range(7)] + [64.0] * 5)
     assert [margin for _, margin in values] == pytest.approx([0.0, 0.1, 0.2] + [0.3] * 9)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", [SGDOptimizer(), AdamOptimizer()], ids=lambda optimizer: optimizer.name)
 def test_the_head_has_its_own_rate_and_decay(optimizer):
     config = TrainConfig(
-        width=4, epochs=2, batch_size=8, optimizer=optimizer, schedule="step", lr=0.1, weight_decay=1e-3, head_lr=2.0,
-        head_weight_decay=0.0, loss="centre",
+        backbone=MLPBackbone(width=4), epochs=2, batch_size=8, optimizer=optimizer, schedule="step", lr=0.1,
+        weight_decay=1e-3, head_lr=2.0, head_weight_decay=0.0, loss=CentreLoss(),
     )  # fmt: skip
 
     def read(module, optimizer):
@@ -71,7 +72,7 @@ def test_the_head_has_its_own_rate_and_decay(optimizer):
 
 def test_centres_follow_at_their_own_rate():
     """Their step is that of the centre loss alone, however little it weighs in the loss of the features."""
-    config = TrainConfig(width=4, dim=3, loss="centre", beta=1e-6)
+    config = TrainConfig(backbone=MLPBackbone(width=4), dim=3, loss=CentreLoss(beta=1e-6))
     module = CollapseModule(config, build_model(config, (5,), 2))
     features = torch.tensor([[3.0, 0.0, 0.0]], requires_grad=True)
     loss = module.loss(features, torch.tensor([1]), module.head)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from neucollapse.training import TrainConfig
+from neucollapse.training import ExpImbalance, StepImbalance, TrainConfig
 from neucollapse.training._batches import BalancedBatches, training_loader
 from neucollapse.training._training_set import changed_training_set, choose, class_counts, with_noise
 
@@ -13,17 +13,17 @@ DATASET = TensorDataset(torch.arange(500.0)[:, None], LABELS)
 
 
 @pytest.mark.parametrize(
-    ("imbalance", "ratio", "counts"),
+    ("imbalance", "counts"),
     [
-        ("exp", 10, [50, 39, 30, 23, 18, 14, 11, 8, 6, 5]),
-        ("step", 10, [50] * 5 + [5] * 5),
-        ("exp", 1, [50] * 10),
-        ("step", 1e6, [50] * 5 + [1] * 5),
+        (ExpImbalance(10.0), [50, 39, 30, 23, 18, 14, 11, 8, 6, 5]),
+        (StepImbalance(10.0), [50] * 5 + [5] * 5),
+        (ExpImbalance(1.0), [50] * 10),
+        (StepImbalance(1e6), [50] * 5 + [1] * 5),
     ],
 )
-def test_counts_of_the_classes(imbalance, ratio, counts):
-    assert class_counts(LABELS, 10, imbalance, ratio) == counts
-    changed = changed_training_set(DATASET, TrainConfig(imbalance=imbalance, imbalance_ratio=ratio), 10)
+def test_counts_of_the_classes(imbalance, counts):
+    assert class_counts(LABELS, 10, imbalance) == counts
+    changed = changed_training_set(DATASET, TrainConfig(imbalance=imbalance), 10)
     inputs, labels = changed.tensors
     assert torch.bincount(labels).tolist() == counts
     assert torch.equal(LABELS[inputs[:, 0].long()], labels)
@@ -32,13 +32,13 @@ def test_counts_of_the_classes(imbalance, ratio, counts):
 
 def test_an_odd_number_of_classes_and_unequal_ones():
     labels = torch.cat([torch.full((n,), k) for k, n in enumerate((40, 20, 60))])
-    assert class_counts(labels, 3, "step", 4) == [20, 20, 5]
-    assert class_counts(labels, 3, "exp", 4) == [20, 10, 5]
-    assert class_counts(labels[labels != 1], 3, "step", 4) == [40, 40, 10]  # class 1 has no samples to count
+    assert class_counts(labels, 3, StepImbalance(4.0)) == [20, 20, 5]
+    assert class_counts(labels, 3, ExpImbalance(4.0)) == [20, 10, 5]
+    assert class_counts(labels[labels != 1], 3, StepImbalance(4.0)) == [40, 40, 10]  # class 1 has no samples to count
 
 
 def test_the_seed_alone_draws():
-    counts = class_counts(LABELS, 10, "exp", 10)
+    counts = class_counts(LABELS, 10, ExpImbalance(10.0))
     torch.manual_seed(5)
     before = torch.get_rng_state()
     assert torch.equal(choose(LABELS, counts, 0), choose(LABELS, counts, 0))
@@ -46,7 +46,7 @@ def test_the_seed_alone_draws():
     assert torch.equal(with_noise(LABELS, 10, 0.3, 0), with_noise(LABELS, 10, 0.3, 0))
     assert not torch.equal(with_noise(LABELS, 10, 0.3, 0), with_noise(LABELS, 10, 0.3, 1))
     assert torch.equal(torch.get_rng_state(), before)
-    smaller = set(choose(LABELS, class_counts(LABELS, 10, "exp", 20), 0).tolist())
+    smaller = set(choose(LABELS, class_counts(LABELS, 10, ExpImbalance(20.0)), 0).tolist())
     assert smaller <= set(choose(LABELS, counts, 0).tolist())
 
 
@@ -106,7 +106,7 @@ def test_a_class_without_samples_and_the_loader():
 def test_ignored_rows_count_for_nothing():
     labels = LABELS.clone()
     labels[:30] = -100
-    assert class_counts(labels, 10, "exp", 1) == [47] * 10  # 3 of each class are left out
+    assert class_counts(labels, 10, ExpImbalance(1.0)) == [47] * 10  # 3 of each class are left out
     assert (labels[choose(labels, [5] * 10, 0)] >= 0).all()
     noisy = with_noise(labels, 10, 0.5, 0)
     assert torch.equal(noisy == -100, labels == -100)

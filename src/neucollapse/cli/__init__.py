@@ -7,15 +7,13 @@ nobody foresaw, 130 interrupted.
 
 import sys
 import warnings
-from collections.abc import Sequence
-from functools import reduce
-from operator import or_
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..theory.settings import SETTINGS
 from ._failures import FINE, explain, trace
 from ._streams import lenient_output
-from ._usage import parsed, require_subcommand
+from ._usage import Commands, in_sentences
 from .cite import Cite
 from .code import Code
 from .code_required_dim import CodeRequiredDim
@@ -23,30 +21,25 @@ from .code_table import CodeTable
 from .code_verify import CodeVerify
 from .demo import Demo
 from .inspect import Inspect
-from .measure import Measure, one_condition_each
+from .measure import Measure
 from .report import Report
-from .simulate import ListModels
-from .simulate import subcommand as simulation
-from .train import Train, take_config
+from .simulate import ListModels, simulation
+from .train import Train
 
-_DESCRIPTION = "Generalized neural collapse: measure it, know its optimum, train towards it."
-_COMMANDS: dict[str, type] = {
+COMMANDS: Commands = {
     "demo": Demo,
     "train": Train,
     "measure": Measure,
     "inspect": Inspect,
     "report": Report,
-    "code": Code,
-    "code table": CodeTable,
-    "code verify": CodeVerify,
-    "code required-dim": CodeRequiredDim,
-    "simulate": ListModels,
+    "code": {"solve": Code, "table": CodeTable, "verify": CodeVerify, "required-dim": CodeRequiredDim},
+    "simulate": {"list": ListModels, **{model: simulation(model) for model in SETTINGS}},
     "cite": Cite,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (of ``--help`` and options that cannot be read, as ``SystemExit``).
+    """Run the command line; returns the exit code (of ``--help``, as ``SystemExit``).
 
     Whatever ends a command early is one sentence on standard error, and the code that ``_failures`` gives it.
     """
@@ -63,49 +56,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    if not given:
-        return _list_commands()
     if given == ["--version"]:
         from .. import __version__
 
         sys.stdout.write(f"neucollapse {__version__}\n")
         return FINE
-    require_subcommand(given, _COMMANDS)
-    given, config = take_config(one_condition_each(given))
-    return parsed(lambda words: _parse(words, Train(config=config)), _joined(given)).run()
-
-
-def _parse(given: list[str], train: Train) -> Any:
+    if given in ([], ["--help"], ["-h"]):
+        return _list_commands()
     import tyro
 
-    def named(name: str, **options: Any) -> Any:
-        return Annotated[_COMMANDS[name], tyro.conf.subcommand(name, prefix_name=False, **options)]
+    with in_sentences(given, COMMANDS):
+        command = _app(COMMANDS).cli(prog="neucollapse", args=given, config=(tyro.conf.OmitArgPrefixes,))
+    return command.run()
 
-    options = {"train": {"default": train}}
-    commands = [named(name, **options.get(name, {})) for name in _COMMANDS if name != "simulate"]
-    return tyro.cli(
-        reduce(or_, commands, simulation([*given[0].split(), *given[1:]])),
-        prog="neucollapse",
-        description=f"{_DESCRIPTION} --version prints the version.",
-        args=given,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+
+def _app(commands: Mapping[str, Any]) -> Any:
+    """The commands as tyro takes them; the first of several that may follow a word is meant by the word alone."""
+    from tyro.conf import FlagCreatePairsOff
+    from tyro.extras import SubcommandApp
+
+    app = SubcommandApp()
+    for place, (name, kind) in enumerate(commands.items()):
+        if isinstance(kind, Mapping):
+            app.command(_app(kind), name=name, help=_first_line(kind))
+        else:
+            # Settings whose default a file may change can be switched on and off.
+            single = kind if "settings" in kind.__annotations__ else FlagCreatePairsOff[kind]
+            app.command(single, name=name, is_default=place == 0 and commands is not COMMANDS)
+    return app
 
 
 def _list_commands() -> int:
     """What a bare ``neucollapse`` prints: a line a subcommand."""
-    width = max(map(len, _COMMANDS))
-    lines = (f"  {name:{width}}  {(kind.__doc__ or '').strip().splitlines()[0]}" for name, kind in _COMMANDS.items())
-    end = "`neucollapse COMMAND --help` explains one; `neucollapse demo` shows the main job in about a minute."
-    sys.stdout.write("\n".join((_DESCRIPTION, "", *lines, "", end, "")))
+    lines = list(COMMANDS.items())
+    lines += [(f"code {name}", kind) for name, kind in COMMANDS["code"].items() if name != "solve"]
+    width = max(len(name) for name, _ in lines)
+    sys.stdout.write(
+        "usage: neucollapse COMMAND [options]\n\nGeneralized neural collapse: measure it, know its optimum, train towards it.\n\n"
+        + "".join(f"  {name:{width}}  {_first_line(kind)}\n" for name, kind in lines)
+        + "\n`neucollapse COMMAND --help` explains one; `neucollapse demo` shows the main job in about a minute.\n"
+        "--version prints the version; --tyro-print-completion bash (or zsh, fish) prints completions for a shell.\n"
+    )
     return FINE
 
 
-def _joined(given: list[str]) -> list[str]:
-    """Two words that name one subcommand, such as ``code table`` or ``simulate ufm``, as one."""
-    two = " ".join(given[:2])
-    names = {*_COMMANDS, *(f"simulate {model}" for model in SETTINGS)}
-    return [two, *given[2:]] if two in names and len(given) > 1 else given
+def _first_line(kind: Any) -> str:
+    first = next(iter(kind.values())) if isinstance(kind, Mapping) else kind
+    return (first.__doc__ or "").strip().splitlines()[0]
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:

@@ -1,67 +1,84 @@
-"""Wrong usage in one sentence: an unknown subcommand, option or choice, with the one that was likely meant."""
+"""Words on the command line that cannot be taken: one sentence for each, with what was likely meant."""
 
-import io
-import re
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import redirect_stderr, redirect_stdout
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, get_type_hints, is_typeddict
 
+from tyro import _errors
+
+from .._errors import InputError, NeucollapseError
 from .._names import close_names, did_you_mean, unknown_name
+from ..training._config import homes_of, in_words
 
-T = TypeVar("T")
-
-
-def require_subcommand(given: list[str], names: Iterable[str]) -> None:
-    """Raise ``UnknownNameError`` if the first words name no subcommand; an option there is left to the parser."""
-    names = list(names)
-    name, second = [*given, "", ""][:2]
-    if name.startswith("-") or (name in names and name != "code"):
-        return
-    if name != "code":
-        raise unknown_name("subcommand", name, names, owner="neucollapse")
-    seconds = [other.removeprefix("code ") for other in names if other.startswith("code ")]
-    if second and not second.startswith("-") and second not in seconds:
-        raise unknown_name("subcommand", second, seconds, owner="neucollapse code")
+Commands = Mapping[str, "type | Mapping[str, type]"]
+"""Commands by name; where several follow one word, the first of them is meant by the word alone."""
 
 
-def parsed(parse: Callable[[list[str]], T], given: list[str]) -> T:
-    """What tyro makes of the arguments, or ``SystemExit`` after a sentence in place of its box where we have a better one."""
-    caught = io.StringIO()
-    try:
-        with redirect_stderr(caught):
-            return parse(given)
-    except SystemExit as end:
-        box = caught.getvalue()
-        sentence = _sentence(box, given, lambda: _options(parse, given)) if end.code else None
-        sys.stderr.write(f"neucollapse: {sentence}\n" if sentence else box)
-        raise
+@contextmanager
+def in_sentences(given: list[str], commands: Commands) -> Iterator[None]:
+    """Whatever tyro cannot take is an error with a sentence, in place of a box and an exit.
+
+    tyro marks this hook as experimental; pyproject.toml names the versions that have it.
+    """
+
+    def refuse(event: _errors.ParseErrorEvent) -> None:
+        cause = getattr(sys.exc_info()[1], "__context__", None)
+        raise cause if isinstance(cause, NeucollapseError) else _error(event, *_called(given, commands))
+
+    with _errors.on_parse_error(refuse):
+        yield
 
 
-def _sentence(box: str, given: list[str], options: Callable[[], list[str]]) -> str | None:
-    words = " ".join(box.replace("│", " ").split())
-    if ours := re.search(r"Error parsing __tyro[\w-]*\.\w+: (.*?) ─", words):
-        return ours[1]
-    if choice := re.search(r"invalid choice '(.*?)' for argument '(.*?)'\. Expected one of \((.*?)\)", words):
-        meant = did_you_mean(choice[1], re.findall("'(.*?)'", choice[3]), kind="choice")
-        return f"{choice[2]} has no choice {choice[1]!r}; {meant}"
-    known = options()
-    for name in (part.partition("=")[0].replace("_", "-") for part in given if re.match("--[a-z]", part)):
-        if name not in known:
-            meant = " or ".join(f"--{other}" for other in close_names(name[2:], [other[2:] for other in known]))
-            end = f"did you mean {meant}?" if meant else f"`neucollapse {given[0]} --help` lists what it has"
-            return f"neucollapse {given[0]} has no option {name}; {end}"
-    return None
+def _called(given: list[str], commands: Commands) -> tuple[str, Any]:
+    """The words that name a command, and the command, or those of which one may follow."""
+    words, here = ["neucollapse"], commands
+    for word in given:
+        if not isinstance(here, Mapping) or word not in here:
+            break
+        words.append(word)
+        here = here[word]
+    return " ".join(words), here
 
 
-def _options(parse: Callable[[list[str]], object], given: list[str]) -> list[str]:
-    """The options of the subcommand, from its help."""
-    text = io.StringIO()
-    try:
-        with redirect_stdout(text):
-            parse([given[0], "--help"])
-    except SystemExit:
-        pass
-    # An option stands at the start of its line, inside a box or not; elsewhere such a word is prose.
-    lines = re.findall(r"^[│ ] (-\S.*)$", text.getvalue(), flags=re.MULTILINE)
-    return sorted({name for line in lines for name in re.findall(r"--[a-z][\w-]*", line.partition("  ")[0])})
+def _error(event: Any, called: str, here: Any) -> InputError:
+    """The error for what is wrong: ``here`` is the command that was called, or those of which one was to follow."""
+    unknown = getattr(event, "tokens", None) or getattr(event, "unrecognized_tokens", None)
+    if unknown:
+        word = unknown[0]
+        if word.startswith("-"):
+            return _unknown_option(word.partition("=")[0].replace("_", "-"), called, here)
+        if isinstance(here, Mapping):
+            return unknown_name("model" if called.endswith("simulate") else "subcommand", word, here, owner=called)
+        return InputError(f"{called} has no place for {word!r}; `{called} --help` says what it takes")
+    if isinstance(event, _errors.MissingArgs):
+        missing = " and ".join(argument.arg.display_name() for argument in event.missing_arguments)
+        return InputError(f"{called} expected {missing}, got none; `{called} --help` says what it takes")
+    name = event.argument.display_name() if getattr(event, "argument", None) else called
+    if isinstance(event, _errors.InvalidChoice):
+        return InputError(
+            f"{name} has no choice {event.value!r}; {did_you_mean(event.value, event.choices, kind='choice')}"
+        )
+    if isinstance(event, _errors.InstantiationFailure) and event.argument:
+        return InputError(f"expected {name} as {event.argument.lowered.metavar}: {event.message}")
+    return InputError(f"expected {name} with a value, got none; `{called} --help` says what it takes")
+
+
+def _unknown_option(name: str, called: str, here: Any) -> InputError:
+    kind = next(iter(here.values())) if isinstance(here, Mapping) else here
+    close = close_names(name[2:], [other.replace("_", "-") for other in settings_of(kind)])
+    homes = homes_of(name[2:].replace("-", "_")) if called.endswith("train") else {}
+    if homes:
+        setting, choices = list(homes.items())[-1]
+        end = f"it is an option of {in_words(homes)}, written --{setting} {choices[0]} {name[2:]}=..."
+    elif close:
+        end = f"did you mean {' or '.join(f'--{other}' for other in close)}?"
+    else:
+        end = f"`{called} --help` lists what it has"
+    return InputError(f"{called} has no option {name}; {end}")
+
+
+def settings_of(command: type) -> Iterator[str]:
+    """The names of what a command takes."""
+    for name, hint in get_type_hints(command).items():
+        yield from hint.__annotations__ if is_typeddict(hint) else [name]

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -86,15 +86,20 @@ class Measure:
     """Write a run folder with a report."""
     json: bool = False
     """Print the result as JSON."""
-    fail_if: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Condition such as 'nc1/pinv>0.1': exit code 1 if it holds, or cannot be decided; several in a row are allowed."""
+    fail_if: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
+    """Conditions such as 'nc1/pinv>0.1': exit code 1 if one holds, or cannot be decided."""
 
     def run(self) -> int:
         """Measure, write, print."""
         from ._gate import Gate
         from ._output import as_json, print_json, print_table, print_verdict, result_rows
 
-        gate = Gate(self.fail_if, self.preset)
+        conditions = [word for words in self.fail_if for word in words]
+        if (
+            len(conditions) > 1 and not self.features and not set("<>") & set(conditions[-1])
+        ):  # a file behind conditions
+            return replace(self, features=conditions.pop(), fail_if=(tuple(conditions),)).run()
+        gate = Gate(conditions, self.preset)
         require_folder(self.out, "--out")
         result = self._measure(gate)
         page = None if self.out is None else self._write(result, self.out)
@@ -199,18 +204,3 @@ class Measure:
         for note in found.notes:
             sys.stderr.write(f"note: {self.weight}: {note}\n")
         return {"weight": found.weight, "bias": found.bias}
-
-
-def one_condition_each(given: list[str]) -> list[str]:
-    """Repeat ``--fail-if`` before each of several conditions in a row, so that it takes no file that follows them."""
-    words: list[str] = []
-    taken = None  # conditions of the option that came last; None behind another word
-    for word in given if given[:1] == ["measure"] else []:
-        if word == "--fail-if":
-            taken = 0
-        elif taken is not None:
-            more = taken > 0 and any(sign in word for sign in "<>")
-            words += ["--fail-if"] if more else []
-            taken = taken + 1 if more or taken == 0 else None
-        words.append(word)
-    return words or given

@@ -1,19 +1,16 @@
 """``neucollapse simulate MODEL``: run a model of the theory wing, and set what is predicted beside what it does."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .._names import unknown_name
 from ..theory.settings import SETTINGS, Settings
+from ._options import options_of
 from ._targets import require_folder
 
 if TYPE_CHECKING:
     from ..theory import Simulation
-
-S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -41,10 +38,12 @@ class ListModels:
 
 
 @dataclass(frozen=True)
-class Simulate(Generic[S]):
+class Simulate:
     """Run a model and write a folder with numbers, trajectory and page; a killed one keeps its rows, and begins again."""
 
-    settings: S
+    model: ClassVar[str]
+
+    settings: dict[str, Any]
     out: Path | None = None
     """Folder to write; runs/simulate-MODEL by default."""
     overlay: Path | None = None
@@ -56,13 +55,15 @@ class Simulate(Generic[S]):
 
     def run(self) -> int:
         """Simulate, write, print."""
-        folder = self.out or Path("runs") / f"simulate-{self.settings.name}"
+        folder = self.out or Path("runs") / f"simulate-{self.model}"
         require_folder(folder, "--out")
+        kind = SETTINGS[self.model]
+        settings = kind(**{**_sizes(kind, self.overlay), **self.settings})
         from ..report import write_simulation_page
         from ..theory import simulate
         from ._output import print_json
 
-        simulation = simulate(self.settings, folder, resume=not self.restart)
+        simulation = simulate(settings, folder, resume=not self.restart)
         page = write_simulation_page(folder, overlay=self.overlay)
         if self.json:
             print_json(simulation.to_dict() | {"seconds": simulation.seconds})
@@ -95,44 +96,20 @@ def _print(simulation: "Simulation") -> None:
         console.print(f"  {escape(sentence)}")
 
 
-def subcommand(arguments: Sequence[str]) -> Any:
-    """The subcommand that these arguments name, as tyro takes it: of one model, or the list of all.
-
-    Raises:
-        UnknownNameError: for a name that no model has.
-    """
-    import tyro
-
-    name = next(iter(arguments[1:2]), "")
-    if list(arguments[:1]) != ["simulate"] or name in ("", "-h", "--help"):
-        return Annotated[ListModels, tyro.conf.subcommand("simulate", prefix_name=False)]
-    if name not in SETTINGS:
-        raise unknown_name("model", name, SETTINGS, owner="simulate")
-    settings = SETTINGS[name]
-    options: dict[str, Any] = {
-        "default": Simulate(_sized(settings, _option(arguments, "--overlay"))),
-        "description": (settings.__doc__ or "").split("Attributes:")[0].strip(),
-        "prefix_name": False,
-    }
-    return Annotated[Simulate[settings], tyro.conf.subcommand(f"simulate {name}", **options)]
+def simulation(model: str) -> type[Simulate]:
+    """The command of one model, with the settings of that model."""
+    kind = SETTINGS[model]
+    about = (kind.__doc__ or "").split("Attributes:")[0].strip()
+    namespace = {"model": model, "__doc__": about, "__annotations__": {"settings": options_of(kind())}}
+    return dataclass(frozen=True)(type("Simulate", (Simulate,), namespace))
 
 
-def _option(arguments: Sequence[str], name: str) -> str | None:
-    for at, argument in enumerate(arguments):
-        if argument == name and at + 1 < len(arguments):
-            return arguments[at + 1]
-        if argument.startswith(f"{name}="):
-            return argument.partition("=")[2]
-    return None
-
-
-def _sized(settings: type[Settings], overlay: str | None) -> Settings:
-    """The default settings, with classes and dim of the run that is laid over them, where the model has such."""
-    default = settings()
+def _sizes(kind: type[Settings], overlay: Path | None) -> dict[str, int]:
+    """Classes and dim of the run that is laid over a model, where the model has such."""
     if overlay is None:
-        return default
+        return {}
     from ..report import read_size
 
-    K, d = read_size(overlay)
-    sizes = {name: value for name, value in (("classes", K), ("dim", d)) if hasattr(default, name)}
-    return replace(default, **sizes)
+    return {
+        name: value for name, value in zip(("classes", "dim"), read_size(overlay), strict=True) if hasattr(kind, name)
+    }

@@ -1,13 +1,16 @@
 """``neucollapse train``: train with any setting, measure on the way, resume."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from .._names import unknown_name
-from ..training.config import TrainConfig
-from ..training.presets import PRESETS
+from ..training import PRESETS, TrainConfig
+from ..training._config import CHOICES
+from ._options import options_of
 from ._targets import require_folder
 
 
@@ -15,17 +18,19 @@ from ._targets import require_folder
 class Train:
     """Train a network with any head and loss, measure its collapse on the way, and write a run folder with a report.
 
-    ``neucollapse train [CONFIG] [options]``: CONFIG is a JSON file (a run's config.json) or the name of a preset
-    (digits-simplex, digits-sphere, digits-hug, digits-fixed-code); options override it. A killed run resumes from its
-    last checkpoint.
+    A killed run resumes from its last checkpoint.
 
     Examples:
-      neucollapse train --head cosine --loss arc-face --margin 0.3 --scale 32 --scale-start 4
-      neucollapse train digits-sphere --imbalance exp --imbalance-ratio 100 --sampling class-balanced
+      neucollapse train --head cosine scale=32 scale-start=4 --loss arc-face margin=0.3
+      neucollapse train digits-sphere --imbalance exp ratio=100 --sampling class-balanced
       neucollapse train digits-simplex --stop-when "train/nc1/pinv<1e-2" --measure-every 5
     """
 
-    config: TrainConfig = field(default_factory=TrainConfig)
+    settings: options_of(TrainConfig(), CHOICES)  # type: ignore[valid-type]
+    """What differs from the configuration."""
+    config: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[CONFIG]")] = None
+    """A JSON file (a run's config.json) or the name of a preset (digits-simplex, digits-sphere, digits-hug, digits-fixed-code);
+    options override it."""
     out: Path = Path("runs/train")
     """Folder of the run."""
     restart: bool = False
@@ -36,11 +41,12 @@ class Train:
     def run(self) -> int:
         """Train, report, print."""
         require_folder(self.out, "--out")
+        config = replace(_named(self.config), **self.settings)
         from ..report import write_report
         from ..training import train
         from ._output import as_json, print_json, print_table, print_verdict, result_rows
 
-        result = train(self.config, self.out, resume=not self.restart)
+        result = train(config, self.out, resume=not self.restart)
         page = write_report(self.out)
         if self.json:
             print_json(as_json(result))
@@ -54,14 +60,12 @@ class Train:
         return 0
 
 
-def take_config(arguments: Sequence[str]) -> tuple[list[str], TrainConfig]:
-    """Take CONFIG out of ``train CONFIG ...``: its values become the defaults of the options."""
-    given = list(arguments)
-    if len(given) < 2 or given[0] != "train" or given[1].startswith("-"):
-        return given, TrainConfig()
-    name = given.pop(1)
+def _named(name: str | None) -> TrainConfig:
+    """The config of a file or a preset, which options change."""
+    if name is None:
+        return TrainConfig()
     if name in PRESETS:
-        return given, PRESETS[name]
+        return PRESETS[name]
     if not Path(name).suffix and not Path(name).exists():
         raise unknown_name("preset or config file", name, PRESETS)
-    return given, TrainConfig.load(name)
+    return TrainConfig.load(name)

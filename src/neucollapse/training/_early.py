@@ -2,8 +2,8 @@
 
 from .._conditions import Condition
 from .._errors import InputError
+from ._callback import CollapseCallback
 from ._lightning import Callback, pl
-from .callback import CollapseCallback
 
 
 class StopWhen(Callback):

@@ -6,15 +6,16 @@ from torch.utils.data import TensorDataset
 
 from .._labels import IGNORED
 from .._types import Int
+from ._config import TrainConfig
+from ._parts import AnyImbalance
 from ._random import generator
-from .config import TrainConfig
 
 
 def changed_training_set(dataset: TensorDataset, config: TrainConfig, num_classes: int) -> TensorDataset:
     """The training split with the imbalance and the label noise of a config; the same object where it has neither."""
     inputs, labels = dataset.tensors
-    if config.imbalance != "none":
-        counts = class_counts(labels, num_classes, config.imbalance, config.imbalance_ratio or 1)
+    if config.imbalance is not None:
+        counts = class_counts(labels, num_classes, config.imbalance)
         kept = choose(labels, counts, config.seed)
         inputs, labels = inputs[kept], labels[kept]
     if config.label_noise:
@@ -22,25 +23,19 @@ def changed_training_set(dataset: TensorDataset, config: TrainConfig, num_classe
     return dataset if labels is dataset.tensors[1] else TensorDataset(inputs, labels)
 
 
-def class_counts(labels: Int[Tensor, " N"], num_classes: int, imbalance: str, ratio: float | int) -> list[int]:
-    r"""Samples to keep of each class, so that the largest has ``ratio`` times as many as the smallest.
+def class_counts(labels: Int[Tensor, " N"], num_classes: int, imbalance: AnyImbalance) -> list[int]:
+    """Samples to keep of each class: the largest keeps n, as many as the smallest class present has now.
 
-    The largest keeps n, as many as the smallest class present has now. ``exp``: class k keeps :math:`n \rho^{-k/(K-1)}` (Cui et
-    al., arXiv 1901.05555); ``step``: the first half (rounded up) keeps n, the second :math:`n / \rho` (Buda et al., arXiv
-    1710.05381). Rounded, and at least 1.
+    Rounded, and at least 1.
 
     Example:
-        >>> class_counts(torch.arange(4).repeat(100), 4, "exp", 8)
+        >>> class_counts(torch.arange(4).repeat(100), 4, ExpImbalance(8))
         [100, 50, 25, 12]
-        >>> class_counts(torch.arange(4).repeat(100), 4, "step", 10)
+        >>> class_counts(torch.arange(4).repeat(100), 4, StepImbalance(10))
         [100, 100, 10, 10]
     """
     n = int(labels[labels != IGNORED].unique(return_counts=True)[1].min())
-    if imbalance == "exp":
-        shares = [ratio ** (-k / max(num_classes - 1, 1)) for k in range(num_classes)]
-    else:
-        shares = [1.0 if 2 * k < num_classes else 1 / ratio for k in range(num_classes)]
-    return [min(n, max(1, round(n * share))) for share in shares]
+    return [min(n, max(1, round(n * share))) for share in imbalance.shares(num_classes)]
 
 
 def choose(labels: Int[Tensor, " N"], counts: list[int], seed: int) -> Int[Tensor, " n"]:

@@ -15,9 +15,9 @@ from typing import Any
 
 from ..._errors import InputError
 from ._backbone import Backbone as Backbone
-from .convnet import ConvNet as ConvNet
-from .mlp import MLP as MLP
-from .resnet18 import ResNet18 as ResNet18
+from ._convnet import ConvNet as ConvNet
+from ._mlp import MLP as MLP
+from ._resnet18 import ResNet18 as ResNet18
 
 __all__ = ["MLP", "Backbone", "ConvNet", "ResNet18", "build"]
 

@@ -15,30 +15,30 @@ from .._errors import FileFormatError, InputError
 from .._files import read_json
 from .._names import names_options
 from .._run_folder import CONFIG, Kind, RunFolder, digests
+from .._schema import TRAIN_CONFIG
 from ..data import Dataset
 from ..metrics import CollapseResult, Flag
 from ..metrics._storage import SCHEMA as RESULT_SCHEMA
 from ..metrics._storage import write_result
 from ._batches import evaluation_loader, training_loader
+from ._callback import CollapseCallback
+from ._checkpoint import RunCheckpoint, SafeCheckpointIO, identity_of, latest_checkpoint
+from ._config import TrainConfig
 from ._early import StopWhen
 from ._history import with_terminal_phase, write_history
 from ._lightning import Callback, pl, quiet
+from ._module import CollapseModule, build_model
 from ._progress import EpochProgress
 from ._random import random_state, seed_all, set_random_state
 from ._stop import StopOnSignal
 from ._training_set import changed_training_set
-from .callback import CollapseCallback
-from .checkpoint import RunCheckpoint, SafeCheckpointIO, identity_of, latest_checkpoint
-from .config import SCHEMA as CONFIG_SCHEMA
-from .config import TrainConfig
-from .module import CollapseModule, build_model
 
 _RESULT, _CHECKPOINTS = "result.json", "checkpoints"
 _BUILT_IN = ("digits", "fashion-mnist")
 _KIND = Kind(
     name="training run",
     doing="training in",
-    schema=CONFIG_SCHEMA,
+    schema=TRAIN_CONFIG,
     outputs=(_RESULT, "arrays.safetensors", "metrics.parquet", "history.parquet", "report.html", CONFIG),
     foreign=("simulation.json", "state.safetensors", "trajectory.parquet"),
     complete=lambda settings: TrainConfig.from_dict(settings).to_dict(),
@@ -162,12 +162,13 @@ def _load(config: TrainConfig) -> Dataset:
 
 def _describe(result: CollapseResult, config: TrainConfig, dataset: Dataset, training: dict[str, Any]) -> None:
     K, d = dataset.num_classes, config.dim or "the backbone's"
-    loss = "" if config.loss == "cross-entropy" else f", {config.loss} loss"
-    title = f"{config.backbone} on {dataset.name}, {config.head} head{loss}, K = {K}, d = {d}"
+    loss = "" if config.loss.name == "cross-entropy" else f", {config.loss.name} loss"
+    title = f"{config.backbone.name} on {dataset.name}, {config.head.name} head{loss}, K = {K}, d = {d}"
     names = None if dataset.class_names is None else list(dataset.class_names)
     own = {"title": title, "command": command_line(), "seed": config.seed, "class_names": names, "training": training}
     result.info.update(own)
-    changes = [] if config.imbalance == "none" else [f"{config.imbalance} imbalance of {config.imbalance_ratio:g}"]
+    imbalance = config.imbalance
+    changes = [] if imbalance is None else [f"{imbalance.name} imbalance of {imbalance.ratio:g}"]
     changes += [f"{config.label_noise:.3g} of its labels wrong"] if config.label_noise else []
     if changes:
         sentence = f"The training split was changed: {' and '.join(changes)}. It is measured as it was trained on."
@@ -176,7 +177,10 @@ def _describe(result: CollapseResult, config: TrainConfig, dataset: Dataset, tra
 
 def _files(config: TrainConfig) -> dict[str, str | None]:
     """The files that settings name; a data set that is built in is none, even if a file is called like it."""
-    return {"dataset": None if config.dataset in _BUILT_IN else config.dataset, "code": config.code}
+    return {
+        "dataset": None if config.dataset in _BUILT_IN else config.dataset,
+        "code": getattr(config.head, "code", None),
+    }
 
 
 def _identity_of_result(path: Path) -> Any:

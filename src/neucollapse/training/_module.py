@@ -8,20 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from .._labels import flat_labels
-from ..heads import Cosine, Head
+from ..heads import Cosine, CosineHead, Fixed, FixedHead, Head
+from ..losses import Margin
 from ..losses._unit_rows import unit_rows
-from ._heads import build_head
+from ._config import TrainConfig
 from ._lightning import pl
-from ._losses import build_loss
 from ._schedules import ramp, schedule_factor, warmed
 from ._training_set import IGNORED
-from .backbones import build
-from .config import TrainConfig
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-
-    from ..heads import Fixed
 
 
 class UnitSphere(nn.Module):
@@ -48,24 +44,21 @@ def build_model(config: TrainConfig, input_shape: Sequence[int], num_classes: in
         FileFormatError: when the file of a fixed head's code cannot be used.
 
     Example:
-        >>> model = build_model(TrainConfig(dim=3, head="cosine"), input_shape=(1, 8, 8), num_classes=10)
+        >>> model = build_model(TrainConfig(dim=3, head=CosineHead()), input_shape=(1, 8, 8), num_classes=10)
         >>> model.head
         Cosine(dim=3, num_classes=10, scale=16)
     """
-    options: dict[str, Any] = {n: size for n in ("width", "depth") if (size := getattr(config, n)) is not None}
-    if config.backbone == "mlp":
-        options["batch_norm"] = config.batch_norm
-    backbone = build(config.backbone, input_shape, config.dim, **options)
+    backbone = config.backbone.build(input_shape, config.dim)
     model = nn.Sequential()
     model.add_module("backbone", backbone)
     if config.normalize:
         model.add_module("sphere", UnitSphere())
-    model.add_module("head", build_head(config, backbone.dim, num_classes))
+    model.add_module("head", config.head.build(backbone.dim, num_classes))
     return model
 
 
 class CollapseModule(pl.LightningModule):
-    """Trains a network made by :func:`build_model`, as its config says.
+    """Trains a network made by `build_model`, as its config says.
 
     Logs ``train/loss`` and ``train/accuracy``, means over the samples of an epoch, each taken before the step that
     used the sample.
@@ -83,8 +76,10 @@ class CollapseModule(pl.LightningModule):
         super().__init__()
         self.config = config
         self.model = model
-        self.loss = build_loss(config, self.head.dim, self.head.num_classes)
-        self._margin = getattr(self.loss, "margin", None)
+        self.loss = config.loss.build(self.head.dim, self.head.num_classes)
+        self._margin: Margin | None = getattr(self.loss, "margin", None)
+        self._margin_warmup: float = getattr(config.loss, "margin_warmup", 0.0)
+        self._reassign_every = config.head.reassign_every if isinstance(config.head, FixedHead) else None
         self._sums, self._samples = torch.zeros(2, dtype=torch.float64), 0  # of losses, of right decisions
         self._class_sums: Tensor | None = None  # of unit features, (K, d), over the epoch, where the head needs them
 
@@ -121,19 +116,20 @@ class CollapseModule(pl.LightningModule):
         del outputs, batch, batch_idx
         # Not at the end of the epoch: there callbacks measure first, and what they measure would not be what is saved.
         if self._class_sums is not None and self.trainer.is_last_batch:
-            if (self.current_epoch + 1) % cast(int, self.config.reassign_every) == 0:
-                cast("Fixed", self.head).reassign(unit_rows(self._class_sums))
+            if self._reassign_every and (self.current_epoch + 1) % self._reassign_every == 0:
+                cast(Fixed, self.head).reassign(unit_rows(self._class_sums))
             self._class_sums = None
 
     def _schedule(self, head: Head) -> None:
         step, steps = self.trainer.global_step, int(self.trainer.estimated_stepping_batches)
-        if isinstance(head, Cosine) and self.config.scale_start is not None:
-            head.anneal(ramp(step, steps, self.config.scale_over))
-        if self.config.margin_warmup and self._margin is not None:
-            cast(Any, self.loss).margin = warmed(self._margin, ramp(step, steps, self.config.margin_warmup))
+        choice = self.config.head
+        if isinstance(head, Cosine) and isinstance(choice, CosineHead) and choice.scale_start is not None:
+            head.anneal(ramp(step, steps, choice.scale_over))
+        if self._margin_warmup and self._margin is not None:
+            cast(Any, self.loss).margin = warmed(self._margin, ramp(step, steps, self._margin_warmup))
 
     def _sum_classes(self, features: Tensor, labels: Tensor) -> None:
-        if self.config.reassign_every is None:
+        if self._reassign_every is None:
             return
         before = self._class_sums
         sums = features.new_zeros(self.head.num_classes, self.head.dim) if before is None else before
@@ -153,10 +149,7 @@ class CollapseModule(pl.LightningModule):
     def configure_optimizers(self) -> "OptimizerLRSchedulerConfig":
         """The optimiser, and the schedule of its learning rate by step."""
         config, groups = self.config, self._parameter_groups()
-        if config.optimizer == "adam":
-            optimizer = torch.optim.AdamW(groups, config.lr, weight_decay=config.weight_decay)
-        else:
-            optimizer = torch.optim.SGD(groups, config.lr, config.momentum, weight_decay=config.weight_decay)
+        optimizer = config.optimizer.build(groups, config.lr, config.weight_decay)
         factor = partial(schedule_factor, config.schedule, steps=int(self.trainer.estimated_stepping_batches))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
