@@ -3,7 +3,6 @@
 import importlib
 import re
 import types
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 FAMILIES = sorted({name.split("/")[0] for name in REGISTRY})
 KEY = re.compile(rf"(?<![\w/.])(?:(?:train|test)/)?((?:{'|'.join(FAMILIES)})/[a-z]\w*(?:@weight)?)\b(?!\.\w)")
-ROOMS = ("data", "geometry", "heads", "losses", "metrics", "probe", "statistics", "theory", "training")
+ROOMS = ("data", "geometry", "metrics", "probe", "statistics", "theory", "training")
 
 
 def page_id(path: Path) -> str:
@@ -76,41 +75,16 @@ def _field(option: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_commands_and_their_options_exist(page: Path) -> None:
-    from neucollapse.cli import (
-        Cite,
-        Code,
-        CodeRequiredDim,
-        CodeTable,
-        CodeVerify,
-        Demo,
-        Inspect,
-        Measure,
-        Report,
-        Train,
-    )
-    from neucollapse.cli.simulate import ListModels, Simulate
-    from neucollapse.theory.settings import SETTINGS
-    from neucollapse.training import TrainConfig
+    from neucollapse.cli import COMMANDS
+    from neucollapse.cli._usage import called, settings_of
 
-    commands = {
-        cls.__name__.lower(): {field.name for field in fields(cls)}
-        for cls in (Cite, Code, Demo, Inspect, Measure, Report, Train)
-    }
-    two_words = {"code table": CodeTable, "code verify": CodeVerify, "code required-dim": CodeRequiredDim}
-    commands |= {name: {field.name for field in fields(cls)} for name, cls in two_words.items()}
-    models = {
-        f"simulate {name}": {f.name for kind in (Simulate, settings) for f in fields(kind)}
-        for name, settings in SETTINGS.items()
-    }
-    commands |= {"simulate": {field.name for field in fields(ListModels)}} | models
-    commands["train"] |= {field.name for field in fields(TrainConfig)}
     for line in re.findall(r"^\s*neucollapse (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
-        command, *rest = line.split("  ")[0].replace("MODEL", "ufm").split()
-        if f"{command} {rest[0] if rest else ''}" in (*two_words, *models):
-            command = f"{command} {rest.pop(0)}"
-        assert command in commands, f"{page_id(page)}: neucollapse {line}"
-        options = {word.strip("[]") for word in rest if word.strip("[").startswith("--")}
-        unknown = {option for option in options if _field(option) not in commands[command]}
+        words = line.split("  ")[0].replace("MODEL", "ufm").split()
+        _, command = called(words, COMMANDS)
+        assert command is not COMMANDS, f"{page_id(page)}: neucollapse {line}"
+        kind = next(iter(command.values())) if isinstance(command, dict) else command
+        options = {word.strip("[]") for word in words if word.strip("[").startswith("--")}
+        unknown = {option for option in options if _field(option) not in settings_of(kind)}
         assert not unknown, f"{page_id(page)}: neucollapse {line}"
 
 

@@ -24,13 +24,13 @@ def in_sentences(given: list[str], commands: Commands) -> Iterator[None]:
 
     def refuse(event: _errors.ParseErrorEvent) -> None:
         cause = getattr(sys.exc_info()[1], "__context__", None)
-        raise cause if isinstance(cause, NeucollapseError) else _error(event, *_called(given, commands))
+        raise cause if isinstance(cause, NeucollapseError) else _error(event, *called(given, commands))
 
     with _errors.on_parse_error(refuse):
         yield
 
 
-def _called(given: list[str], commands: Commands) -> tuple[str, Any]:
+def called(given: list[str], commands: Commands) -> tuple[str, Any]:
     """The words that name a command, and the command, or those of which one may follow."""
     words, here = ["neucollapse"], commands
     for word in given:
@@ -41,41 +41,41 @@ def _called(given: list[str], commands: Commands) -> tuple[str, Any]:
     return " ".join(words), here
 
 
-def _error(event: Any, called: str, here: Any) -> InputError:
+def _error(event: Any, place: str, here: Any) -> InputError:
     """The error for what is wrong: ``here`` is the command that was called, or those of which one was to follow."""
     unknown = getattr(event, "tokens", None) or getattr(event, "unrecognized_tokens", None)
     if unknown:
         word = unknown[0]
         if word.startswith("-"):
-            return _unknown_option(word.partition("=")[0].replace("_", "-"), called, here)
+            return _unknown_option(word.partition("=")[0].replace("_", "-"), place, here)
         if isinstance(here, Mapping):
-            return unknown_name("model" if called.endswith("simulate") else "subcommand", word, here, owner=called)
-        return InputError(f"{called} has no place for {word!r}; `{called} --help` says what it takes")
+            return unknown_name("model" if place.endswith("simulate") else "subcommand", word, here, owner=place)
+        return InputError(f"{place} has no place for {word!r}; `{place} --help` says what it takes")
     if isinstance(event, _errors.MissingArgs):
         missing = " and ".join(argument.arg.display_name() for argument in event.missing_arguments)
-        return InputError(f"{called} expected {missing}, got none; `{called} --help` says what it takes")
-    name = event.argument.display_name() if getattr(event, "argument", None) else called
+        return InputError(f"{place} expected {missing}, got none; `{place} --help` says what it takes")
+    name = event.argument.display_name() if getattr(event, "argument", None) else place
     if isinstance(event, _errors.InvalidChoice):
         return InputError(
             f"{name} has no choice {event.value!r}; {did_you_mean(event.value, event.choices, kind='choice')}"
         )
     if isinstance(event, _errors.InstantiationFailure) and event.argument:
         return InputError(f"expected {name} as {event.argument.lowered.metavar}: {event.message}")
-    return InputError(f"expected {name} with a value, got none; `{called} --help` says what it takes")
+    return InputError(f"expected {name} with a value, got none; `{place} --help` says what it takes")
 
 
-def _unknown_option(name: str, called: str, here: Any) -> InputError:
+def _unknown_option(name: str, place: str, here: Any) -> InputError:
     kind = next(iter(here.values())) if isinstance(here, Mapping) else here
     close = close_names(name[2:], [other.replace("_", "-") for other in settings_of(kind)])
-    homes = homes_of(name[2:].replace("-", "_")) if called.endswith("train") else {}
+    homes = homes_of(name[2:].replace("-", "_")) if place.endswith("train") else {}
     if homes:
         setting, choices = list(homes.items())[-1]
         end = f"it is an option of {in_words(homes)}, written --{setting} {choices[0]} {name[2:]}=..."
     elif close:
         end = f"did you mean {' or '.join(f'--{other}' for other in close)}?"
     else:
-        end = f"`{called} --help` lists what it has"
-    return InputError(f"{called} has no option {name}; {end}")
+        end = f"`{place} --help` lists what it has"
+    return InputError(f"{place} has no option {name}; {end}")
 
 
 def settings_of(command: type) -> Iterator[str]:
