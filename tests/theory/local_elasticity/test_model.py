@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from scipy.integrate import solve_ivp
 
 from neucollapse import InputError
@@ -81,11 +82,13 @@ def test_expected_scatter_solves_the_moment_equation(gap, decay):
         return [2 * (intra(t) - inter(t)) / K * x[0] + (K - 1) * d * noise**2 / (K * n), d * noise**2 * (n - 1) / n]
 
     reference = solve_ivp(right, (0.0, 4.0), [1.5, 0.3], method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
-    assert expected_scatter(1.5, 0.3, K, n, d, noise, intra, inter, 4.0) == pytest.approx(tuple(reference), rel=1e-9)
+    found = expected_scatter(1.5, 0.3, intra, inter, 4.0, K=K, n=n, d=d, noise=noise)
+    assert found == pytest.approx(tuple(reference), rel=1e-9)
 
 
 def ratio(K, gap, decay, t):
-    between, within = expected_scatter(1.0, 1.0, K, 10, 4, 0.5, PowerLaw(gap, decay), PowerLaw(0.0, decay), t)
+    laws = PowerLaw(gap, decay), PowerLaw(0.0, decay)
+    between, within = expected_scatter(1.0, 1.0, *laws, t, K=K, n=10, d=4, noise=0.5)
     return between / within
 
 
@@ -131,6 +134,9 @@ def test_simulation_agrees_and_repeats(chosen):
     first, second = simulate(chosen, progress=False), simulate(chosen, progress=False)
     assert first.findings.agrees
     assert first.rows == second.rows
+    ends = [x for plot in first.findings.plots for line in plot.lines for x in (line.x[0], line.x[-1])]
+    assert min(ends) >= 1  # of 1 + t
+    assert max(ends) <= 1 + chosen.time * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +152,7 @@ def test_impossible_settings_get_a_sentence(wrong):
 
 
 def test_unknown_drift_gets_a_sentence():
-    with pytest.raises(InputError, match="features"):
+    with pytest.raises((InputError, TypeCheckError), match="features"):
         ode_solution(torch.eye(2).double(), PowerLaw(1.0, 0.0), PowerLaw(0.0, 0.0), 1.0, "other")
     with pytest.raises(InputError, match="d = K"):
         ode_solution(torch.zeros(2, 3).double(), PowerLaw(1.0, 0.0), PowerLaw(0.0, 0.0), 1.0, "labels")

@@ -1,23 +1,27 @@
 r"""LE-ODE: how class means move where every sample pulls its own class with one strength and all others with another.
 
 Zhang, Wang and Su, arXiv 2110.05960 (abstract seen; the two drifts as the authors' public code estimates them). Formulas and
-conditions below are derived here. With :math:`\bar x_l` the mean of class l and strengths :math:`\alpha(t)` within a class and
-:math:`\beta(t)` across, integrals A and B of which start at 0,
+conditions below are derived here. With $\bar x_l$ the mean of class l and strengths $\alpha(t)$ within a class and
+$\beta(t)$ across, integrals A and B of which start at 0,
 
-.. math:: \dot{\bar x}_k = \frac1K \Big(\alpha D_k + \beta \sum_{l \ne k} D_l\Big), \qquad
-          D_l = \bar x_l \text{ ("features")}, \quad D_l = s_l v_l \text{ ("labels")},
+$$\dot{\bar x}_k = \frac1K \Big(\alpha D_k + \beta \sum_{l \ne k} D_l\Big), \qquad
+D_l = \bar x_l \text{ ("features")}, \quad D_l = s_l v_l \text{ ("labels")},$$
 
-with :math:`v_l = e_l - 1/K` and :math:`s_l = \langle v_l, \bar x_l \rangle / |v_l|^2`, the score of the label.
+with $v_l = e_l - 1/K$ and $s_l = \langle v_l, \bar x_l \rangle / |v_l|^2$, the score of the label.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from scipy.integrate import quad
 from torch import Tensor
 
 from ..._errors import InputError
+
+Drift = Literal["features", "labels"]
 
 
 @dataclass(frozen=True)
@@ -53,33 +57,32 @@ def scores(means: Tensor) -> Tensor:
     return (label_directions(K) * means).sum(dim=-1) * K / (K - 1)
 
 
-def pulls(means: Tensor, drift: str) -> Tensor:
+def pulls(means: Tensor, drift: Drift) -> Tensor:
     """D of class means (..., K, d): themselves ("features"), or their part along their label ("labels")."""
     if drift == "features":
         return means
     return scores(means)[..., None] * label_directions(means.shape[-1])
 
 
-def mean_drift(means: Tensor, intra: float | Tensor, inter: float | Tensor, drift: str) -> Tensor:
+def mean_drift(means: Tensor, intra: float | Tensor, inter: float | Tensor, drift: Drift) -> Tensor:
     """The right-hand side: time derivative of class means (..., K, d)."""
     D = pulls(means, drift)
     return ((intra - inter) * D + inter * D.sum(dim=-2, keepdim=True)) / means.shape[-2]
 
 
-def ode_solution(start: Tensor, intra: PowerLaw, inter: PowerLaw, t: float, drift: str) -> Tensor:
+def ode_solution(start: Tensor, intra: PowerLaw, inter: PowerLaw, t: float, drift: Drift) -> Tensor:
     r"""Class means (K, d) at time t; derived here.
 
-    *Features.* The mean of all classes grows by :math:`e^{(A + (K-1)B)/K}`, differences between classes by
-    :math:`e^{(A-B)/K}`.
+    *Features.* The mean of all classes grows by $e^{(A + (K-1)B)/K}$, differences between classes by $e^{(A-B)/K}$.
 
-    *Labels.* The mean of the scores, along which class means are a simplex, grows by :math:`e^{(A-B)/K}`; their differences
-    by :math:`e^{(A + B/(K-1))/K}`. So the simplex wins if and only if :math:`B \to -\infty`. Class means are the integral,
+    *Labels.* The mean of the scores, along which class means are a simplex, grows by $e^{(A-B)/K}$; their differences
+    by $e^{(A + B/(K-1))/K}$. So the simplex wins if and only if $B \to -\infty$. Class means are the integral,
 
-    .. math:: \bar x_k(t) = \bar x_k(0) + (\bar s(t) - \bar s(0)) v_k + I_1 \sigma_k v_k + I_2 \sigma, \quad
-              I_2 = \frac1K \int_0^t \beta\, e^{(A + B/(K-1))/K}, \quad
-              I_1 = e^{(A + B/(K-1))/K} - 1 - \frac{K}{K-1} I_2,
+    $$\bar x_k(t) = \bar x_k(0) + (\bar s(t) - \bar s(0)) v_k + I_1 \sigma_k v_k + I_2 \sigma, \quad
+    I_2 = \frac1K \int_0^t \beta\, e^{(A + B/(K-1))/K}, \quad
+    I_1 = e^{(A + B/(K-1))/K} - 1 - \frac{K}{K-1} I_2,$$
 
-    with :math:`\sigma` the differences of the scores from their mean at time 0.
+    with $\sigma$ the differences of the scores from their mean at time 0.
 
     Raises:
         InputError: for an unknown drift, or logits that are not (K, K).
@@ -89,8 +92,11 @@ def ode_solution(start: Tensor, intra: PowerLaw, inter: PowerLaw, t: float, drif
         >>> ode_solution(start, PowerLaw(2.0, 0.0), PowerLaw(0.0, 0.0), 1.0, "features").tolist()  # e^(A/2)
         [[2.718281828459045], [-2.718281828459045]]
     """
-    K = _check(start, drift)
-    A, B = intra.integral(t), inter.integral(t)
+    if drift not in ("features", "labels"):
+        raise InputError(f"expected drift 'features' or 'labels', got {drift!r}")
+    if start.dim() != 2 or (drift == "labels" and start.shape[0] != start.shape[1]):
+        raise InputError(f"expected class means (K, d), with d = K for drift 'labels', got {tuple(start.shape)}")
+    K, A, B = len(start), intra.integral(t), inter.integral(t)
     if drift == "features":
         centre = start.mean(dim=0)
         return centre * math.exp((A + (K - 1) * B) / K) + (start - centre) * math.exp((A - B) / K)
@@ -100,48 +106,47 @@ def ode_solution(start: Tensor, intra: PowerLaw, inter: PowerLaw, t: float, drif
     def growth(u: float) -> float:
         return math.exp((intra.integral(u) + inter.integral(u) / (K - 1)) / K)
 
-    # over log(1 + t), in which power laws are smooth
-    second = (
-        quad(lambda x: inter(math.expm1(x)) * growth(math.expm1(x)) * math.exp(x), 0, math.log1p(t), epsrel=1e-13)[0]
-        / K
-    )
+    second = _integral(lambda u: inter(u) * growth(u), t, 1e-13) / K
     first = growth(t) - 1 - K / (K - 1) * second
     along = s.mean() * math.expm1((A - B) / K) + first * differences
     return start + along[:, None] * v + second * differences
 
 
+def _integral(f: Callable[[float], float], t: float, tolerance: float) -> float:
+    """Integral of f from 0 to t, over log(1 + t), in which power laws are smooth."""
+    return quad(lambda x: f(math.expm1(x)) * math.exp(x), 0, math.log1p(t), epsrel=tolerance)[0]
+
+
 def expected_scatter(
-    between: float, within: float, K: int, n: int, d: int, noise: float, intra: PowerLaw, inter: PowerLaw, t: float
+    between: float, within: float, intra: PowerLaw, inter: PowerLaw, t: float, *, K: int, n: int, d: int, noise: float
 ) -> tuple[float, float]:
     r"""Expected tr S_B and tr S_W at time t under the drift "features", from those at time 0; derived here.
 
-    Each of n samples a class follows :math:`dx = \dot{\bar x}_k\,dt + \sigma\,dB`. Within classes there is no drift, and
-    differences of class means grow by :math:`G = e^{(A-B)/K}` and gather the noise of a mean of n:
+    Each of n samples a class follows $dx = \dot{\bar x}_k\,dt + \sigma\,dB$. Within classes there is no drift, and
+    differences of class means grow by $G = e^{(A-B)/K}$ and gather the noise of a mean of n:
 
-    .. math:: \operatorname{tr} S_W = w_0 + d \sigma^2 t\, (n-1)/n, \qquad
-              \operatorname{tr} S_B = G(t)^2 b_0 + \frac{(K-1)\, d\, \sigma^2}{K n} \int_0^t \frac{G(t)^2}{G(u)^2}\, du .
+    $$\operatorname{tr} S_W = w_0 + d \sigma^2 t\, (n-1)/n, \qquad
+    \operatorname{tr} S_B = G(t)^2 b_0 + \frac{(K-1)\, d\, \sigma^2}{K n} \int_0^t \frac{G(t)^2}{G(u)^2}\, du .$$
     """
 
     def exponent(u: float) -> float:
         return 2 * (intra.integral(u) - inter.integral(u)) / K
 
-    def gathered(x: float) -> float:
-        return math.exp(exponent(t) - exponent(math.expm1(x)) + x)
-
-    noise_between = (K - 1) * d * noise**2 / (K * n) * quad(gathered, 0, math.log1p(t), epsrel=1e-12)[0]
-    return math.exp(exponent(t)) * between + noise_between, within + d * noise**2 * t * (n - 1) / n
+    gathered = _integral(lambda u: math.exp(exponent(t) - exponent(u)), t, 1e-12)
+    gained = (K - 1) * d * noise**2 / (K * n) * gathered
+    return math.exp(exponent(t)) * between + gained, within + d * noise**2 * t * (n - 1) / n
 
 
 def separates(K: int, gap: float, decay: float) -> bool:
-    r"""Whether tr S_B / tr S_W grows without bound under the drift "features", with :math:`\alpha - \beta = c (1+t)^{-r}`.
+    r"""Whether tr S_B / tr S_W grows without bound under the drift "features", with $\alpha - \beta = c (1+t)^{-r}$.
 
-    tr S_W grows as t, and the signal in tr S_B as :math:`e^{2(A-B)/K}`; derived here:
+    tr S_W grows as t, and the signal in tr S_B as $e^{2(A-B)/K}$; derived here:
 
     * r < 1: a stretched exponential, so iff c > 0: intra beats inter;
-    * r = 1: :math:`t^{2c/K}`, so iff c > K/2: to beat inter is not enough, it has to be by the rate of the noise;
+    * r = 1: $t^{2c/K}$, so iff c > K/2: to beat inter is not enough, it has to be by the rate of the noise;
     * r > 1: the signal stays bounded: never.
 
-    Where it does not, the noise of class means keeps up a level: :math:`(K-1) / (K (n-1) (1 - 2c/K))` for r = 1, the same with
+    Where it does not, the noise of class means keeps up a level: $(K-1) / (K (n-1) (1 - 2c/K))$ for r = 1, the same with
     c = 0 for r > 1, and 0 for r < 1 and c < 0. At r = 1, c = K/2 it creeps up as log t; this boundary counts as not separating.
 
     Example:
@@ -151,11 +156,3 @@ def separates(K: int, gap: float, decay: float) -> bool:
     if decay < 1:
         return gap > 0
     return decay == 1 and gap > K / 2
-
-
-def _check(means: Tensor, drift: str) -> int:
-    if drift not in ("features", "labels"):
-        raise InputError(f"expected drift 'features' or 'labels', got {drift!r}")
-    if means.dim() != 2 or (drift == "labels" and means.shape[0] != means.shape[1]):
-        raise InputError(f"expected class means (K, d), with d = K for drift 'labels', got {tuple(means.shape)}")
-    return len(means)

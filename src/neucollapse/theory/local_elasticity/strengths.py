@@ -1,20 +1,19 @@
 """Local elasticity of real training: how strongly samples pull their own class, and how strongly the others.
 
-Two ways that know nothing of each other: a fit to the trajectory of class means (``elastic_strengths``), and the average of
-the neural tangent kernel over pairs of classes (``kernel_strengths``), which is what the strengths are for small steps.
+Two ways that know nothing of each other: a fit to the trajectory of class means (`elastic_strengths`), and the average of
+the neural tangent kernel over pairs of classes (`kernel_strengths`), which is what the strengths are for small steps.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..._errors import InputError
-from .ode import pulls
+from .ode import Drift, pulls
 
 
-@dataclass(frozen=True)
-class ElasticStrengths:
+class ElasticStrengths(NamedTuple):
     """Strengths over time.
 
     Attributes:
@@ -31,14 +30,13 @@ class ElasticStrengths:
 
 
 def elastic_strengths(
-    means: Tensor, times: Tensor, pulled: Tensor | str = "features", window: int = 1
+    means: Tensor, times: Tensor, pulled: Tensor | Drift = "features", window: int = 1
 ) -> ElasticStrengths:
     r"""Fit the two strengths to a trajectory of class means, window by window.
 
     Least squares over classes and coordinates of
 
-    .. math:: \bar x_k(t') - \bar x_k(t) \approx \frac{t' - t}{K}
-              \Big(\alpha D_k + \beta \sum_{l \ne k} D_l\Big),
+    $$\bar x_k(t') - \bar x_k(t) \approx \frac{t' - t}{K} \Big(\alpha D_k + \beta \sum_{l \ne k} D_l\Big),$$
 
     with D the mean of its values at both ends: of second order in the time between two records.
 
@@ -88,8 +86,8 @@ def elastic_strengths(
 def kernel_strengths(network: nn.Module, inputs: Tensor, labels: Tensor, K: int) -> Tensor:
     r"""Averages (K, K) of the neural tangent kernel over pairs of classes, and over outputs.
 
-    .. math:: E_{kl} = \frac{1}{m} \sum_{c=1}^{m} \Big\langle \nabla_\theta \operatorname*{mean}_{i \in k} f_c(x_i),\;
-              \nabla_\theta \operatorname*{mean}_{j \in l} f_c(x_j) \Big\rangle
+    $$E_{kl} = \frac{1}{m} \sum_{c=1}^{m} \Big\langle \nabla_\theta \operatorname*{mean}_{i \in k} f_c(x_i),\;
+    \nabla_\theta \operatorname*{mean}_{j \in l} f_c(x_j) \Big\rangle$$
 
     for a network with m outputs, by m K backward passes. Its diagonal is the intra strength of each class, all else inter.
 
@@ -114,11 +112,8 @@ def kernel_strengths(network: nn.Module, inputs: Tensor, labels: Tensor, K: int)
     outputs = network(inputs)
     means = torch.stack([outputs[labels == k].mean(dim=0) for k in range(K)])
     total = means.new_zeros(K, K)
-    for c in range(means.shape[1]):
-        rows = []
-        for k in range(K):
-            gradients = torch.autograd.grad(means[k, c], parameters, retain_graph=True, allow_unused=True)
-            rows.append(torch.cat([part.reshape(-1) for part in gradients if part is not None]))
-        jacobian = torch.stack(rows)
-        total += jacobian @ jacobian.T
+    for column in means.T:
+        grads = [torch.autograd.grad(x, parameters, retain_graph=True, allow_unused=True) for x in column]
+        rows = [torch.cat([part.reshape(-1) for part in parts if part is not None]) for parts in grads]
+        total += torch.stack(rows) @ torch.stack(rows).T
     return total.detach() / means.shape[1]
