@@ -4,11 +4,10 @@ NEW: dict[str, str] = {}
 EDITS = {
     "src/neucollapse/metrics/uniformity.py": [
         (
-            "\nMETRICS = (\n",
+            "\nMETRICS = (",
             """
 
 def _closest_share(terms: Terms) -> float:
-    terms.need_pairs()
     distances = torch.pdist(terms.means.centred)
     if not bool(distances.any()):
         raise Absent("all class means coincide")
@@ -21,9 +20,11 @@ METRICS = (
         "closest distance, as a share of the mean",
         "min_{i<j} ‖μ_i - μ_j‖ / mean_{i<j} ‖μ_i - μ_j‖",
         "Distance of the two closest class means, over the mean distance of two.",
-        Range(0, 1),
-        "1 for K ≤ d+1",
         _closest_share,
+        range=Range(0, 1),
+        at_collapse="1 for K ≤ d+1",
+        log=False,
+        needs=("pairs",),
     ),
 """,
         ),

@@ -175,7 +175,7 @@ BOUNDED = Range(Bound("-1/(K-1)", lambda K, _: -1 / (K - 1)), math.inf, open_low
     ],
 )
 def test_what_lies_outside_of_its_range_is_absent_by_name_value_and_range(value, range_, words, monkeypatch):
-    broken = Metric("nc1/broken", "t", "s", "d.", range_, "0", lambda _: value)
+    broken = Metric("nc1/broken", "t", "s", "d.", lambda _: value, range=range_)
     monkeypatch.setitem(REGISTRY, "nc1/broken", broken)
     stats = ClassStatistics(4, 2)
     stats.update(torch.eye(2).repeat(2, 1) + torch.arange(4)[:, None], torch.arange(4))
@@ -188,7 +188,7 @@ def test_what_lies_outside_of_its_range_is_absent_by_name_value_and_range(value,
 
 @pytest.mark.parametrize(("value", "range_"), [(0.0, SHARES), (1 + 1e-13, SHARES), (-1 / 3 + 1e-9, BOUNDED)])
 def test_a_number_in_its_range_is_published_as_it_was_computed(value, range_, monkeypatch):
-    monkeypatch.setitem(REGISTRY, "nc1/fine", Metric("nc1/fine", "t", "s", "d.", range_, "0", lambda _: value))
+    monkeypatch.setitem(REGISTRY, "nc1/fine", Metric("nc1/fine", "t", "s", "d.", lambda _: value, range=range_))
     stats = ClassStatistics(4, 2)
     stats.update(torch.eye(2).repeat(2, 1) + torch.arange(4)[:, None], torch.arange(4))
     assert collapse_metrics(stats, keys=["nc1/fine"])["nc1/fine"] == value
@@ -198,7 +198,7 @@ def test_a_decomposition_that_fails_is_a_reason_and_no_error(monkeypatch):
     def fails(_):
         raise torch.linalg.LinAlgError("did not converge")
 
-    monkeypatch.setitem(REGISTRY, "nc1/fails", Metric("nc1/fails", "t", "s", "d.", SHARES, "0", fails))
+    monkeypatch.setitem(REGISTRY, "nc1/fails", Metric("nc1/fails", "t", "s", "d.", fails, range=SHARES))
     stats = ClassStatistics(2, 2)
     stats.update(torch.eye(2), torch.arange(2))
     assert "decomposition" in collapse_metrics(stats, keys=["nc1/fails"]).absent["nc1/fails"]

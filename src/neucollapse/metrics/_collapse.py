@@ -178,8 +178,7 @@ def _compute(terms: Terms, name: str, result: CollapseResult) -> None:
     metric = REGISTRY[name]
     terms = terms.classifier if metric.of_classifier else terms
     try:
-        terms.need(*metric.needs)
-        value = float(metric.compute(terms))
+        value = metric.value(terms)
     except Absent as reason:
         result.absent[name] = str(reason)
         return
@@ -214,13 +213,13 @@ def _checked(values: Any, shape: tuple[int, ...], name: str) -> Tensor | None:
 
 def _arrays(terms: Terms, result: CollapseResult) -> dict[str, Tensor]:
     """What the report draws; margins and CDNV class by class, NaN for absent classes."""
-    arrays = {"class_means": terms.stats.class_means.cpu(), "counts": terms.stats.counts.cpu()}
+    arrays = {"class_means": terms.features.class_means, "counts": terms.stats.counts.cpu()}
     if terms.normalized is not None:
-        arrays["normalized_means"] = terms.normalized.class_means.cpu()
+        arrays["normalized_means"] = terms.unit_norm.class_means
     if terms.decisions is not None and terms.full_weight is not None:
         arrays["margin_edges"], arrays["margin_counts"] = terms.decisions.edges, terms.decisions.histogram.cpu()
     by_class = {
-        f"one_vs_rest_{side}": (own.present, distances(own, side))
+        f"one_vs_rest_{side}": (own.present, distances(getattr(own, side)))
         for own, side, suffix in ((terms, "normalized_means", ""), (terms.classifier, "weight", "@weight"))
         if own.exact and {f"gnc2/margin{suffix}", f"gnc2/margin_ratio{suffix}"} & result.numbers.keys()
     }

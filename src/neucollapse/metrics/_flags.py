@@ -9,7 +9,7 @@ from ._absent import Absent
 from ._rows import Rows
 from ._tables import Flag, Tables
 from ._terms import Terms
-from .cdnv import measured_pairs
+from .cdnv import are_one, measured_pairs
 
 _FEW = 5
 _NOTEWORTHY = 1e-3  # share of a number that may be rounding, from which it is said
@@ -52,7 +52,7 @@ def _missing(terms: Terms, _: Tables) -> Iterator[Flag]:
 
 
 def _small(terms: Terms, _: Tables) -> Iterator[Flag]:
-    counts = terms.stats.counts.cpu()[terms.present]
+    counts = terms.features.counts
     single = int((counts == 1).sum())
     if single:
         sentence = f"{single} classes have one sample only: their variance is zero by definition, not by collapse."
@@ -78,23 +78,26 @@ def _regime(terms: Terms, result: Tables) -> Iterator[Flag]:
 
 def _rank(terms: Terms, result: Tables) -> Iterator[Flag]:
     full = min(terms.K - 1, terms.d)
-    for where, about, normalized in (("nc1/pinv", "class", False), ("gnc1/pinv", "sample", True)):
+    for where, about in (("nc1/pinv", "class"), ("gnc1/pinv", "sample")):
         if where not in result.numbers:
             continue
-        rank = terms.between_rank(about, normalized=normalized)
+        what, features = (
+            ("features", terms.features) if where == "nc1/pinv" else ("unit-norm features", terms.unit_norm)
+        )
+        rank = features.between_rank(about)
         if rank < full:
-            what = "unit-norm features" if normalized else "features"
             sentence = (
-                f"{terms.precision.name} {what} tell class means apart along {rank} of min(K-1, d) = {full} directions; the "
+                f"{terms.features.precision.name} {what} tell class means apart along {rank} of min(K-1, d) = {full} directions; the "
                 "others are rounding, and were left out with the scatter within classes along them."
             )
             yield Flag("rank_deficient", sentence, where, "warning")
 
 
 def _doubt(terms: Terms, _: Tables) -> Iterator[Flag]:
-    if terms.doubt > _NOTEWORTHY:
+    doubt = max(terms.features.doubt, terms.unit_norm.doubt if terms.normalized else 0.0)
+    if doubt > _NOTEWORTHY:
         sentence = (
-            f"Up to {terms.doubt:.1%} of a number that inverts a scatter may be rounding: {terms.precision.name} features are "
+            f"Up to {doubt:.1%} of a number that inverts a scatter may be rounding: {terms.features.precision.name} features are "
             "much narrower along some directions than along others."
         )
         yield Flag("imprecise_sums", sentence, "nc1/pinv", "warning")
@@ -103,10 +106,10 @@ def _doubt(terms: Terms, _: Tables) -> Iterator[Flag]:
 def _dimensions(terms: Terms, result: Tables) -> Iterator[Flag]:
     if "nc1/vci" not in result.numbers:
         return
-    full, found = min(terms.stats.num_samples - 1, terms.d), terms.discriminant.dimensions
+    full, found = min(terms.stats.num_samples - 1, terms.d), terms.features.discriminant.dimensions
     if found < full:
         sentence = (
-            f"Features of {terms.precision.name} lie in {found} of {terms.d} dimensions, as behind a LayerNorm or a bottleneck, "
+            f"Features of {terms.features.precision.name} lie in {found} of {terms.d} dimensions, as behind a LayerNorm or a bottleneck, "
             "or with constant or repeated features. The other directions are rounding; no rank and no inverse uses them."
         )
         yield Flag("unresolved_dimensions", sentence, "nc1/vci")
@@ -141,8 +144,8 @@ def _precision(terms: Terms, result: Tables) -> Iterator[Flag]:
     if dtype is None or dtype == torch.float64 or "nc1/trace_ratio" not in result.numbers:
         return
     # Rounding to nearest moves an entry x by at most eps |x| / 2, uniformly: variance (eps x)^2 / 12.
-    precision = terms.precision
-    floor = precision.storage**2 / 12 * float(precision.size.square().sum()) / terms.between_trace()
+    precision = terms.features.precision
+    floor = precision.storage**2 / 12 * float(precision.size.square().sum()) / terms.features.between_trace()
     if result.numbers["nc1/trace_ratio"] < 10 * floor:
         sentence = (
             f"Features were {precision.name}: rounding alone gives a trace ratio up to about {floor:.2g}, and what was "
@@ -169,7 +172,7 @@ def _coincident(terms: Terms, result: Tables) -> Iterator[Flag]:
     pairs = measured_pairs(terms, result)
     if pairs is not None:
         i, j = pairs.closest
-        if bool(terms.precision.coincide(terms.means.centred[i] - terms.means.centred[j])):
+        if are_one(terms, i, j):
             i, j = terms.means.classes[[i, j]].tolist()
             yield Flag("coincident_classes", f"Classes {i} and {j} have the same mean.", "nc1/cdnv", "warning")
     for own, side, where in (
@@ -182,7 +185,7 @@ def _coincident(terms: Terms, result: Tables) -> Iterator[Flag]:
 
 def _same_direction(terms: Terms, side: str, where: str) -> Iterator[Flag]:
     try:
-        terms.need_pairs()
+        terms.need("pairs")
         rows: Rows = getattr(terms, side)
         zero = rows.classes[rows.is_zero].tolist()
         if len(zero) > 1:

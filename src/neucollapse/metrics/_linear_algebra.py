@@ -21,30 +21,43 @@ def finite(matrix: Tensor, what: str) -> Tensor:
     return matrix
 
 
-def spectrum(rows: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "r"], Float[Tensor, "d r"]]:
+def spectrum(
+    rows: Float[Tensor, "K d"], gram: Float[Tensor, "d d"] | None = None
+) -> tuple[Float[Tensor, "r"], Float[Tensor, "d r"]]:
     """Singular values (descending) and right singular vectors, r = min(K, d): as exact as an SVD, and faster.
 
     Eigenvectors of the Gram matrix are exact for singular values close to the largest. Those below a share of it are
-    found again, in their subspace alone.
+    found again, in their subspace alone. ``gram`` is rows^T rows, where it is known.
     """
     K, d = rows.shape
     outer, core = torch.linalg.qr(rows.T) if K < d else (None, rows.T)
+    if outer is not None or gram is None:
+        gram = core @ core.T
     rest, V = core.T, None  # rest = rows V, the columns not yet resolved; V None for the identity
     values, vectors = [], []
     while rest.shape[1]:
-        squares, U = torch.linalg.eigh(rest.T @ rest)
+        squares, U = torch.linalg.eigh(gram)
         first = int((squares < _RESOLVED**2 * squares[-1]).sum())  # they ascend
         V = U if V is None else V @ U
         values.append(squares[first:].sqrt())
         vectors.append(V[:, first:])
         rest, V = rest @ U[:, :first], V[:, :first]
+        gram = rest.T @ rest
     s, order = torch.cat(values).sort(descending=True)
     V = torch.cat(vectors, dim=1)[:, order]
     return s, V if outer is None else outer @ V
 
 
+def singular_values(rows: Float[Tensor, "K d"], gram: Float[Tensor, "d d"] | None = None) -> Float[Tensor, "r"]:
+    """The values of ``spectrum``: without any vectors, where all of them are close to the largest."""
+    K, d = rows.shape
+    core = torch.linalg.qr(rows.T, mode="r").R.T if K < d else rows
+    squares = torch.linalg.eigvalsh(core.T @ core if gram is None or K < d else gram)
+    return squares.flip(0).sqrt() if squares[0] >= _RESOLVED**2 * squares[-1] else spectrum(rows, gram)[0]
+
+
 def resolved_spectrum(
-    rows: Float[Tensor, "K d"], precision: Precision, rank: int
+    rows: Float[Tensor, "K d"], precision: Precision, rank: int, gram: Float[Tensor, "d d"] | None = None
 ) -> tuple[Float[Tensor, "r"], Float[Tensor, "d r"]]:
     """``spectrum`` without the directions along which the rows differ by no more than the features' rounding.
 
@@ -53,8 +66,8 @@ def resolved_spectrum(
     """
     K, d = rows.shape
     noise = precision.noise(K)
-    s, V = (part[..., :rank] for part in spectrum(rows))
-    if len(s) and float(s[-1]) > max(float(noise.max()), cut_off(s, K, d)):
+    s, V = (part[..., :rank] for part in spectrum(rows, gram))
+    if is_resolved(s, rows, precision):
         return s, V
     # Rounding differs between coordinates: in units of it, it is alike in all directions.
     scaled, W = spectrum(rows * torch.where(noise > 0, 1 / noise, 0.0))
@@ -64,6 +77,11 @@ def resolved_spectrum(
     basis = torch.linalg.qr(noise[:, None] * W[:, :kept]).Q
     s, V = spectrum(rows @ basis)
     return s, basis @ V
+
+
+def is_resolved(s: Float[Tensor, "r"], rows: Float[Tensor, "K d"], precision: Precision) -> bool:
+    """Whether the least singular value stands out of the rounding of every coordinate."""
+    return len(s) > 0 and float(s[-1]) > max(float(precision.noise(len(rows)).max()), cut_off(s, *rows.shape))
 
 
 @dataclass(frozen=True)
@@ -81,12 +99,13 @@ class Inverse:
         return value if rounding <= _EXACT * value else None
 
 
-def inverse_gram(rows: Float[Tensor, "K d"], noise: float) -> Inverse | None:
-    """Invert rows^T rows, faster than ``spectrum`` can; None unless all d singular values exceed ``noise`` for certain."""
-    K, d = rows.shape
-    if K <= d:
+def inverse_gram(gram: Float[Tensor, "d d"], K: int, noise: float) -> Inverse | None:
+    """Invert the Gram matrix of the columns of K rows, faster than ``spectrum`` can.
+
+    None unless all d singular values of the rows exceed ``noise`` for certain.
+    """
+    if K <= len(gram):
         return None
-    gram = rows.T @ rows
     factor, failed = torch.linalg.cholesky_ex(gram)
     if int(failed):
         return None

@@ -1,28 +1,29 @@
 """What a metric is: a name, words about it, and a pure function of the terms of a measurement."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Literal
 
-from ._range import Range
+from ._range import NONNEGATIVE, Range
 from ._terms import Need, Terms
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One named number.
+    """One named number: unless it says otherwise at least 0, 0 at collapse, and drawn on a logarithmic axis.
 
     Attributes:
-        name: flat key ``family/variant``, with ``@weight`` where it is taken on the classifier.
+        name: flat key `family/variant`, with `@weight` where it is taken on the classifier.
         title: a few words.
         symbol: the formula, in plain Unicode.
         definition: one or two sentences: what it is and how it is normalised.
+        compute: from the terms, and the rows of `side` where it has one, to a number; raises `Absent`.
+        citation: key in `references.bib`, or empty.
         range: the values it can take; what was computed and lies outside is absent, with that reason.
         at_collapse: its value at exact collapse.
-        compute: from the terms to a number; raises ``Absent``.
-        citation: key in ``references.bib``, or empty.
         log: whether it is drawn on a logarithmic axis.
         optimum: the best value possible (or known) for these terms, where there is one to compare with.
-        of_classifier: whether it is a number of the classifier alone, over all of its rows.
+        side: the rows it is a number of: class means, those of unit-norm features, or the classifier; None for others.
         needs: what it needs beside the means and traces of the features; without one of these it is absent.
     """
 
@@ -30,14 +31,25 @@ class Metric:
     title: str
     symbol: str
     definition: str
-    range: Range
-    at_collapse: str
-    compute: Callable[[Terms], float]
+    compute: Callable[..., float]
     citation: str = ""
-    log: bool = False
+    _: KW_ONLY
+    range: Range = NONNEGATIVE
+    at_collapse: str = "0"
+    log: bool = True
     optimum: Callable[[Terms], float | None] | None = None
-    of_classifier: bool = False
+    side: Literal["means", "normalized_means", "weight"] | None = None
     needs: tuple[Need, ...] = ()
+
+    def value(self, terms: Terms) -> float:
+        """The number; raises ``Absent`` where there is none."""
+        terms.need(*self.needs)
+        return float(self.compute(terms, getattr(terms, self.side)) if self.side else self.compute(terms))
+
+    @property
+    def of_classifier(self) -> bool:
+        """Whether it is a number of the classifier alone, over all of its rows."""
+        return self.side == "weight"
 
     @property
     def suits_a_layer(self) -> bool:
@@ -52,10 +64,15 @@ class Metric:
         return family.upper() if is_acronym else family.replace("_", " ").capitalize()
 
 
-def on_weight(metrics: Iterable[Metric], read: Callable[[Metric], Callable[[Terms], float]]) -> tuple[Metric, ...]:
-    """The same metrics taken on the classifier rows."""
+def on_weight(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
+    """The same metrics, which are numbers of class means, taken on the classifier rows."""
     return tuple(
-        replace(metric, name=f"{metric.name}@weight", compute=read(metric), of_classifier=True, needs=("classifier",))
+        replace(
+            metric,
+            name=f"{metric.name}@weight",
+            side="weight",
+            needs=("classifier", *(need for need in metric.needs if need != "unit norm")),
+        )
         for metric in metrics
     )
 

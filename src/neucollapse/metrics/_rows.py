@@ -1,8 +1,9 @@
-"""Rows of one kind, a class each: as they are, about their mean, and as directions."""
+"""Rows of one kind, a class each: raw, about their mean, and as directions."""
 
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from .._types import Float
 from ..statistics import Precision
 from ._absent import Absent
-from ._linear_algebra import cut_off, resolved_spectrum, spectrum
+from ._linear_algebra import cut_off, is_resolved, resolved_spectrum, singular_values
 from ._pairs import PairSums, pair_sums
 from ._shared import shared
 
@@ -41,28 +42,29 @@ def directions(rows: Float[Tensor, "K d"]) -> Float[Tensor, "K d"]:
     exponents = torch.frexp(peaks).exponent.clamp(min=-1000, max=1000)
     scaled = rows / torch.exp2(exponents.double())
     norms = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
-    return scaled / norms.where(norms > 0, 1)
+    return scaled.div_(norms.where(norms > 0, 1))
 
 
-@dataclass
+@dataclass(eq=False)
 class Rows:
-    """Rows (K', d) of one kind, as they are and less their mean, with what several metrics derive from them."""
+    """Rows (K', d) of one kind in units of ``unit``, and less their mean, with what several metrics derive from them."""
 
     raw: Tensor
     centred: Tensor
     classes: Tensor  # (K',) their numbers
     is_zero: Tensor  # (K',) whether a row is zero, up to rounding
     is_central: Tensor  # (K',) whether a row is the mean of all, up to rounding
+    unit: float
     precision: Precision | None = None  # of the features the rows are means of; None for a classifier, which is exact
     made: dict[Hashable, Any] = field(default_factory=dict, init=False)  # by functions that are ``shared``
 
     def need_nonzero(self, *, centred: bool) -> Tensor:
-        """The rows at unit norm; ``Absent`` where one is zero and has no direction."""
+        """The rows at unit norm, formed anew each time; ``Absent`` where one is zero and has no direction."""
         lost = self.classes[self.is_central if centred else self.is_zero]
         if len(lost):
             which = "equals the global mean" if centred else "is zero"
             raise Absent(f"the row of class {int(lost[0])} {which} and has no direction")
-        return self._centred_directions if centred else self._directions
+        return directions(self.of(centred=centred))
 
     def need_spread(self) -> Tensor:
         """The rows about their mean; ``Absent`` where they all coincide with it."""
@@ -70,33 +72,48 @@ class Rows:
             raise Absent("all rows are zero" if not bool(self.raw.any()) else "all rows coincide, up to rounding")
         return self.centred
 
+    def of(self, *, centred: bool) -> Tensor:
+        """The rows, raw or about their mean."""
+        return self.centred if centred else self.raw
+
+    @shared
+    def gram(self, *, centred: bool) -> Tensor:
+        """Inner products (d, d) of the columns."""
+        rows = self.of(centred=centred)
+        return rows.T @ rows
+
+    @cached_property
+    def centred_spectrum(self) -> tuple[Tensor, Tensor]:
+        """Spreads (r,) and directions (d, r) of the centred rows, without those that the features do not resolve."""
+        assert self.precision is not None  # noqa: S101 - class means have one
+        rows, gram, rank = self._scaled(centred=True)
+        return resolved_spectrum(rows, self.precision, rank, gram)
+
+    @shared
     def spread(self, *, centred: bool) -> Tensor:
-        """Singular values of the rows, (r,), without those that are rounding."""
-        rows, rank = (self.need_spread(), len(self.raw) - 1) if centred else (self.raw, len(self.raw))
-        rows, rank = rows / len(rows) ** 0.5, min(rank, rows.shape[1])
-        if self.precision is not None:
-            return resolved_spectrum(rows, self.precision, rank)[0]
-        s = spectrum(rows)[0][:rank]
-        return s[s > cut_off(s, *rows.shape)]
+        """Singular values of the rows over sqrt(K'), (r,), without those that are rounding."""
+        if centred:
+            self.need_spread()
+            if self.precision is not None:
+                return self.centred_spectrum[0]  # whose directions are needed too
+        rows, gram, rank = self._scaled(centred=centred)
+        s = singular_values(rows, gram)[:rank]
+        if self.precision is None:
+            return s[s > cut_off(s, *rows.shape)]
+        return s if is_resolved(s, rows, self.precision) else resolved_spectrum(rows, self.precision, rank, gram)[0]
 
-    @property
-    @shared
-    def _directions(self) -> Tensor:
-        return directions(self.raw)
+    def _scaled(self, *, centred: bool) -> tuple[Tensor, Tensor | None, int]:
+        """Rows whose singular values are spreads, their Gram matrix where it is the smaller one, and their largest rank."""
+        K, d = self.raw.shape
+        gram = self.gram(centred=centred) / K if K >= d else None
+        return self.of(centred=centred) / K**0.5, gram, min(K - centred, d)
 
-    @property
-    @shared
-    def _centred_directions(self) -> Tensor:
-        return directions(self.centred)
-
-    @property
-    @shared
+    @cached_property
     def pairs(self) -> PairSums:
         """Sums over pairs of the directions of the rows."""
         return pair_sums(self.need_nonzero(centred=False))
 
-    @property
-    @shared
+    @cached_property
     def centred_pairs(self) -> PairSums:
         """Sums over pairs of the directions of the centred rows."""
         return pair_sums(self.need_nonzero(centred=True))

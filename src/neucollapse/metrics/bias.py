@@ -4,42 +4,43 @@ All rows of the classifier count, also those of classes without samples: their l
 """
 
 import torch
+from torch import Tensor
 
 from ._metric import Metric
-from ._range import NONNEGATIVE
-from ._terms import Terms
+from ._terms import Need, Terms
 
 
-def _relation(terms: Terms, *, centred: bool, weighting: str = "class") -> float:
+def _logits(terms: Terms, weighting: str = "class") -> Tensor:
     head = terms.classifier
-    logits = head.weight_unit * (head.weight.raw @ terms.stats.global_mean(weighting).cpu()) + head.bias
-    return float(torch.linalg.vector_norm(logits - logits.mean() if centred else logits))
+    return head.weight.unit * (head.weight.raw @ terms.stats.global_mean(weighting).cpu()) + head.bias
 
 
-def _metric(name: str, title: str, symbol: str, definition: str, *, centred: bool, weighting: str = "class") -> Metric:
-    def compute(terms: Terms) -> float:
-        return _relation(terms, centred=centred, weighting=weighting)
+def _length(logits: Tensor) -> float:
+    return float(torch.linalg.vector_norm(logits))
 
-    return Metric(
-        name, title, symbol, definition, NONNEGATIVE, "0", compute, "zhu2021", log=True, needs=("classifier", "bias")
-    )
 
+def _centred(terms: Terms) -> float:
+    logits = _logits(terms)
+    return _length(logits - logits.mean())
+
+
+_NEEDS: tuple[Need, ...] = ("classifier", "bias")
 
 METRICS = (
-    _metric(
+    Metric(
         "bias/relation", "logits of the global mean", "‖W μ_G + b‖",
         "Length of the logits, of all K rows, at the mean of class means. Zero at collapse with weight decay on the bias; a "
         "constant added to all logits, which softmax ignores, counts against it. Some code prints it as NC4.",
-        centred=False,
+        lambda terms: _length(_logits(terms)), "zhu2021", needs=_NEEDS,
     ),
-    _metric(
+    Metric(
         "bias/relation_sample_mean", "logits of the sample mean", "‖W μ_G + b‖, μ_G = Σ n_c μ_c / N",
         "bias/relation at the mean of all samples, as in the paper and its code. Equal for balanced classes.",
-        centred=False, weighting="sample",
+        lambda terms: _length(_logits(terms, "sample")), "zhu2021", needs=_NEEDS,
     ),
-    _metric(
+    Metric(
         "bias/relation_centred", "logits of the global mean, less their mean", "‖(I - 11ᵀ/K)(W μ_G + b)‖",
         "bias/relation without what softmax ignores: at collapse the global mean prefers no class.",
-        centred=True,
+        _centred, "zhu2021", needs=_NEEDS,
     ),
 )  # fmt: skip

@@ -3,7 +3,6 @@
 import math
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +11,6 @@ from .._types import Float
 from ..geometry import pair_tiles
 from ._absent import Absent
 from ._metric import Metric
-from ._range import NONNEGATIVE
 from ._shared import shared
 from ._tables import Tables
 from ._terms import Terms
@@ -44,8 +42,10 @@ def class_distance_normalized_variance(
 ) -> CDNV:
     r"""V(i, j) over all pairs of classes, in tiles: nothing of size K x K is stored.
 
-    .. math:: V(i, j) = \frac{\operatorname{var}_i + \operatorname{var}_j}{2 \lVert \mu_i - \mu_j \rVert^{2p}},
-        \qquad \operatorname{var}_i = \mathbb E\, \lVert h - \mu_i \rVert^2 \ (\text{divided by } n_i)
+    $$
+    V(i, j) = \frac{\operatorname{var}_i + \operatorname{var}_j}{2 \lVert \mu_i - \mu_j \rVert^{2p}},
+    \qquad \operatorname{var}_i = \mathbb E\, \lVert h - \mu_i \rVert^2 \ (\text{divided by } n_i)
+    $$
 
     Args:
         class_variances: var (K,).
@@ -111,15 +111,9 @@ def _quantile(histogram: Tensor, rank: float) -> float:
 
 
 @shared
-def _summary(terms: Terms, *, unbiased: bool = False, exponent: float = 1.0) -> CDNV:
-    terms.need_pairs()
-    counts = terms.stats.counts.cpu()[terms.present]
-    variances = terms.class_variances
-    if unbiased:
-        if int(counts.min()) < 2:
-            raise Absent("a class has one sample only, whose variance divided by n_c - 1 has no value")
-        variances = variances * counts / (counts - 1)
-    return class_distance_normalized_variance(variances, terms.means.centred, exponent=exponent)
+def _summary(terms: Terms) -> CDNV:
+    terms.need("pairs")
+    return class_distance_normalized_variance(terms.features.class_variances, terms.means.centred)
 
 
 def measured_pairs(terms: Terms, result: Tables) -> CDNV | None:
@@ -130,48 +124,88 @@ def measured_pairs(terms: Terms, result: Tables) -> CDNV | None:
     return None
 
 
-def _read(terms: Terms, what: str, **form: Any) -> float:
-    cdnv = _summary(terms, **form)
+def are_one(terms: Terms, i: int, j: int) -> bool:
+    """Whether the means of two classes coincide, to within the rounding of the features."""
+    return bool(terms.features.precision.coincide(terms.means.centred[i] - terms.means.centred[j]))
+
+
+def _read(terms: Terms, what: str) -> float:
+    cdnv = _summary(terms)
     value = getattr(cdnv, what)
-    i, j = cdnv.closest
-    same = bool(terms.precision.coincide(terms.means.centred[i] - terms.means.centred[j]))
-    if math.isnan(value) or (same and (what in ("mean", "maximum") or not math.isfinite(value))):
-        i, j = terms.means.classes[[i, j]].tolist()
+    if math.isnan(value) or (
+        (what in ("mean", "maximum") or not math.isfinite(value)) and are_one(terms, *cdnv.closest)
+    ):
+        i, j = terms.means.classes[list(cdnv.closest)].tolist()
         raise Absent(f"classes {i} and {j} have the same mean, and the ratio to their distance has no value")
     return value
 
 
-def _metric(name: str, title: str, what: str, words: str, *, definition: str = "", **form: Any) -> Metric:
-    exponent = form.get("exponent", 1.0)
+@shared
+def _closeness(terms: Terms) -> Tensor:
+    """Sums over the other classes of the squared distance of their means to the power -1 and -2, (2, K')."""
+    means = terms.means.centred
+    sums = torch.zeros(2, len(means), dtype=torch.float64)
+    for tile in pair_tiles(means):
+        inverse = tile.fill(tile.squared_distances(), torch.inf).reciprocal_()
+        for power in sums:
+            power[tile.rows] += inverse.sum(dim=1)
+            power[tile.columns] += inverse.sum(dim=0)
+            inverse.square_()
+    return sums
 
-    def compute(terms: Terms) -> float:
-        return _read(terms, what, **form) * terms.unit ** (2 - 2 * exponent)
 
-    return Metric(
-        name,
-        title,
-        f"{words} over i<j of (var_i + var_j) / (2‖μ_i - μ_j‖{'²' if exponent == 1 else '⁴'})",
-        definition or f"Variance of two classes against their squared distance: {words} over all pairs of classes.",
-        NONNEGATIVE,
-        "0",
-        compute,
-        "galanti2022" if exponent == 1 else "wu2024",
-        log=True,
-    )
+def _mean(terms: Terms, variances: Tensor, *, exponent: int = 1) -> float:
+    """The mean over pairs for these variances, which it is linear in."""
+    _read(terms, "mean")  # which has a value where this one has
+    return float(variances @ _closeness(terms)[exponent - 1]) / (terms.K * (terms.K - 1))
 
+
+def _unbiased(terms: Terms) -> float:
+    terms.need("pairs")
+    counts = terms.features.counts
+    if int(counts.min()) < 2:
+        raise Absent("a class has one sample only, whose variance divided by n_c - 1 has no value")
+    return _mean(terms, terms.features.class_variances * counts / (counts - 1))
+
+
+def _exponent_2(terms: Terms) -> float:
+    terms.need("pairs")
+    return _mean(terms, terms.features.class_variances, exponent=2) / terms.features.unit**2
+
+
+_FORMULA = "over i<j of (var_i + var_j) / (2‖μ_i - μ_j‖²)"
+_WORDS = "Variance of two classes against their squared distance"
 
 METRICS = (
-    _metric("nc1/cdnv", "class-distance normalised variance", "mean", "mean"),
-    _metric("nc1/cdnv_max", "class-distance normalised variance of the worst pair", "maximum", "maximum"),
-    _metric("nc1/cdnv_median", "class-distance normalised variance of the median pair", "median", "median"),
-    _metric("nc1/cdnv_p95", "class-distance normalised variance of the pair at 95 %", "p95", "95 % quantile"),
-    _metric(
-        "nc1/cdnv_unbiased", "class-distance normalised variance, unbiased", "mean", "mean", unbiased=True,
-        definition="nc1/cdnv with variances divided by n_c - 1 instead of n_c, as some code has them.",
+    Metric(
+        "nc1/cdnv", "class-distance normalised variance", f"mean {_FORMULA}", f"{_WORDS}: mean over all pairs of classes.",
+        lambda terms: _read(terms, "mean"), "galanti2022",
     ),
-    _metric(
-        "nc1/cdnv_exponent2", "class-distance normalised variance, distance exponent 2", "mean", "mean", exponent=2.0,
-        definition="nc1/cdnv with the squared distance to the power of two: pairs that are far apart count even less. It has "
+    Metric(
+        "nc1/cdnv_max", "class-distance normalised variance of the worst pair", f"maximum {_FORMULA}",
+        f"{_WORDS}: maximum over all pairs of classes.",
+        lambda terms: _read(terms, "maximum"), "galanti2022",
+    ),
+    Metric(
+        "nc1/cdnv_median", "class-distance normalised variance of the median pair", f"median {_FORMULA}",
+        f"{_WORDS}: median over all pairs of classes.",
+        lambda terms: _read(terms, "median"), "galanti2022",
+    ),
+    Metric(
+        "nc1/cdnv_p95", "class-distance normalised variance of the pair at 95 %", f"95 % quantile {_FORMULA}",
+        f"{_WORDS}: 95 % quantile over all pairs of classes.",
+        lambda terms: _read(terms, "p95"), "galanti2022",
+    ),
+    Metric(
+        "nc1/cdnv_unbiased", "class-distance normalised variance, unbiased", f"mean {_FORMULA}",
+        "nc1/cdnv with variances divided by n_c - 1 instead of n_c, as some code has them.",
+        _unbiased, "galanti2022",
+    ),
+    Metric(
+        "nc1/cdnv_exponent2", "class-distance normalised variance, distance exponent 2",
+        "mean over i<j of (var_i + var_j) / (2‖μ_i - μ_j‖⁴)",
+        "nc1/cdnv with the squared distance to the power of two: pairs that are far apart count even less. It has "
         "the unit of one over a squared length, so that it depends on the scale of the features.",
+        _exponent_2, "wu2024",
     ),
 )  # fmt: skip

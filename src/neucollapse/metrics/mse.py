@@ -16,11 +16,10 @@ from ._absent import Absent
 from ._discriminant import Discriminant, discriminant
 from ._linear_algebra import finite, resolved_spectrum
 from ._metric import Metric
-from ._range import NONNEGATIVE
 from ._shared import shared
-from ._terms import Terms
+from ._terms import Need, Terms
 
-_BLOCK = 2048  # classes whose scores are formed at a time
+_BLOCK = 256  # classes whose scores are formed at a time
 
 
 class Decomposition(NamedTuple):
@@ -45,12 +44,13 @@ def mse_decomposition(
 
     With features extended by a one, h~ = (h, 1), W~ = (W, b), and W~_LS the least-squares classifier,
 
-    .. math::
-        \underbrace{\tfrac{1}{2N}\sum_i \lVert \tilde W \tilde h_i - e_{y_i} \rVert^2}_{\text{loss}} =
-        \underbrace{\tfrac12 \operatorname{tr}(W_{LS} S_W W_{LS}^\top)}_{\text{within (NC1)}} +
-        \underbrace{\tfrac12 \sum_c \tfrac{n_c}{N} \lVert \tilde W_{LS} \tilde\mu_c - e_c \rVert^2}_{\text{means (NC2, NC3)}} +
-        \underbrace{\tfrac12 \operatorname{tr}\big(\Delta \tilde S \Delta^\top\big)}_{\text{off path}},
-        \qquad \Delta = \tilde W - \tilde W_{LS},
+    $$
+    \underbrace{\tfrac{1}{2N}\sum_i \lVert \tilde W \tilde h_i - e_{y_i} \rVert^2}_{\text{loss}} =
+    \underbrace{\tfrac12 \operatorname{tr}(W_{LS} S_W W_{LS}^\top)}_{\text{within (NC1)}} +
+    \underbrace{\tfrac12 \sum_c \tfrac{n_c}{N} \lVert \tilde W_{LS} \tilde\mu_c - e_c \rVert^2}_{\text{means (NC2, NC3)}} +
+    \underbrace{\tfrac12 \operatorname{tr}\big(\Delta \tilde S \Delta^\top\big)}_{\text{off path}},
+    \qquad \Delta = \tilde W - \tilde W_{LS},
+    $$
 
     where S~ is the second moment of h~. All terms are averages over samples, so the identity holds without balance.
     The least-squares classifier uses the directions that the features resolve, and no others. The loss is formed
@@ -86,31 +86,24 @@ def _decomposition(
     root = class_weights.sqrt()[:, None]
     U = (root * M) @ split.maps.T
     hit = 1 / (1 + split.ratios)
-    W_LS = root * (U * hit) @ split.maps
-    lengths = (root * U).square().sum(0)
+    delta = torch.addmm(weight, root * U * hit, split.maps, alpha=-1)  # W - W_LS
+    U.square_()
+    lengths = class_weights @ U
     within = float(lengths @ (split.ratios * hit**2)) / 2
     means = float(lengths @ (split.ratios * hit) ** 2) / 2
     if len(split.ratios) < len(M) - 1:  # with K - 1 directions every target can be hit
-        means += float(class_weights @ (1 - class_weights - U.square().sum(1))) / 2
+        means += float(class_weights @ (1 - class_weights - U.sum(1))) / 2
     offset = at_mean - class_weights  # at the mean, the best classifier says how frequent a class is
-    delta = weight - W_LS
-    off_path = (_energy(delta, within_scatter, M, class_weights) + float(offset.square().sum())) / 2
-    return Decomposition(_loss(within_scatter, M, class_weights, weight, at_mean), within, means, off_path)
-
-
-def _energy(A: Tensor, within_scatter: Tensor, M: Tensor, class_weights: Tensor) -> float:
-    """tr A (S_W + S_B) A^T; the part of the means from the means, which costs no digits near collapse."""
-    return float(((A @ within_scatter) * A).sum() + class_weights @ (M @ A.T).square().sum(1))
-
-
-def _loss(within_scatter: Tensor, M: Tensor, class_weights: Tensor, weight: Tensor, at_mean: Tensor) -> float:
-    """Half the mean squared loss, formed directly. Nothing of size K x K is kept."""
-    total = float(((weight @ within_scatter) * weight).sum())
-    for start in range(0, len(M), _BLOCK):
-        scores = M[start : start + _BLOCK] @ weight.T + at_mean
-        scores[torch.arange(len(scores)), torch.arange(start, start + len(scores))] -= 1
-        total += float(class_weights[start : start + _BLOCK] @ scores.square().sum(1))
-    return total / 2
+    # The parts of the loss within classes, then what class means add: from the means, which costs no digits near collapse.
+    loss, off_path = (float(torch.vdot((A @ within_scatter).flatten(), A.flatten())) for A in (weight, delta))
+    for start in range(0, len(M), _BLOCK):  # so that nothing of size K x K is kept
+        own = slice(start, start + _BLOCK)
+        scores = M[own] @ weight.T + at_mean
+        scores[:, own].diagonal().sub_(1)
+        loss += float(class_weights[own] @ torch.linalg.vecdot(scores, scores))
+        torch.mm(M[own], delta.T, out=scores)
+        off_path += float(class_weights[own] @ torch.linalg.vecdot(scores, scores))
+    return Decomposition(loss / 2, within, means, (off_path + float(offset.square().sum())) / 2)
 
 
 @shared
@@ -118,10 +111,14 @@ def _parts(terms: Terms) -> Decomposition:
     if terms.stats.num_classes > terms.K:
         raise Absent("the decomposition needs samples of every class")
     bias = terms.full_bias if terms.full_bias is not None else torch.zeros(terms.K, dtype=torch.float64)
-    weights, W = terms.class_weights("sample"), terms.weight.raw * (terms.weight_unit * terms.unit)
-    M = terms.centred_means("sample")
-    at_mean = W @ (terms.means.raw[0] - M[0]) + bias
-    return _decomposition(terms.discriminant, terms.within_scatter("sample"), M, weights, W, at_mean)
+    features, head = terms.features, terms.weight
+    weights, W, M = (
+        features.class_weights("sample"),
+        head.raw * (head.unit * features.unit),
+        features.centred_means("sample"),
+    )
+    at_mean = W @ (features.means.raw[0] - M[0]) + bias
+    return _decomposition(features.discriminant, features.within_scatter("sample"), M, weights, W, at_mean)
 
 
 def _part(terms: Terms, name: str) -> float:
@@ -129,6 +126,9 @@ def _part(terms: Terms, name: str) -> float:
     if value < 0:
         raise Absent("the scatter within classes that it measures is below the rounding of its sum")
     return value
+
+
+_EIGENVALUES_UP_TO = 1000
 
 
 def _least(terms: Terms) -> float | None:
@@ -140,68 +140,36 @@ def _least(terms: Terms) -> float | None:
     K, left = terms.K, terms.K - 1 - terms.d
     if left <= 0:
         return 0.0
-    if terms.is_balanced:
+    if terms.features.is_balanced:
         return left / (2 * K)
     if K > _EIGENVALUES_UP_TO:
         return None
-    p = terms.class_weights("sample")
+    p = terms.features.class_weights("sample")
     return float(torch.linalg.eigvalsh(torch.diag(p) - p[:, None] * p)[1 : 1 + left].sum()) / 2
 
 
-_EIGENVALUES_UP_TO = 1000
+_NEEDS: tuple[Need, ...] = ("classifier", "scatter")
 _ZERO_FOR_FEW = "0 for K ≤ d+1 only"  # more one-hot targets are not an affine image of the class means
 
-
-def _metric(name: str, part: str, title: str, symbol: str, definition: str, at_collapse: str = "0") -> Metric:
-    def compute(terms: Terms) -> float:
-        return _part(terms, part)
-
-    optimum = _least if at_collapse == _ZERO_FOR_FEW else None
-    needs = ("classifier", "scatter")
-    return Metric(
-        name,
-        title,
-        symbol,
-        definition,
-        NONNEGATIVE,
-        at_collapse,
-        compute,
-        "han2022",
-        log=True,
-        optimum=optimum,
-        needs=needs,
-    )
-
-
 METRICS = (
-    _metric(
-        "mse/loss",
-        "loss",
-        "squared loss",
-        "½ mean‖Wh + b - e_y‖²",
+    Metric(
+        "mse/loss", "squared loss", "½ mean‖Wh + b - e_y‖²",
         "Mean squared loss of the classifier on one-hot targets.",
-        _ZERO_FOR_FEW,
+        lambda terms: _part(terms, "loss"), "han2022", at_collapse=_ZERO_FOR_FEW, optimum=_least, needs=_NEEDS,
     ),
-    _metric(
-        "mse/within",
-        "within",
-        "squared loss, part from variability",
-        "½ tr(W_LS S_W W_LSᵀ)",
+    Metric(
+        "mse/within", "squared loss, part from variability", "½ tr(W_LS S_W W_LSᵀ)",
         "What scatter within classes costs the least-squares classifier (L_NC1).",
+        lambda terms: _part(terms, "within"), "han2022", needs=_NEEDS,
     ),
-    _metric(
-        "mse/means",
-        "means",
-        "squared loss, part from class means",
-        "½ Σ_c (n_c/N) ‖W_LS μ_c + b_LS - e_c‖²",
+    Metric(
+        "mse/means", "squared loss, part from class means", "½ Σ_c (n_c/N) ‖W_LS μ_c + b_LS - e_c‖²",
         "What the position of class means costs the least-squares classifier (L_NC2/3).",
-        _ZERO_FOR_FEW,
+        lambda terms: _part(terms, "means"), "han2022", at_collapse=_ZERO_FOR_FEW, optimum=_least, needs=_NEEDS,
     ),
-    _metric(
-        "mse/off_path",
-        "off_path",
-        "squared loss, part from the classifier",
-        "½ tr((W-W_LS) S (W-W_LS)ᵀ)",
+    Metric(
+        "mse/off_path", "squared loss, part from the classifier", "½ tr((W-W_LS) S (W-W_LS)ᵀ)",
         "What this classifier loses against the least-squares one: distance from the central path (L_perp).",
+        lambda terms: _part(terms, "off_path"), "han2022", needs=_NEEDS,
     ),
-)
+)  # fmt: skip

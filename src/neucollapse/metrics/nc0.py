@@ -11,8 +11,7 @@ from torch import Tensor
 from .._types import Float
 from ._absent import Absent
 from ._metric import Metric, on_weight
-from ._range import NONNEGATIVE, SHARE
-from ._terms import Terms
+from ._range import SHARE
 
 
 def row_sum(rows: Float[Tensor, "K d"]) -> float:
@@ -38,29 +37,18 @@ def row_sum_relative(rows: Float[Tensor, "K d"]) -> float:
     return row_sum(rows) / float(lengths)
 
 
-_READ = {"nc0/row_sum": row_sum, "nc0/row_sum_relative": row_sum_relative}
-
-
-def _of_means(name: str, terms: Terms) -> float:
-    return _READ[name](terms.means.raw) * (terms.unit if name == "nc0/row_sum" else 1)
-
-
-def _of_weight(name: str, terms: Terms) -> float:
-    return _READ[name](terms.weight.raw) * (terms.weight_unit if name == "nc0/row_sum" else 1)
-
-
 _MEASURED = (
     Metric(
         "nc0/row_sum", "length of the sum of rows", "‖Σ_k w_k‖",
         "Length of the sum of the rows. Of the classifier (@weight) it must vanish for collapse under cross-entropy with "
         "weight decay; of class means it is K times the length of their mean.",
-        NONNEGATIVE, "0", lambda terms: _of_means("nc0/row_sum", terms), "zhao2026", log=True,
+        lambda _, rows: row_sum(rows.raw) * rows.unit, "zhao2026", side="means",
     ),
     Metric(
         "nc0/row_sum_relative", "length of the sum of rows, relative", "‖Σ_k w_k‖ / Σ_k ‖w_k‖",
         "nc0/row_sum over the sum of the lengths of the rows: free of their scale.",
-        SHARE, "0", lambda terms: _of_means("nc0/row_sum_relative", terms), "zhao2026", log=True,
+        lambda _, rows: row_sum_relative(rows.raw), "zhao2026", range=SHARE, side="means",
     ),
 )  # fmt: skip
 
-METRICS = (*_MEASURED, *on_weight(_MEASURED, lambda metric: lambda terms: _of_weight(metric.name, terms)))
+METRICS = (*_MEASURED, *on_weight(_MEASURED))

@@ -11,17 +11,20 @@ from .._types import Float
 from ..statistics import Precision
 from ._absent import Absent
 from ._discriminant import discriminant, entry_error, sum_error
+from ._features import Features
 from ._linear_algebra import cut_off, finite, resolved_spectrum, spectrum
 from ._metric import Metric
-from ._range import NONNEGATIVE, SHARE
+from ._range import SHARE
 from ._terms import Terms
 
 
 def pinv(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d"], rank: int | None = None) -> float:
     r"""tr(S_W S_B^+) / K, with the rank of S_B known rather than guessed.
 
-    .. math:: \frac1K \operatorname{tr}(S_W S_B^+) = \sum_{i \le r} \frac{v_i^\top S_W v_i}{s_i^2},
-        \qquad S_B = \frac1K M^\top M, \quad M = U \operatorname{diag}(s) V^\top
+    $$
+    \frac1K \operatorname{tr}(S_W S_B^+) = \sum_{i \le r} \frac{v_i^\top S_W v_i}{s_i^2},
+    \qquad S_B = \frac1K M^\top M, \quad M = U \operatorname{diag}(s) V^\top
+    $$
 
     for M the class means less their global mean. By default r counts the singular values above
     4 max(K, d) * 2.2e-16 * s_1, at most min(K - 1, d); no library's default tolerance is used.
@@ -100,158 +103,124 @@ def _mean_share(ratios: Tensor) -> float:
     return float((ratios / (1 + ratios)).mean())
 
 
+def pinv_of(features: Features, weighting: str = "sample", about: str = "class") -> float:
+    """tr(S_W S_B^+) / K along the directions that the features resolve."""
+    features.need_distinct_means()
+    S_W, precision = finite(features.within_scatter(weighting), "within-class scatter"), features.precision
+    inverse = features.between_inverse(about)
+    value = inverse.trace_with(S_W) if inverse else None
+    if inverse and value is not None:
+        error = float(inverse.matrix.diagonal() @ entry_error(S_W, precision))
+    else:
+        s, V = features.mean_spectrum(about)
+        value, error = (float(along @ s**-2) for along in (_along(S_W, V), sum_error(S_W, V, precision)))
+    return _known(features, value / features.K, error / features.K)
+
+
+def _svd(terms: Terms) -> float:
+    value = pinv_of(terms.features)
+    resolved, full = terms.features.between_rank(), min(terms.K - 1, terms.d)
+    if resolved < full:
+        raise Absent(
+            f"class means span {resolved} directions that {terms.features.precision.name} features resolve, and the rank is "
+            f"fixed at min(K-1, d) = {full}: use nc1/pinv"
+        )
+    return value
+
+
+def _known(features: Features, value: float, error: float) -> float:
+    """``value``, unless too much of it may be rounding of the sum S_W; the largest such share is kept for the flags."""
+    # In double precision a millionth is a degeneracy.
+    if error > (1e-6 if features.precision.dtype == torch.float64 else 0.1) * value:
+        raise Absent(
+            f"the sum over samples is rounded by up to {error:.2g} of this number, which came out as {value:.2g}: some "
+            f"directions of {features.precision.name} features are too narrow beside others"
+        )
+    features.doubt = max(features.doubt, error / value if value else 0.0)
+    return value
+
+
+def _vci(terms: Terms) -> float:
+    split = terms.features.discriminant
+    return _known(terms.features, _mean_share(split.ratios), split.error)
+
+
+def trace_ratio(features: Features, within: str = "sample", between: str = "class") -> float:
+    """tr S_W / tr S_B, each an average over classes or samples."""
+    features.need_distinct_means()
+    return _ratio(features.within_trace(within), features.between_trace(between))
+
+
 def _ratio(numerator: float, denominator: float) -> float:
     if not denominator:
         raise Absent("all class means coincide, so the scatter between classes is zero and the ratio has no value")
     return numerator / denominator
 
 
-def pinv_of(terms: Terms, weighting: str = "sample", about: str = "class", *, normalized: bool = False) -> float:
-    """tr(S_W S_B^+) / K along the directions that the features resolve."""
-    terms.need_distinct_means(normalized=normalized)
-    S_W = finite(terms.within_scatter(weighting, normalized=normalized), "within-class scatter")
-    precision = terms.normalized_precision if normalized else terms.precision
-    inverse = terms.between_inverse(about, normalized=normalized)
-    value = inverse.trace_with(S_W) if inverse else None
-    if inverse and value is not None:
-        error = float(inverse.matrix.diagonal() @ entry_error(S_W, precision))
-    else:
-        s, V = terms.mean_spectrum(about, normalized=normalized)
-        value, error = (float(along @ s**-2) for along in (_along(S_W, V), sum_error(S_W, V, precision)))
-    return _known(terms, value / terms.K, error / terms.K, precision)
-
-
-def _svd(terms: Terms) -> float:
-    value = pinv_of(terms)
-    resolved, full = terms.between_rank(), min(terms.K - 1, terms.d)
-    if resolved < full:
-        raise Absent(
-            f"class means span {resolved} directions that {terms.precision.name} features resolve, and the rank is "
-            f"fixed at min(K-1, d) = {full}: use nc1/pinv"
-        )
-    return value
-
-
-def _known(terms: Terms, value: float, error: float, precision: Precision) -> float:
-    """``value``, unless too much of it may be rounding of the sum S_W; the largest such share is kept for the flags."""
-    if error > _doubtful(precision) * value:
-        raise Absent(
-            f"the sum over samples is rounded by up to {error:.2g} of this number, which came out as {value:.2g}: some "
-            f"directions of {precision.name} features are too narrow beside others"
-        )
-    terms.doubt = max(terms.doubt, error / value if value else 0.0)
-    return value
-
-
-def _doubtful(precision: Precision) -> float:
-    """Share of a number that may be rounding before it is left out: in double precision a millionth is a degeneracy."""
-    return 0.1 if precision.dtype != torch.float64 else 1e-6
-
-
-def _vci(terms: Terms) -> float:
-    split = terms.discriminant
-    return _known(terms, _mean_share(split.ratios), split.error, terms.precision)
-
-
-_ZERO = "0"
-_PINV = {"range": NONNEGATIVE, "at_collapse": _ZERO, "citation": "papyan2020", "log": True, "needs": ("scatter",)}
-
-
-def _trace_ratio(name: str, within: str, between: str, title: str, symbol: str, definition: str) -> Metric:
-    def compute(terms: Terms) -> float:
-        terms.need_distinct_means()
-        return _ratio(terms.within_trace(within), terms.between_trace(between))
-
-    return Metric(name, title, symbol, definition, NONNEGATIVE, _ZERO, compute, "tirer2022", log=True)
+def _fraction(terms: Terms, *, within: bool) -> float:
+    W, B = terms.features.within_trace(), terms.features.between_trace()
+    return _ratio(W if within else B, W + B)
 
 
 METRICS = (
     Metric(
-        "nc1/pinv",
-        "within against between scatter",
-        "tr(S_W S_B⁺) / K",
+        "nc1/pinv", "within against between scatter", "tr(S_W S_B⁺) / K",
         "Scatter within classes, measured in units of the scatter between class means, summed over its directions and "
         "divided by K. S_W is pooled over samples; S_B is averaged over classes about the mean of class means.",
-        compute=pinv_of,
-        **_PINV,
+        lambda terms: pinv_of(terms.features), "papyan2020", needs=("scatter",),
     ),
     Metric(
-        "nc1/pinv_unscaled",
-        "within against between scatter, without 1/K",
-        "tr(S_W S_B⁺)",
+        "nc1/pinv_unscaled", "within against between scatter, without 1/K", "tr(S_W S_B⁺)",
         "nc1/pinv times the number of classes, as in the notebook of Papyan and Han.",
-        compute=lambda terms: pinv_of(terms) * terms.K,
-        **_PINV,
+        lambda terms: pinv_of(terms.features) * terms.K, "papyan2020", needs=("scatter",),
     ),
     Metric(
-        "nc1/svd",
-        "within against between scatter, rank fixed",
-        "tr(S_W S_B⁺) / K at rank min(K-1, d)",
+        "nc1/svd", "within against between scatter, rank fixed", "tr(S_W S_B⁺) / K at rank min(K-1, d)",
         "nc1/pinv inverting exactly min(K-1, d) directions of S_B. Absent where the features do not resolve so many: "
         "the inverse of rounding is no number.",
-        compute=_svd,
-        **{**_PINV, "citation": "han2022"},
+        _svd, "han2022", needs=("scatter",),
     ),
     Metric(
-        "nc1/pinv_sample_mean",
-        "within against between scatter, about the sample mean",
+        "nc1/pinv_sample_mean", "within against between scatter, about the sample mean",
         "tr(S_W S_B⁺) / K, μ_G = Σ n_c μ_c / N",
         "nc1/pinv with the global mean over samples instead of over classes. Equal for balanced classes.",
-        compute=lambda terms: pinv_of(terms, about="sample"),
-        **{**_PINV, "citation": "zhu2021"},
+        lambda terms: pinv_of(terms.features, about="sample"), "zhu2021", needs=("scatter",),
     ),
     Metric(
-        "nc1/pinv_class_scatter",
-        "within against between scatter, S_W over classes",
+        "nc1/pinv_class_scatter", "within against between scatter, S_W over classes",
         "tr(S̄_W S_B⁺) / K, S̄_W = Σ_c S_c / (K n_c)",
         "nc1/pinv with each class alike in S_W. Needs class_counts before the pass. Equal for balanced classes.",
-        compute=lambda terms: pinv_of(terms, weighting="class"),
-        **_PINV,
+        lambda terms: pinv_of(terms.features, weighting="class"), "papyan2020", needs=("scatter",),
     ),
-    _trace_ratio(
-        "nc1/trace_ratio", "sample", "class", "ratio of traces", "tr S_W / tr S_B",
+    Metric(
+        "nc1/trace_ratio", "ratio of traces", "tr S_W / tr S_B",
         "Mean squared distance of a sample to its class mean, over that of a class mean to the mean of class means.",
+        lambda terms: trace_ratio(terms.features), "tirer2022",
     ),
-    _trace_ratio(
-        "nc1/trace_ratio_class_scatter", "class", "class", "ratio of traces, S_W averaged over classes", "tr S̄_W / tr S_B",
+    Metric(
+        "nc1/trace_ratio_class_scatter", "ratio of traces, S_W averaged over classes", "tr S̄_W / tr S_B",
         "nc1/trace_ratio with each class alike in tr S_W. Equal for balanced classes.",
+        lambda terms: trace_ratio(terms.features, within="class"), "tirer2022",
     ),
-    _trace_ratio(
-        "nc1/trace_ratio_sample", "sample", "sample", "ratio of traces, over samples", "tr S_W / tr S_B, both over samples",
+    Metric(
+        "nc1/trace_ratio_sample", "ratio of traces, over samples", "tr S_W / tr S_B, both over samples",
         "nc1/trace_ratio with S_B averaged over samples about the sample mean. Equal for balanced classes.",
+        lambda terms: trace_ratio(terms.features, between="sample"), "tirer2022",
     ),
     Metric(
-        "nc1/within_fraction",
-        "share of variance within classes",
-        "tr S_W / (tr S_W + tr S_B)",
+        "nc1/within_fraction", "share of variance within classes", "tr S_W / (tr S_W + tr S_B)",
         "Part of the total variance that is within classes.",
-        SHARE,
-        _ZERO,
-        lambda terms: _ratio(terms.within_trace(), terms.within_trace() + terms.between_trace()),
-        "rangamani2023",
-        log=True,
+        lambda terms: _fraction(terms, within=True), "rangamani2023", range=SHARE,
     ),
     Metric(
-        "nc1/between_fraction",
-        "share of variance between classes",
-        "tr S_B / (tr S_W + tr S_B)",
+        "nc1/between_fraction", "share of variance between classes", "tr S_B / (tr S_W + tr S_B)",
         "Part of the total variance that is between classes; one less nc1/within_fraction.",
-        SHARE,
-        "1",
-        lambda terms: _ratio(terms.between_trace(), terms.within_trace() + terms.between_trace()),
-        "rangamani2023",
+        lambda terms: _fraction(terms, within=False), "rangamani2023", range=SHARE, at_collapse="1", log=False,
     ),
     Metric(
-        "nc1/vci",
-        "variability collapse index",
-        "1 - tr(S_T⁺ S_B) / rank S_B",
+        "nc1/vci", "variability collapse index", "1 - tr(S_T⁺ S_B) / rank S_B",
         "Scatter within classes as linear probing sees it: unchanged by invertible linear maps of the features. "
         "S_T = S_W + S_B, all averaged over samples.",
-        SHARE,
-        _ZERO,
-        _vci,
-        "xu2023",
-        log=True,
-        needs=("scatter",),
+        _vci, "xu2023", range=SHARE, needs=("scatter",),
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ question to ask is GNC2: how far apart are the classes, against the best possibl
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from .._types import Float
 from ..geometry import etf_floor, orthogonal_frame_floor
 from ._absent import Absent
 from ._metric import Metric, for_a_simplex, on_weight
-from ._range import NONNEGATIVE, SHARE, UP_TO_2, Bound, Range
+from ._range import SHARE, UP_TO_2, Bound, Range
 from ._rows import Rows
 from ._terms import Terms
 
@@ -38,7 +38,9 @@ def equinorm(rows: Float[Tensor, "K d"]) -> float:
 def etf_distance(rows: Float[Tensor, "K d"]) -> float:
     r"""Distance of the Gram matrix of centred rows to that of a simplex ETF, both at unit Frobenius norm.
 
-    .. math:: \Big\lVert \frac{M M^\top}{\lVert M M^\top \rVert_F} - \frac{I - 11^\top / K}{\sqrt{K - 1}} \Big\rVert_F
+    $$
+    \Big\lVert \frac{M M^\top}{\lVert M M^\top \rVert_F} - \frac{I - 11^\top / K}{\sqrt{K - 1}} \Big\rVert_F
+    $$
 
     It is ``gram_distance(M, M)``, read as the distance of a frame.
 
@@ -72,7 +74,7 @@ def orthogonal_frame_distance(rows: Float[Tensor, "K d"]) -> float:
         >>> orthogonal_frame_distance(3 * torch.eye(4, dtype=torch.float64)) < 1e-12
         True
     """
-    return _distance(rows, rows, _columns_inner, simplex=False)
+    return distance_to_target(rows, rows, lambda: [rows.T @ rows] * 2, simplex=False)
 
 
 def gram_distance(left: Float[Tensor, "K d"], right: Float[Tensor, "K d"]) -> float:
@@ -86,27 +88,24 @@ def gram_distance(left: Float[Tensor, "K d"], right: Float[Tensor, "K d"]) -> fl
         >>> gram_distance(simplex(3), 5 * simplex(3)) < 1e-12
         True
     """
-    return _distance(left, right, _columns_inner, simplex=True)
+    return distance_to_target(left, right, lambda: (left.T @ left, right.T @ right))
 
 
-def terms_distance(terms: Terms, left: Tensor, right: Tensor, *, simplex: bool = True) -> float:
-    """``gram_distance`` of two sets of rows of ``terms``; what several metrics need of a set is formed once."""
-    return _distance(left, right, terms.columns_inner, simplex=simplex)
+def distance_to_target(
+    left: Tensor, right: Tensor, grams: Callable[[], Sequence[Tensor]], *, simplex: bool = True
+) -> float:
+    """|| A / ||A|| - T / ||T|| || for A = left right^T, and T the identity on all of R^K or on what is centred.
 
-
-def _columns_inner(rows: Tensor) -> Tensor:
-    return rows.T @ rows
-
-
-def _distance(left: Tensor, right: Tensor, columns_inner: Callable[[Tensor], Tensor], *, simplex: bool) -> float:
-    """|| A / ||A|| - T / ||T|| || for A = left right^T, and T the identity on all of R^K or on what is centred."""
+    ``grams`` gives left^T left and right^T right, where they are asked for.
+    """
     K, d = left.shape
     size = math.sqrt(K - 1 if simplex else K)  # ||T||
     if K <= (d + 1 if simplex else d):
         A = left @ right.T
         target = (torch.eye(K, dtype=A.dtype) - (1 / K if simplex else 0)) / size
         return float(torch.linalg.matrix_norm(A / _nonzero(torch.linalg.matrix_norm(A)) - target))
-    norm = _nonzero((columns_inner(left) * columns_inner(right)).sum().sqrt())
+    one, other = grams()
+    norm = _nonzero((one * other).sum().sqrt())
     along = (left * right).sum() - (left.sum(0) @ right.sum(0) / K if simplex else 0)
     return float((2 - 2 * along / (size * norm)).sqrt())
 
@@ -117,62 +116,17 @@ def _nonzero(norm: Tensor) -> Tensor:
     return norm
 
 
-def _norms(*, centred: bool) -> Callable[[Terms, Rows], float]:
-    return lambda _, rows: equinorm(rows.need_spread() if centred else rows.raw)
+def _frame(rows: Rows, *, centred: bool, simplex: bool = True) -> float:
+    M = rows.need_spread() if centred else rows.raw
+    return distance_to_target(M, M, lambda: [rows.gram(centred=centred)] * 2, simplex=simplex)
 
 
-def _equiangular(_: Terms, rows: Rows) -> float:
-    return rows.centred_pairs.mean_absolute_off
-
-
-def _equiangular_std(_: Terms, rows: Rows) -> float:
-    return math.sqrt(rows.centred_pairs.cosine_variance)
-
-
-def _frame(*, centred: bool, simplex: bool = True) -> Callable[[Terms, Rows], float]:
-    def read(terms: Terms, rows: Rows) -> float:
-        M = rows.need_spread() if centred else rows.raw
-        return terms_distance(terms, M, M, simplex=simplex)
-
-    return read
-
-
-def _condition(*, centred: bool) -> Callable[[Terms, Rows], float]:
-    def read(terms: Terms, rows: Rows) -> float:
-        s, could = rows.spread(centred=centred), min(terms.K - centred, terms.d)
-        if len(s) < could:
-            raise Absent(
-                f"the rows span {len(s)} of the {could} directions that they could: the least one is not known"
-            )
-        return float(s[0] / s[-1])
-
-    return read
-
-
-def _on(side: str, read: Callable[[Terms, Rows], float]) -> Callable[[Terms], float]:
-    def compute(terms: Terms) -> float:
-        terms.need_pairs()
-        return read(terms, getattr(terms, side))
-
-    return compute
-
-
-_READ: dict[str, Callable[[Terms, Rows], float]] = {
-    "nc2/equinorm": _norms(centred=True),
-    "nc2/equinorm_uncentred": _norms(centred=False),
-    "nc2/equiangular": _equiangular,
-    "nc2/equiangular_std": _equiangular_std,
-    "nc2/etf_distance": _frame(centred=True),
-    "nc2/etf_distance_uncentred": _frame(centred=False),
-    "nc2/orthogonal_frame_distance": _frame(centred=False, simplex=False),
-    "nc2/condition": _condition(centred=True),
-    "nc2/condition_uncentred": _condition(centred=False),
-}
-
-
-def _metric(name: str, title: str, symbol: str, definition: str, citation: str = "papyan2020", **more) -> Metric:
-    values = {"range": NONNEGATIVE, "at_collapse": "0", "log": True, **more}
-    return Metric(name, title, symbol, definition, citation=citation, compute=_on("means", _READ[name]), **values)
+def _condition(rows: Rows, *, centred: bool) -> float:
+    K, d = rows.raw.shape
+    s, could = rows.spread(centred=centred), min(K - centred, d)
+    if len(s) < could:
+        raise Absent(f"the rows span {len(s)} of the {could} directions that they could: the least one is not known")
+    return float(s[0] / s[-1])
 
 
 def floor(terms: Terms) -> float:
@@ -180,76 +134,76 @@ def floor(terms: Terms) -> float:
     return etf_floor(terms.K, terms.d)
 
 
-def _frame_floor(terms: Terms) -> float:
-    return orthogonal_frame_floor(terms.K, terms.d)
-
-
 FROM_FLOOR = Range(Bound("floor", etf_floor), 2)
 _FROM_1 = Range(1, math.inf)
 
 _MEASURED = (
-    _metric(
+    Metric(
         "nc2/equinorm", "spread of lengths", "std‖μ_k - μ_G‖ / mean‖μ_k - μ_G‖",
         "Coefficient of variation of the lengths of the centred rows.",
+        lambda _, rows: equinorm(rows.need_spread()), "papyan2020", side="means", needs=("pairs",),
     ),
-    _metric(
+    Metric(
         "nc2/equinorm_uncentred", "spread of lengths, uncentred", "std‖μ_k‖ / mean‖μ_k‖",
         "Coefficient of variation of the lengths of the rows as they are.",
+        lambda _, rows: equinorm(rows.raw), "papyan2020", side="means", needs=("pairs",),
     ),
-    _metric(
+    Metric(
         "nc2/equiangular", "distance from equal, widest angles", "mean |cos(μ_i - μ_G, μ_j - μ_G) + 1/(K-1)|",
         "Mean absolute difference of the cosines of centred rows from that of a simplex, -1/(K-1). Zero needs K <= d+1.",
-        range=UP_TO_2, at_collapse="0 for K ≤ d+1 only", optimum=for_a_simplex,
+        lambda _, rows: rows.centred_pairs.mean_absolute_off, "papyan2020",
+        range=UP_TO_2, at_collapse="0 for K ≤ d+1 only", optimum=for_a_simplex, side="means", needs=("pairs",),
     ),
-    _metric(
+    Metric(
         "nc2/equiangular_std", "spread of angles", "std cos(μ_i - μ_G, μ_j - μ_G)",
         "Standard deviation over pairs of the cosines of centred rows.",
-        range=SHARE, at_collapse="0 for K ≤ d+1 only", optimum=for_a_simplex,
+        lambda _, rows: math.sqrt(rows.centred_pairs.cosine_variance), "papyan2020",
+        range=SHARE, at_collapse="0 for K ≤ d+1 only", optimum=for_a_simplex, side="means", needs=("pairs",),
     ),
-    _metric(
+    Metric(
         "nc2/etf_distance", "distance to a simplex", "‖MMᵀ/‖MMᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
         "Frobenius distance of the Gram matrix of centred rows to that of a simplex, both at unit norm. "
         "Where K > d+1 it cannot fall below nc2/etf_floor.",
-        "kothapalli2023", range=FROM_FLOOR, at_collapse="nc2/etf_floor", optimum=floor,
+        lambda _, rows: _frame(rows, centred=True), "kothapalli2023",
+        range=FROM_FLOOR, at_collapse="nc2/etf_floor", optimum=floor, side="means", needs=("pairs",),
     ),
-    _metric(
+    Metric(
         "nc2/etf_distance_uncentred", "distance to a simplex, uncentred", "‖WWᵀ/‖WWᵀ‖ - (I-11ᵀ/K)/√(K-1)‖",
         "nc2/etf_distance without centring: a common offset of all rows, which softmax ignores, counts against it.",
-        "zhu2021", range=FROM_FLOOR, at_collapse="0 if rows are centred", optimum=floor,
+        lambda _, rows: _frame(rows, centred=False), "zhu2021",
+        range=FROM_FLOOR, at_collapse="0 if rows are centred", optimum=floor, side="means", needs=("pairs",),
     ),
-    _metric(
+    Metric(
         "nc2/orthogonal_frame_distance", "distance to an orthogonal frame", "‖MMᵀ/‖MMᵀ‖ - I/√K‖",
         "Frobenius distance of the Gram matrix of uncentred rows to a multiple of the identity, both at unit norm: what "
         "squared loss without bias converges to. A simplex is not one.",
-        "tirer2022", range=Range(Bound("floor", orthogonal_frame_floor), 2), at_collapse="0 for an orthogonal frame",
-        optimum=_frame_floor,
+        lambda _, rows: _frame(rows, centred=False, simplex=False), "tirer2022",
+        range=Range(Bound("floor", orthogonal_frame_floor), 2), at_collapse="0 for an orthogonal frame",
+        optimum=lambda terms: orthogonal_frame_floor(terms.K, terms.d), side="means", needs=("pairs",),
     ),
-    _metric(
+    Metric(
         "nc2/condition", "condition number", "σ_1(M) / σ_r(M), r = min(K-1, d)",
         "Largest over least singular value of the centred rows, of which there are min(K-1, d): 1 where all directions are "
         "used alike, whatever K and d.",
-        "jacot2024", range=_FROM_1, at_collapse="1",
+        lambda _, rows: _condition(rows, centred=True), "jacot2024",
+        range=_FROM_1, at_collapse="1", side="means", needs=("pairs",),
     ),
-    _metric(
+    Metric(
         "nc2/condition_uncentred", "condition number, uncentred", "σ_1(M) / σ_r(M), r = min(K, d)",
         "Largest over least singular value of the rows as they are, of which there are min(K, d): 1 for an orthogonal frame "
         "(K ≤ d) or a tight one.",
-        "jacot2024", range=_FROM_1, at_collapse="1 for an orthogonal frame", optimum=lambda _: 1.0,
+        lambda _, rows: _condition(rows, centred=False), "jacot2024",
+        range=_FROM_1, at_collapse="1 for an orthogonal frame", optimum=lambda _: 1.0, side="means", needs=("pairs",),
     ),
 )  # fmt: skip
 
-_FLOOR = Metric(
-    "nc2/etf_floor",
-    "least possible distance to a simplex",
-    "√(2 - 2√(d/(K-1))) for K > d+1, else 0",
-    "The smallest nc2/etf_distance that K rows in d dimensions can have.",
-    Range(0, Bound("√2", lambda _, __: math.sqrt(2)), open_upper=True),
-    "itself",
-    _on("means", lambda _, rows: etf_floor(*rows.raw.shape)),
-)
-
 METRICS = (
     *_MEASURED,
-    _FLOOR,
-    *on_weight(_MEASURED, lambda metric: _on("weight", _READ[metric.name])),
-)
+    Metric(
+        "nc2/etf_floor", "least possible distance to a simplex", "√(2 - 2√(d/(K-1))) for K > d+1, else 0",
+        "The smallest nc2/etf_distance that K rows in d dimensions can have.", floor,
+        range=Range(0, Bound("√2", lambda _, __: math.sqrt(2)), open_upper=True), at_collapse="itself", log=False,
+        needs=("pairs",),
+    ),
+    *on_weight(_MEASURED),
+)  # fmt: skip

@@ -28,9 +28,9 @@ def _deviation(terms: Terms, *, centred: bool) -> float:
     assert terms.ood is not None  # noqa: S101 - the metric needs it
     ood = terms.ood.global_mean("sample").cpu()
     terms.means.need_nonzero(centred=centred)
-    if centred:
-        return orthogonality_deviation(terms.means.centred, ood - terms.stats.global_mean().cpu())
-    return orthogonality_deviation(terms.means.raw, ood)
+    return orthogonality_deviation(
+        terms.means.of(centred=centred), ood - terms.stats.global_mean().cpu() if centred else ood
+    )
 
 
 def _fits(terms: Terms) -> float | None:
@@ -40,29 +40,15 @@ def _fits(terms: Terms) -> float | None:
 
 METRICS = (
     Metric(
-        "nc5/cosine",
-        "alignment of out-of-distribution features",
-        "mean_k |cos(μ_k, μ_OOD)|",
+        "nc5/cosine", "alignment of out-of-distribution features", "mean_k |cos(μ_k, μ_OOD)|",
         "Absolute cosine of each class mean with the mean of out-of-distribution features; uncentred, as in NECO.",
-        SHARE,
-        "0 for K ≤ d only",
-        lambda terms: _deviation(terms, centred=False),
-        "ammar2024",
-        log=True,
-        optimum=_fits,
-        needs=("outside",),
+        lambda terms: _deviation(terms, centred=False), "ammar2024",
+        range=SHARE, at_collapse="0 for K ≤ d only", optimum=_fits, needs=("outside",),
     ),
     Metric(
-        "nc5/cosine_centred",
-        "alignment of out-of-distribution features, centred",
-        "mean_k |cos(μ_k - μ_G, μ_OOD - μ_G)|",
+        "nc5/cosine_centred", "alignment of out-of-distribution features, centred", "mean_k |cos(μ_k - μ_G, μ_OOD - μ_G)|",
         "nc5/cosine with the mean of class means taken off both.",
-        SHARE,
-        "0 for K ≤ d only",
-        lambda terms: _deviation(terms, centred=True),
-        "ammar2024",
-        log=True,
-        optimum=_fits,
-        needs=("outside",),
+        lambda terms: _deviation(terms, centred=True), "ammar2024",
+        range=SHARE, at_collapse="0 for K ≤ d only", optimum=_fits, needs=("outside",),
     ),
-)
+)  # fmt: skip

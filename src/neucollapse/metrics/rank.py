@@ -1,5 +1,8 @@
 """How many directions features and classifier use: stable, effective and numerical rank."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -7,8 +10,8 @@ from .._types import Float
 from ..statistics import Precision
 from ._absent import Absent
 from ._discriminant import sum_error
-from ._linear_algebra import EPS, finite, spectrum
-from ._metric import Metric
+from ._linear_algebra import EPS, finite
+from ._metric import Metric, on_weight
 from ._range import Bound, Range
 from ._shared import shared
 from ._terms import Terms
@@ -51,19 +54,18 @@ def _positive(s: Tensor) -> Tensor:
     return s
 
 
+def _features(terms: Terms, *, centred: bool) -> Tensor:
+    """Singular values of the N features over sqrt(N), from H^T H / N = S_W + sum_c (n_c / N) mu_c mu_c^T."""
+    features = terms.features
+    means = features.centred_means("sample") if centred else features.means.raw
+    weights, within = features.class_weights("sample"), features.within_scatter("sample")
+    squares = within + (weights[:, None] * means).T @ means
+    return _spreads(squares, within, features.precision, features.precision.num_samples)
+
+
 @shared
-def _features(terms: Terms) -> Tensor:
-    return _moment_spectrum(terms, terms.means.raw)
-
-
-def _centred_features(terms: Terms) -> Tensor:
-    return _moment_spectrum(terms, terms.centred_means("sample"))
-
-
-def _moment_spectrum(terms: Terms, means: Tensor) -> Tensor:
-    # H^T H / N = S_W + sum_c (n_c / N) mu_c mu_c^T, from the statistics alone.
-    weights, within = terms.class_weights("sample"), terms.within_scatter("sample")
-    return _spreads(within + (weights[:, None] * means).T @ means, within, terms.precision, terms.precision.num_samples)
+def _uncentred(terms: Terms) -> Tensor:
+    return _features(terms, centred=False)
 
 
 def _spreads(squares: Tensor, within: Tensor, precision: Precision, rows: int) -> Tensor:
@@ -80,17 +82,12 @@ def _within_classes(terms: Terms) -> float:
     for c in terms.present.nonzero()[:, 0].tolist():
         own = terms.by_class.classes[c]
         if own.num_samples > 1:
-            within = terms.in_units(own.within_scatter().cpu())
-            s = _spreads(within, within, terms.precision, own.num_samples)
+            within = terms.features.in_units(own.within_scatter().cpu())
+            s = _spreads(within, within, terms.features.precision, own.num_samples)
             ranks += [effective_rank(s)] if bool(s.any()) else []
     if not ranks:
         raise Absent("no class has two samples that the features tell apart")
     return sum(ranks) / len(ranks)
-
-
-@shared
-def _weight(terms: Terms) -> Tensor:
-    return spectrum(terms.weight.raw)[0]
 
 
 _KINDS = (
@@ -100,48 +97,35 @@ _KINDS = (
 )  # fmt: skip
 
 _D = Range(1, Bound("d", lambda _, d: d))
-_UNCENTRED = tuple(
-    Metric(
-        f"rank/{name}{suffix}",
-        title,
-        symbol,
-        f"{words}; A holds the features as they are, all N of them (uncentred).",
-        _D,
-        "K-1 for a simplex of centred features, d for a tight frame",
-        lambda terms, function=function, read=read: function(read(terms)),
-        citation,
-        of_classifier=bool(suffix),
-        needs=("classifier",) if suffix else ("scatter",),
-    )
-    for name, title, symbol, words, function, citation in _KINDS
-    for suffix, read in (("", _features), ("@weight", _weight))
-)
+
+
+def _both(
+    name: str, title: str, symbol: str, words: str, rank: Callable[[Tensor], float], citation: str
+) -> tuple[Metric, ...]:
+    features = Metric(
+        f"rank/{name}", title, symbol, f"{words}; A holds the features as they are, all N of them (uncentred).",
+        lambda terms: rank(_uncentred(terms)), citation,
+        range=_D, at_collapse="K-1 for a simplex of centred features, d for a tight frame", log=False, needs=("scatter",),
+    )  # fmt: skip
+    of_weight = replace(features, compute=lambda _, rows: rank(rows.spread(centred=False)), needs=())
+    return features, *on_weight([of_weight])
+
 
 METRICS = (
-    *_UNCENTRED,
+    *(metric for kind in _KINDS for metric in _both(*kind)),
     Metric(
-        "rank/effective_centred",
-        "effective rank, centred",
-        "exp H(s / Σs) of A - μ_G",
+        "rank/effective_centred", "effective rank, centred", "exp H(s / Σs) of A - μ_G",
         "Exponential of the entropy of singular values; A holds the features less the mean of all samples. An offset common "
         "to all features, which is one direction more, does not count.",
-        _D,
-        "K-1 for a simplex",
-        lambda terms: effective_rank(_centred_features(terms)),
-        "roy2007",
-        needs=("scatter",),
+        lambda terms: effective_rank(_features(terms, centred=True)), "roy2007",
+        range=_D, at_collapse="K-1 for a simplex", log=False, needs=("scatter",),
     ),
     Metric(
-        "rank/effective_within_class",
-        "effective rank within classes",
-        "mean_c exp H(s_c / Σs_c)",
+        "rank/effective_within_class", "effective rank within classes", "mean_c exp H(s_c / Σs_c)",
         "Exponential of the entropy of the singular values of a class's features less their mean, on average over classes. "
         "Classes that have collapsed to one point, to within rounding, do not count. Needs the scatter of each class "
         "(scatter='class').",
-        _D,
-        "undefined: each class is one point",
-        _within_classes,
-        "roy2007",
-        needs=("each class",),
+        _within_classes, "roy2007",
+        range=_D, at_collapse="undefined: each class is one point", log=False, needs=("each class",),
     ),
-)
+)  # fmt: skip

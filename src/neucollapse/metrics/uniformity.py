@@ -14,8 +14,9 @@ from ..geometry import best_known_energy
 from ._absent import Absent
 from ._metric import Metric, on_weight
 from ._range import NONNEGATIVE, Bound, Range
+from ._rows import Rows
 from ._shared import shared
-from ._terms import Need, Terms
+from ._terms import Terms
 
 
 def log_gram_determinant(unit: Float[Tensor, "K d"]) -> float:
@@ -40,12 +41,8 @@ def log_gram_determinant(unit: Float[Tensor, "K d"]) -> float:
     return float(total) / min(K - 1, d)
 
 
-_SIDES = {"": "normalized_means", "@weight": "weight"}
-
-
-def _energy(terms: Terms, side: str, what: str) -> float:
-    terms.need_pairs()
-    value = getattr(getattr(terms, side).pairs, what)
+def _energy(rows: Rows, what: str) -> float:
+    value = getattr(rows.pairs, what)
     if not math.isfinite(value):
         raise Absent("two rows coincide in direction: the energy is infinite")
     return value
@@ -88,31 +85,21 @@ def _excess_range(s: float) -> Range:
 
 
 def _pair(stem: str, s: float, what: str, symbol: str, words: str) -> tuple[Metric, Metric]:
-    energy = Metric(
-        stem,
-        f"{words} energy",
-        symbol,
-        f"Mean {words} energy over pairs of class directions (unit-norm features, uncentred).",
-        energy_range(s),
-        "the least possible",
-        lambda terms: _energy(terms, "normalized_means", what),
-        "liu2023",
-        optimum=energy_optimum(s),
-        needs=("unit norm",),
-    )
-    excess = Metric(
-        f"{stem}_excess",
-        f"excess {words} energy",
-        f"{symbol} less the best known",
-        f"Mean {words} energy over pairs, less the least energy known for this K and d. Below 0 it beats what is known.",
-        _excess_range(s),
-        "0",
-        lambda terms: _energy(terms, "normalized_means", what) - _best(terms, s),
-        "liu2023",
-        log=True,
-        needs=("unit norm",),
-    )
-    return energy, excess
+    return (
+        Metric(
+            stem, f"{words} energy", symbol,
+            f"Mean {words} energy over pairs of class directions (unit-norm features, uncentred).",
+            lambda _, rows: _energy(rows, what), "liu2023",
+            range=energy_range(s), at_collapse="the least possible", log=False, optimum=energy_optimum(s),
+            side="normalized_means", needs=("unit norm", "pairs"),
+        ),
+        Metric(
+            f"{stem}_excess", f"excess {words} energy", f"{symbol} less the best known",
+            f"Mean {words} energy over pairs, less the least energy known for this K and d. Below 0 it beats what is known.",
+            lambda terms, rows: _energy(rows, what) - _best(terms, s), "liu2023",
+            range=_excess_range(s), side="normalized_means", needs=("unit norm", "pairs"),
+        ),
+    )  # fmt: skip
 
 
 _ENERGIES = (
@@ -120,73 +107,31 @@ _ENERGIES = (
     *_pair("gnc2/energy_riesz1", 1.0, "riesz1", "mean 1/‖u_i - u_j‖", "Riesz s=1"),
     *_pair("gnc2/energy_riesz2", 2.0, "riesz2", "mean 1/‖u_i - u_j‖²", "Riesz s=2"),
 )
-_OF_WEIGHT = {
-    metric.name: (metric.name.removesuffix("_excess"), metric.name.endswith("_excess")) for metric in _ENERGIES
-}
-_WHAT = {"gnc2/energy": (0.0, "log_mean"), "gnc2/energy_riesz1": (1.0, "riesz1"), "gnc2/energy_riesz2": (2.0, "riesz2")}
-
-
-def _weight_energy(metric: Metric) -> Callable[[Terms], float]:
-    stem, excess = _OF_WEIGHT[metric.name]
-    s, what = _WHAT[stem]
-    if excess:
-        return lambda terms: _energy(terms, "weight", what) - _best(terms, s)
-    return lambda terms: _energy(terms, "weight", what)
 
 
 @shared
-def _log_determinant(terms: Terms, side: str) -> float:
-    return log_gram_determinant(getattr(terms, side).need_nonzero(centred=True))
-
-
-def _determinant(side: str, *, deficit: bool) -> Callable[[Terms], float]:
-    def compute(terms: Terms) -> float:
-        terms.need_pairs()
-        value = _log_determinant(terms, side)
-        return _most(terms) - value if deficit else value
-
-    return compute
+def _log_determinant(rows: Rows) -> float:
+    return log_gram_determinant(rows.need_nonzero(centred=True))
 
 
 def _most(terms: Terms) -> float:
     return math.log(terms.K / min(terms.K - 1, terms.d))
 
 
-def _determinants(suffix: str, side: str) -> tuple[Metric, Metric]:
-    needs: tuple[Need, ...] = ("classifier",) if suffix else ("unit norm",)
-    return (
-        Metric(
-            f"gnc2/gram_logdet{suffix}",
-            "log-determinant of the Gram matrix",
-            "mean log λ_i(UUᵀ), i ≤ min(K-1, d)",
-            "Mean logarithm of the min(K-1, d) largest eigenvalues of the Gram matrix of centred directions.",
-            Range(-math.inf, Bound("log(K/min(K-1, d))", lambda K, d: math.log(K / min(K - 1, d)))),
-            "log(K/min(K-1, d))",
-            _determinant(side, deficit=False),
-            "liu2023",
-            optimum=_most,
-            of_classifier=bool(suffix),
-            needs=needs,
-        ),
-        Metric(
-            f"gnc2/gram_logdet_excess{suffix}",
-            "what the log-determinant lacks",
-            "log(K/r) - mean log λ_i",
-            "How far gnc2/gram_logdet stays below its largest possible value.",
-            NONNEGATIVE,
-            "0",
-            _determinant(side, deficit=True),
-            "liu2023",
-            log=True,
-            of_classifier=bool(suffix),
-            needs=needs,
-        ),
-    )
+_DETERMINANTS = (
+    Metric(
+        "gnc2/gram_logdet", "log-determinant of the Gram matrix", "mean log λ_i(UUᵀ), i ≤ min(K-1, d)",
+        "Mean logarithm of the min(K-1, d) largest eigenvalues of the Gram matrix of centred directions.",
+        lambda _, rows: _log_determinant(rows), "liu2023",
+        range=Range(-math.inf, Bound("log(K/min(K-1, d))", lambda K, d: math.log(K / min(K - 1, d)))),
+        at_collapse="log(K/min(K-1, d))", log=False, optimum=_most, side="normalized_means", needs=("unit norm", "pairs"),
+    ),
+    Metric(
+        "gnc2/gram_logdet_excess", "what the log-determinant lacks", "log(K/r) - mean log λ_i",
+        "How far gnc2/gram_logdet stays below its largest possible value.",
+        lambda terms, rows: _most(terms) - _log_determinant(rows), "liu2023",
+        range=NONNEGATIVE, side="normalized_means", needs=("unit norm", "pairs"),
+    ),
+)  # fmt: skip
 
-
-METRICS = (
-    *_ENERGIES,
-    *on_weight(_ENERGIES, _weight_energy),
-    *_determinants("", "normalized_means"),
-    *_determinants("@weight", "weight"),
-)
+METRICS = (*_ENERGIES, *on_weight(_ENERGIES), *_DETERMINANTS, *on_weight(_DETERMINANTS))
