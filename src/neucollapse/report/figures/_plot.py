@@ -116,6 +116,7 @@ def layout(**changes: Any) -> Json:
         "hoverlabel": {"bgcolor": colour("panel"), "bordercolor": colour("line"), "font": {"color": colour("ink")}},
         "margin": {"l": 52, "r": 12, "t": 22, "b": 40},
         "showlegend": False,
+        "modebar": {"bgcolor": colour("clear"), "color": colour("soft"), "activecolor": colour("ink")},
         "uirevision": "keep",  # zoom and camera survive a change of theme
     }
     return common | changes

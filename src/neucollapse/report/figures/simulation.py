@@ -22,7 +22,11 @@ def simulation_figures(simulation: SimulationFile, overlay: Run | None = None) -
     alone = [(index, plot) for index, plot in enumerate(plots) if isinstance(plot, HeatMap) or not plot.metric]
     metrics = [plot for plot in plots if isinstance(plot, Plot) and plot.metric]
     together = [_metrics(metrics, overlay)] if any(map(_can_be_drawn, metrics)) else []
-    return [_figure(index, plot) for index, plot in alone] + together
+    shorts = [_short(plot.title) for _, plot in alone]
+    shorts = [
+        one if shorts.count(one) == 1 else shorten(plot.title, 44) for one, (_, plot) in zip(shorts, alone, strict=True)
+    ]
+    return [_figure(index, plot, short) for (index, plot), short in zip(alone, shorts, strict=True)] + together
 
 
 def _can_be_drawn(plot: Plot) -> bool:
@@ -57,12 +61,16 @@ def _spread(plot: Plot, run: Run, key: str) -> tuple[list[float | None], list[fl
     return x.tolist(), values.tolist()
 
 
-def _figure(index: int, plot: Plot | HeatMap) -> Figure:
+def _short(title: str) -> str:
+    return shorten(title.split(",")[0].split(":")[0], 44)
+
+
+def _figure(index: int, plot: Plot | HeatMap, short: str) -> Figure:
     panel = _heat(plot) if isinstance(plot, HeatMap) else _panel(plot, "wide", _looks([plot]))
     return Figure(
         id=f"plot-{index}",
         heading=capital(plot.title),
-        short=shorten(capital(plot.title.split(",")[0].split(":")[0]), 32),
+        short=capital(short),
         caption=plot.caption,
         panels=[panel],
         legend=[] if isinstance(plot, HeatMap) else _legend([plot]),
