@@ -18,7 +18,7 @@ import pytest
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 ADDITIONS = Path(__file__).with_name("additions")
-FILES = {"metric": 3, "loss": 7, "head": 7, "model": 10}
+FILES = {"metric": 3, "loss": 4, "head": 4, "model": 10}
 COPIED = (
     "src",
     "tests",

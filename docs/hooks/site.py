@@ -6,6 +6,7 @@ from typing import Any
 
 import benchmark_page
 import metric_pages
+import room_pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -82,4 +83,11 @@ _TITLES = {
     16: "reports", 17: "stable names and schemas",
 }  # fmt: skip
 
-_SOURCES = {"benchmarks": benchmark_page.tables, "thresholds": _thresholds, "promises": _promises}
+_SOURCES = {
+    "benchmarks": benchmark_page.tables,
+    "heads reference": room_pages.heads_reference,
+    "losses reference": room_pages.losses_reference,
+    "losses table": room_pages.losses_table,
+    "promises": _promises,
+    "thresholds": _thresholds,
+}

@@ -96,7 +96,7 @@ def test_centres_may_be_the_weight_of_a_head():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda x, y, C: centre_loss(x[:, :2], y, C), r"\(7, 2\) and \(4, 3\)"),
+        (lambda x, y, C: centre_loss(x[:, :2], y, C), r"\(7, 2\) and .*\(4, 3\)"),
         (lambda x, y, C: centre_loss(x, y + 1, C), "from 0 to 3"),
         (lambda x, y, C: centre_loss(x.long(), y, C), "floating features"),
         (lambda x, y, C: centre_loss(x, y, C, reduction="median"), "'median'"),

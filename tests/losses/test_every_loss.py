@@ -66,6 +66,7 @@ CASES = {
     "mse, gram": Case(partial(losses.MSE, form="gram"), lambda: Linear(D, K)),
     "norm face": Case(partial(losses.NormFace, D, K)),
     "norm face, learned scale": Case(losses.NormFace, lambda: Cosine(D, K, scale=8.0, learn_scale=True)),
+    "any margin": Case(partial(losses.SphericalLoss, D, K, margin=losses.CosMargin())),
     "cos face": Case(partial(losses.CosFace, D, K)),
     "arc face": Case(partial(losses.ArcFace, D, K)),
     "arc face, detached": Case(partial(losses.ArcFace, D, K, margin_grad="detached"), derivative="none"),

@@ -10,7 +10,7 @@ from neucollapse import InputError
 from neucollapse.geometry import best_known, one_vs_rest
 from neucollapse.heads import Linear
 from neucollapse.losses import LogCrossEntropy, cross_entropy, log_cross_entropy, spherical_ce
-from neucollapse.losses._log_objective import log_softplus
+from neucollapse.losses._log_odds import log_softplus
 
 
 def exact(m):

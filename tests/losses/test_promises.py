@@ -22,7 +22,7 @@ MODULES = [name for name, it in PUBLIC.items() if isinstance(it, type) and issub
 FUNCTIONS = [
     name
     for name, it in PUBLIC.items()
-    if inspect.isfunction(it) and {"labels", "ignore_index"} <= inspect.signature(it).parameters.keys()
+    if inspect.isfunction(it) and {"labels", "options"} <= inspect.signature(it).parameters.keys()
 ]
 LOGITS = [name for name in FUNCTIONS if "logits" in inspect.signature(PUBLIC[name]).parameters]
 EVERY = MODULES + FUNCTIONS
@@ -80,7 +80,7 @@ def value_of(name, leaves, labels, ignore_index, *, linear=False, call=None, **o
     """The loss of these leaves; a module is made without sizes, and takes a head."""
     it, signature = PUBLIC[name], inspect.signature(PUBLIC[name]).parameters
     if name in MODULES:
-        known = {"ignore_index": ignore_index} if "ignore_index" in signature else {}
+        known = {} if name in WITHOUT_ROWS else {"ignore_index": ignore_index}
         head = (Linear if linear else Cosine)(leaves["weight"].shape[1], len(leaves["weight"]))
         head = head.to(leaves["weight"].dtype)
         if linear:
@@ -332,7 +332,7 @@ def test_the_order_is_features_labels_weight_and_another_order_is_refused(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_options_are_given_by_name(name):
     parameters = inspect.signature(PUBLIC[name]).parameters.values()
-    positional = [it.name for it in parameters if it.kind is not it.KEYWORD_ONLY]
+    positional = [it.name for it in parameters if it.kind is it.POSITIONAL_OR_KEYWORD]
     sizes = [["dim", "num_classes"], ["code"], []]
     orders = [["features", "labels", third] for third in ("weight", "centres")]
     orders += [["features", "labels"], ["logits", "labels"]]

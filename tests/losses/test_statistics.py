@@ -12,9 +12,9 @@ from torch.utils._pytree import tree_leaves
 
 from neucollapse import InputError
 from neucollapse.losses import _statistics, spherical_ce, spherical_statistics
-from neucollapse.losses._spherical import unit_rows
 from neucollapse.losses._statistics import _reference, _tiled, negatives
 from neucollapse.losses._tiles import needs_maximum, tile_shape
+from neucollapse.losses._unit_rows import unit_rows
 
 TILES = [(1, 1), (5, 3), (37, 7), (4, 29), (37, 29), (64, 64), (37, 1)]
 

@@ -1,17 +1,17 @@
-"""Classifier heads: modules from features ``(..., d)`` to logits ``(..., K)``.
+"""Classifier heads: modules from features `(..., d)` to logits `(..., K)`.
 
-Every head is an ``nn.Module`` whose forward is its logits, and has ``.logits(features)`` and ``.weight`` ``(K, d)``,
-one row a class. Losses take a head as their third argument: ``loss(features, labels, head)``.
+Every head is an `nn.Module` whose forward is its logits, and has `.logits(features)` and `.weight` `(K, d)`,
+one row a class. Losses take a head as their third argument: `loss(features, labels, head)`.
 
-- Trained: :class:`Linear`, :class:`Cosine` (the scale fixed, learned or annealed), :class:`SubCentre`.
-- Not trained: :class:`Fixed`, any code, and :class:`FixedSimplex`, :class:`FixedHadamard`, :class:`FixedKerdock`, whose
-  structure saves memory and time; :class:`ClassMeanFeatures`, a running mean of the features, and for evaluation
-  :class:`NearestClassMean`.
+- Trained: `Linear`, `Cosine` (the scale fixed, learned or annealed), `SubCentre`.
+- Not trained: `Fixed`, any code, and `FixedSimplex`, `FixedHadamard`, `FixedKerdock`, whose
+  structure saves memory and time; `ClassMeanFeatures`, a running mean of the features, and for evaluation
+  `NearestClassMean`.
 
-A training loop calls ``head.update(features, labels)`` before the loss: heads that follow the features do so there. Any
-head leaves as a plain ``nn.Linear`` by ``head.to_linear()``, and as an ONNX file by :func:`save_onnx`.
+A training loop calls `head.update(features, labels)` before the loss: heads that follow the features do so there. Any
+head leaves as a plain `nn.Linear` by `head.to_linear()`, and as an ONNX file by `save_onnx`.
 
-Example:
+Examples:
     >>> import torch
     >>> from neucollapse.heads import Cosine
     >>> head = Cosine(dim=3, num_classes=10, scale=5.0)
@@ -23,15 +23,13 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from ._registry import EXPORTS, HEADS, MARGINS
+from ._registry import EXPORTS, HEADS
 
 if TYPE_CHECKING:
     from ._registry import *  # noqa: F403
 
-_NAMES = {module: names for section in EXPORTS.values() for module, names in section.items()}
+_NAMES = {module: names.split() for section in EXPORTS.values() for module, names in section.items()}
 _OPTIONS = [kind.__name__ for kind in HEADS.values()]
 
-__getattr__, __dir__, _ = lazy_loader.attach(
-    __name__, submod_attrs={**_NAMES, "_registry": _OPTIONS, "_cosine": ["Cosine", *MARGINS]}
-)
-__all__ = sorted([*MARGINS, *(name for names in _NAMES.values() for name in names)])
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={**_NAMES, "_registry": _OPTIONS})
+__all__ = sorted(name for names in _NAMES.values() for name in names)

@@ -11,39 +11,39 @@ from ._ranks import sum_over_ranks
 
 
 class ClassMeanFeatures(Head):
-    r"""Logits :math:`z_k = s \cos(w_k, x)` where :math:`w_k` is a running mean of the features of class k.
+    r"""Logits $z_k = s \cos(w_k, x)$ where $w_k$ is a running mean of the features of class k.
 
     At generalized neural collapse class means and classifier agree, so the classifier need not be learned: no gradient, no
-    optimiser state. For each batch, with :math:`n_k` samples of class k,
+    optimiser state. For each batch, with $n_k$ samples of class k,
 
-    .. math:: w_k \leftarrow \frac{m\, w_k + (1 - m)\, h_k}{\left| m\, w_k + (1 - m)\, h_k \right|}, \qquad
-              h_k = \sum_{i : y_i = k} \frac{x_i}{|x_i|}
+    $$ w_k \leftarrow \frac{m\, w_k + (1 - m)\, h_k}{\left| m\, w_k + (1 - m)\, h_k \right|}, \qquad
+       h_k = \sum_{i : y_i = k} \frac{x_i}{|x_i|} $$
 
     A class absent from the batch keeps its row. All rows start at zero, where a class's logit is 0, so that its first
     batch counts in full.
 
-    :meth:`update` is called by the training loop, before the loss, whose logits then use the new rows. Forward does not call
+    `update` is called by the training loop, before the loss, whose logits then use the new rows. Forward does not call
     it: it has no labels, evaluation must not move the classifier, and a loss may ask for logits twice.
 
     Args:
         dim: d, the width of the features.
         num_classes: K.
-        momentum: :math:`m` in [0, 1).
-        scale: :math:`s`, the inverse temperature.
-        batch: ``"sum"``, as the authors' code has it: a class moves faster the more often it is in the batch; or ``"mean"``,
-            :math:`h_k` divided by :math:`n_k`.
+        momentum: $m$ in [0, 1).
+        scale: $s$, the inverse temperature.
+        batch: `"sum"`, as the authors' code has it: a class moves faster the more often it is in the batch; or `"mean"`,
+            $h_k$ divided by $n_k$.
 
     Attributes:
         weight: a buffer (K, d) of unit rows, zero for classes not yet seen; in float32 also where the model is narrower.
         scale: a buffer, a scalar tensor.
 
     Raises:
-        InputError: a momentum outside [0, 1), a scale that is not positive, an unknown ``batch``.
+        InputError: a momentum outside [0, 1), a scale that is not positive, an unknown `batch`.
 
     References:
         Jiang et al., "Generalized Neural Collapse for a Large Number of Classes", arXiv 2310.05351.
 
-    Example:
+    Examples:
         >>> import torch
         >>> head = ClassMeanFeatures(dim=2, num_classes=3, momentum=0.5)
         >>> head.update(torch.tensor([[3.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 1]))
@@ -78,7 +78,7 @@ class ClassMeanFeatures(Head):
         self.register_buffer("scale", torch.tensor(float(scale)))
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits ``(..., K)`` in ``[-s, s]`` of features ``(..., d)`` of any length."""
+        """Logits `(..., K)` in `[-s, s]` of features `(..., d)` of any length."""
         return full_precision_cosine_logits(features, self.weight, self.scale)
 
     @torch.no_grad()
@@ -88,15 +88,15 @@ class ClassMeanFeatures(Head):
         Every rank calls it, also one without samples. In place: call it before the loss, not between loss and backward.
 
         Args:
-            features: ``(..., d)``, of any length; a zero row counts as zero.
-            labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+            features: `(..., d)`, of any length; a zero row counts as zero.
+            labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
             ignore_index: label of samples that do not count.
 
         Raises:
             InputError: shapes that do not fit, or labels out of range.
         """
         check_features(features, self.dim)
-        rows = Rows(labels, features.shape[:-1], self.num_classes, ignore_index, coupled=True, device=features.device)
+        rows = Rows(features, labels, self.num_classes, {"ignore_index": ignore_index}, coupled=True)
         unit = unit_rows(rows.take(features))
         # Counts in a last column: one collective for both.
         ones = unit.new_ones(len(unit), 1)
@@ -108,7 +108,7 @@ class ClassMeanFeatures(Head):
         self.weight.copy_(moved.where(count > 0, self.weight.to(batch.dtype)))
 
     def extra_repr(self) -> str:
-        """Sizes, momentum and scale, for ``repr``."""
+        """Sizes, momentum and scale, for `repr`."""
         rule = "" if self.batch == "sum" else ", batch='mean'"
         scale = f"scale={self.scale.item():.4g}"
         return f"dim={self.dim}, num_classes={self.num_classes}, momentum={self.momentum:g}, {scale}{rule}"

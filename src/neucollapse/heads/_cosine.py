@@ -17,7 +17,7 @@ from ._head import Head, check_scale, full_precision_cosine_logits
 
 
 class Cosine(StepsInBackward, Head):
-    r"""Logits :math:`z_j = s \cos(w_j, x)`, with scale :math:`s` the inverse temperature.
+    r"""Logits $z_j = s \cos(w_j, x)$, with scale $s$ the inverse temperature.
 
     The head of generalized neural collapse (arXiv 2310.05351): for any K and d, its features and weights tend to a
     softmax code. A small temperature (large scale) is the goal but a bad start: gradients vanish before the classes
@@ -26,20 +26,20 @@ class Cosine(StepsInBackward, Head):
     Args:
         dim: d, the width of the features.
         num_classes: K.
-        scale: :math:`s > 0`, its starting value when learned, its last when annealed.
-        learn_scale: train :math:`\log s`, so that the scale stays positive.
-        scale_start: where :meth:`anneal` begins, and the scale until it is called; None for a scale that is not annealed.
+        scale: $s > 0$, its starting value when learned, its last when annealed.
+        learn_scale: train $\log s$, so that the scale stays positive.
+        scale_start: where `anneal` begins, and the scale until it is called; None for a scale that is not annealed.
         margin: one of the margins of `neucollapse.losses`, for the losses of the sphere that have none of their own:
-            ``NormFace()(features, labels, head)`` subtracts it. Logits never contain it, nor do losses of logits.
+            `NormFace()(features, labels, head)` subtracts it. Logits never contain it, nor do losses of logits.
 
     Attributes:
-        weight: the raw parameter ``(K, d)``; its rows are normalised inside, so that only their directions count.
+        weight: the raw parameter `(K, d)`; its rows are normalised inside, so that only their directions count.
         scale: the current scale, a scalar tensor.
 
     Raises:
         InputError: when a scale is not positive and finite, or is to be learned and annealed at once.
 
-    Example:
+    Examples:
         >>> import torch
         >>> head = Cosine(dim=2, num_classes=2, scale=10.0)
         >>> _ = head.weight.data.copy_(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
@@ -82,15 +82,15 @@ class Cosine(StepsInBackward, Head):
         return self.log_scale.exp() if self.learn_scale else self.fixed_scale
 
     def anneal(self, progress: float | int) -> None:
-        r"""Set the scale to :math:`s_0^{1-p} s^p`: geometric in p, and a function of p alone, so that a resumed run agrees.
+        r"""Set the scale to $s_0^{1-p} s^p$: geometric in p, and a function of p alone, so that a resumed run agrees.
 
         Args:
-            progress: p, 0 for ``scale_start``, 1 for ``scale``.
+            progress: p, 0 for `scale_start`, 1 for `scale`.
 
         Raises:
-            InputError: when p is outside [0, 1], or the head was made without ``scale_start``.
+            InputError: when p is outside [0, 1], or the head was made without `scale_start`.
 
-        Example:
+        Examples:
             >>> head = Cosine(dim=2, num_classes=3, scale=64.0, scale_start=4.0)
             >>> head.anneal(0.5)
             >>> head.scale
@@ -103,11 +103,11 @@ class Cosine(StepsInBackward, Head):
         self.fixed_scale.fill_(self.scale_start ** (1 - progress) * self.scale_end**progress)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits ``(..., K)`` in ``[-s, s]`` of features ``(..., d)`` of any length."""
+        """Logits `(..., K)` in `[-s, s]` of features `(..., d)` of any length."""
         return full_precision_cosine_logits(features, self.weight, self.scale)
 
     def extra_repr(self) -> str:
-        """Sizes, scale and margin, for ``repr``."""
+        """Sizes, scale and margin, for `repr`."""
         learned = ", learned" if self.learn_scale else ""
         if self.scale_start is not None:
             learned = f", annealed from {self.scale_start:.4g} to {self.scale_end:.4g}"

@@ -17,17 +17,17 @@ _LARGEST = 2**31 - 2**20  # bytes of a protobuf message, less what is not weight
 
 
 def save_onnx(head: Head, path: str | Path) -> None:
-    """Write a head as an ONNX model from ``features`` (N, d) to ``logits`` (N, K), atomically.
+    """Write a head as an ONNX model from `features` (N, d) to `logits` (N, K), atomically.
 
-    The logits are those of ``head.logits``, features are normalised inside where the head does so, and a zero feature has
+    The logits are those of `head.logits`, features are normalised inside where the head does so, and a zero feature has
     zero logits then. Half precision is written as float32. The weight is one constant matrix, its scale folded in; of
     sub-centres all are there, (K C, d), and a maximum follows.
 
     Raises:
-        MissingExtraError: without ``onnx``, of the extra ``heads``.
+        MissingExtraError: without `onnx`, of the extra `heads`.
         InputError: when the weight has 2 GiB or more, which such a file cannot hold.
 
-    Example:
+    Examples:
         >>> import tempfile, torch
         >>> from neucollapse.data import load_weight
         >>> from neucollapse.heads import Cosine

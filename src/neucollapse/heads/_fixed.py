@@ -12,37 +12,37 @@ from ._head import Head, at_least_float32, check_scale, full_precision_cosine_lo
 
 
 class Fixed(Head):
-    r"""Logits :math:`z_k = s \langle w_k, x / |x| \rangle` with the rows :math:`w_k` of a code, which nothing trains.
+    r"""Logits $z_k = s \langle w_k, x / |x| \rangle$ with the rows $w_k$ of a code, which nothing trains.
 
     The features have to learn the code, which stands at its optimum from the start. A code of fewer dimensions than the
-    features is filled up with zeros. Rows are turned from the right, as ``procrustes`` has it:
+    features is filled up with zeros. Rows are turned from the right, as `procrustes` has it:
 
-    .. math:: w_k = p_{\pi(k)}\, Q
+    $$ w_k = p_{\pi(k)}\, Q $$
 
-    Which class sits on which point, :math:`\pi`, nothing determines, and on other codes than the simplex it matters: it is
-    the given order, or random, or :meth:`reassign` adapts it to the features during training.
+    Which class sits on which point, $\pi$, nothing determines, and on other codes than the simplex it matters: it is
+    the given order, or random, or `reassign` adapts it to the features during training.
 
     Args:
         points: the code (K, d'), any array-like, rows of any length but zero: they are brought to length 1.
-        scale: :math:`s`, the inverse temperature.
-        normalize: bring features to unit length; without, :math:`z_k = s \langle w_k, x \rangle`.
-        permutation: the point of each class (K,), or ``"random"``; None for the given order.
-        rotation: an orthogonal matrix (d, d), or ``"random"``, drawn uniformly from O(d); None for none.
-        learn_assignment: whether ``reassign`` may move classes.
+        scale: $s$, the inverse temperature.
+        normalize: bring features to unit length; without, $z_k = s \langle w_k, x \rangle$.
+        permutation: the point of each class (K,), or `"random"`; None for the given order.
+        rotation: an orthogonal matrix (d, d), or `"random"`, drawn uniformly from O(d); None for none.
+        learn_assignment: whether `reassign` may move classes.
         dim: d >= d', the width of the features; None for d'.
         seed: of what is random.
 
     Attributes:
         weight: a buffer (K, d) of unit rows.
-        permutation: a buffer (K,), the point of each class; ``reassign`` keeps it up to date.
+        permutation: a buffer (K,), the point of each class; `reassign` keeps it up to date.
         scale: a buffer, a scalar tensor.
 
     Raises:
-        InputError: points that are no matrix or have a zero row, more dimensions than ``dim``, a permutation or rotation that
+        InputError: points that are no matrix or have a zero row, more dimensions than `dim`, a permutation or rotation that
             is none, a scale that is not positive.
         NonFiniteError: points with NaN or infinity.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> head = Fixed(simplex(4), scale=6.0, rotation="random", dim=8)
         >>> head.weight.shape, head.logits(7 * head.weight)[0].round(decimals=4).tolist()
@@ -83,7 +83,7 @@ class Fixed(Head):
         self.register_buffer("scale", torch.tensor(float(scale)))
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits ``(..., K)`` of features ``(..., d)``; in ``[-s, s]`` where features are normalised."""
+        """Logits `(..., K)` of features `(..., d)`; in `[-s, s]` where features are normalised."""
         if self.normalize:
             return full_precision_cosine_logits(features, self.weight, self.scale)
         x, W = at_least_float32(features), at_least_float32(self.weight)
@@ -95,21 +95,21 @@ class Fixed(Head):
     def reassign(self, class_means: Tensor) -> Int[Tensor, " K"]:
         r"""Give each class the point that its features are nearest to, all in all.
 
-        .. math:: \max_\pi \sum_k \langle w_{\pi(k)}, \mu_k \rangle
+        $$ \max_\pi \sum_k \langle w_{\pi(k)}, \mu_k \rangle $$
 
         A linear assignment, exact, in O(K^3): for every n-th epoch, not every batch. What the class means have in common
         changes nothing, so they need not be centred. With class means of all ranks, all ranks do the same.
 
         Args:
-            class_means: :math:`\mu` (K, d), of any length. A row of NaN is an absent class, which gets a point left over.
+            class_means: $\mu$ (K, d), of any length. A row of NaN is an absent class, which gets a point left over.
 
         Returns:
-            (K,), the row each class had before, among ``range(K)`` where nothing moved.
+            (K,), the row each class had before, among `range(K)` where nothing moved.
 
         Raises:
-            InputError: without ``learn_assignment``, or for means of another shape.
+            InputError: without `learn_assignment`, or for means of another shape.
 
-        Example:
+        Examples:
             >>> head = Fixed([[1.0, 0.0], [0.0, 1.0]], learn_assignment=True)
             >>> head.reassign(torch.tensor([[0.1, 0.9], [0.8, 0.3]])).tolist(), head.weight.tolist()
             ([1, 0], [[0.0, 1.0], [1.0, 0.0]])
@@ -137,7 +137,7 @@ class Fixed(Head):
         return self.scale * at_least_float32(self.weight), None
 
     def extra_repr(self) -> str:
-        """Sizes and scale, for ``repr``."""
+        """Sizes and scale, for `repr`."""
         learned = ", learn_assignment=True" if self.learn_assignment else ""
         raw = "" if self.normalize else ", normalize=False"
         return f"dim={self.dim}, num_classes={self.num_classes}, scale={self.scale.item():.4g}{raw}{learned}"

@@ -1,11 +1,11 @@
 r"""Codes of signed Hadamard bases: all their inner products, and sums over them, by fast transforms.
 
-A basis is the Sylvester-Hadamard matrix with its columns times signs, :math:`H D_t / \sqrt d`, or the axes. Its d rows and
-their d opposites are 2d classes. The transform :math:`H x` of d numbers, laid out as a (p, q) matrix with p q = d, is
-:math:`H_p X H_q`: two products with small matrices, p + q operations a class instead of d. Signs cost nothing, since
-:math:`H_p D_t` is one matrix for each column of X.
+A basis is the Sylvester-Hadamard matrix with its columns times signs, $H D_t / \sqrt d$, or the axes. Its d rows and
+their d opposites are 2d classes. The transform $H x$ of d numbers, laid out as a (p, q) matrix with p q = d, is
+$H_p X H_q$: two products with small matrices, p + q operations a class instead of d. Signs cost nothing, since
+$H_p D_t$ is one matrix for each column of X.
 
-Classes are in the order of ``geometry.kerdock`` and ``geometry.dual_bch``: basis by basis, d rows and then their opposites.
+Classes are in the order of `geometry.kerdock` and `geometry.dual_bch`: basis by basis, d rows and then their opposites.
 """
 
 from typing import NamedTuple
@@ -37,7 +37,7 @@ def factors(d: int, like: Tensor) -> tuple[Float[Tensor, "p p"], Float[Tensor, "
 def code_rows(
     labels: Int[Tensor, " n"], signs: Float[Tensor, "bases d"], axes: bool, dtype: torch.dtype
 ) -> Float[Tensor, "n d"]:
-    """Unit vectors of the classes ``labels``; ``axes`` says whether the first basis is that of the axes."""
+    """Unit vectors of the classes `labels`; `axes` says whether the first basis is that of the axes."""
     d = signs.shape[1]
     Hp, Hq = factors(d, signs.new_empty(0, dtype=dtype))
     row, basis = labels % d, labels // (2 * d) - int(axes)
@@ -71,7 +71,7 @@ def _columns(x: Tensor, Hp: Tensor, Hq: Tensor) -> Float[Tensor, "q p n"]:
 
 
 def _signed(Hp: Tensor, Hq: Tensor, signs: Tensor) -> Float[Tensor, "q rows p"]:
-    """For each column of X the matrices :math:`H_p D_t` of all bases, one below the other."""
+    """For each column of X the matrices $H_p D_t$ of all bases, one below the other."""
     p, q = len(Hp), len(Hq)
     return (Hp * signs.view(-1, p, q).permute(2, 0, 1)[:, :, None, :]).reshape(q, -1, p)
 
@@ -94,7 +94,7 @@ class _Group(NamedTuple):
         return z, spare
 
     def add_directions(self, means: Tensor, coefficients: Tensor, spare: Tensor, Hq: Tensor) -> None:
-        """Add the sums of class directions (times sqrt d), each times its coefficient, to ``means`` (q, p, n)."""
+        """Add the sums of class directions (times sqrt d), each times its coefficient, to `means` (q, p, n)."""
         q, p, n = means.shape
         if self.matrices is None:
             means.add_(coefficients.view(q, p, n), alpha=(q * p) ** 0.5)
@@ -110,7 +110,7 @@ def _group_sizes(bases: int, axes: bool, size: int) -> list[tuple[int, int]]:
 
 
 class _Sums:
-    r"""Running :math:`\sum e^z` and, times :math:`\sqrt d`, :math:`\sum e^z u`, with a maximum taken out where it must be."""
+    r"""Running $\sum e^z$ and, times $\sqrt d$, $\sum e^z u$, with a maximum taken out where it must be."""
 
     def __init__(self, X: Tensor, running: bool) -> None:
         self.running = running
@@ -201,9 +201,9 @@ def signed_bases_negatives(
     bases: int,
     with_mean: bool,
 ) -> tuple[Tensor, Tensor]:
-    """LSE_neg (B,) and mean negatives (B, d), as ``losses/_tiles.py`` defines them, in tiles of samples x bases.
+    """LSE_neg (B,) and mean negatives (B, d), as `losses/_tiles.py` defines them, in tiles of samples x bases.
 
-    ``x`` (B, d) has unit rows; ``signs`` (bases, d) are those of all bases but the axes. Without ``with_mean`` the means are
+    `x` (B, d) has unit rows; `signs` (bases, d) are those of all bases but the axes. Without `with_mean` the means are
     empty (0, d).
     """
     B, d = x.shape
@@ -266,7 +266,7 @@ def code_lse(
     axes: bool,
     tile: tuple[int, int] | None = None,
 ) -> Float[Tensor, " n"]:
-    """LSE_neg over the first ``num_classes`` classes, in memory O(tile + n d); one derivative."""
+    """LSE_neg over the first `num_classes` classes, in memory O(tile + n d); one derivative."""
     samples = min(len(x), _SAMPLES)
     samples, bases = tile or (max(samples, 1), max(1, _ELEMENTS // (max(samples, 1) * x.shape[1])))
     with_mean = torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad)

@@ -16,7 +16,7 @@ from ..losses._unit_rows import unit_rows
 
 
 class Head(KeepsFullPrecision, ABC):
-    """Base of every head: ``.logits(features)``, ``.weight`` ``(K, d)``, and forward = logits.
+    """Base of every head: `.logits(features)`, `.weight` `(K, d)`, and forward = logits.
 
     Everything that a head knows is a parameter or a buffer: it saves, loads and moves as any module. Features may be of
     any length, and of half precision, under autocast or not.
@@ -26,7 +26,7 @@ class Head(KeepsFullPrecision, ABC):
         num_classes: K, the number of classes.
 
     Attributes:
-        weight: ``(K, d)``, one row a class.
+        weight: `(K, d)`, one row a class.
         normalize: whether features are brought to unit length inside.
         full_precision: names of buffers that stay in float32 where the module is made narrower: sums that would stand still.
 
@@ -46,7 +46,7 @@ class Head(KeepsFullPrecision, ABC):
 
     @abstractmethod
     def logits(self, features: Tensor) -> Tensor:
-        """Logits ``(..., K)`` of features ``(..., d)``."""
+        """Logits `(..., K)` of features `(..., d)`."""
 
     def forward(self, features: Tensor) -> Tensor:
         """The logits."""
@@ -54,11 +54,11 @@ class Head(KeepsFullPrecision, ABC):
 
     @property
     def class_directions(self) -> Float[Tensor, "K d"]:
-        """Unit rows of the weight ``(K, d)``, differentiable where the weight is; a zero row stays zero. At least float32."""
+        """Unit rows of the weight `(K, d)`, differentiable where the weight is; a zero row stays zero. At least float32."""
         return unit_rows(at_least_float32(self.weight))
 
     def linear_map(self) -> tuple[Tensor, Tensor | None]:
-        """Rows ``(R, d)`` and bias ``(R,)`` of the logits as a linear map, R = K C: a logit is the largest of C in a row.
+        """Rows `(R, d)` and bias `(R,)` of the logits as a linear map, R = K C: a logit is the largest of C in a row.
 
         Of the unit features where the head normalises them. C = 1 but for sub-centres. Here: the scale, where there is
         one, times the class directions.
@@ -66,7 +66,7 @@ class Head(KeepsFullPrecision, ABC):
         return getattr(self, "scale", 1.0) * self.class_directions, None
 
     def to_linear(self) -> nn.Linear:
-        """A copy of this head as a plain ``nn.Linear``, with the scale folded in and no link to the head.
+        """A copy of this head as a plain `nn.Linear`, with the scale folded in and no link to the head.
 
         Its logits are those of the head; of a head that normalises features they are so on unit features, and on others they
         are multiplied with the features' length, which changes no decision.
@@ -88,13 +88,13 @@ class Head(KeepsFullPrecision, ABC):
 
 
 def check_features(features: Tensor, dim: int) -> None:
-    """Refuse features that are not floating or not ``(..., d)``."""
+    """Refuse features that are not floating or not `(..., d)`."""
     if not features.is_floating_point() or features.shape[-1:] != (dim,):
         raise InputError(f"expected floating features (..., {dim}), got {features.dtype} of {tuple(features.shape)}")
 
 
 def full_precision_cosine_logits(features: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    """``cosine_logits`` in float32 at least, under autocast too: at s = 64, bfloat16 is wrong by 0.25 in a logit."""
+    """`cosine_logits` in float32 at least, under autocast too: at s = 64, bfloat16 is wrong by 0.25 in a logit."""
     x, W = at_least_float32(features), at_least_float32(weight)
     dtype = torch.promote_types(x.dtype, W.dtype)
     with torch.autocast(features.device.type, enabled=False):

@@ -7,17 +7,17 @@ from ._head import Head
 
 
 class Linear(Head):
-    r"""Logits :math:`z_j = \langle w_j, x \rangle + b_j`, as ``torch.nn.Linear`` has them.
+    r"""Logits $z_j = \langle w_j, x \rangle + b_j$, as `torch.nn.Linear` has them.
 
     With weight decay and K <= d + 1 its features and weights collapse to a simplex (arXiv 2008.08186). Types are those of
-    ``torch.nn.Linear``, too: under autocast its logits have half precision.
+    `torch.nn.Linear`, too: under autocast its logits have half precision.
 
     Args:
         dim: d, the width of the features.
         num_classes: K.
-        bias: whether there is a bias ``(K,)``; ``.bias`` is None without.
+        bias: whether there is a bias `(K,)`; `.bias` is None without.
 
-    Example:
+    Examples:
         >>> head = Linear(dim=32, num_classes=10)
         >>> head.weight.shape, head.bias.shape
         (torch.Size([10, 32]), torch.Size([10]))
@@ -38,7 +38,7 @@ class Linear(Head):
         self.bias = nn.Parameter(torch.empty(num_classes).uniform_(-bound, bound)) if bias else None
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits ``(..., K)`` of features ``(..., d)``."""
+        """Logits `(..., K)` of features `(..., d)`."""
         return nn.functional.linear(features, self.weight, self.bias)
 
     def linear_map(self) -> tuple[Tensor, Tensor | None]:
@@ -46,5 +46,5 @@ class Linear(Head):
         return self.weight, self.bias
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
+        """Sizes, for `repr`."""
         return f"dim={self.dim}, num_classes={self.num_classes}, bias={self.bias is not None}"

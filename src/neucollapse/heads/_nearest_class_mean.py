@@ -9,20 +9,20 @@ from ._head import Head, at_least_float32
 
 
 class NearestClassMean(Head):
-    r"""Logits :math:`z_k = \tfrac12 |x - c|^2 - \tfrac12 |x - \mu_k|^2`: how much nearer a feature is to a class mean.
+    r"""Logits $z_k = \tfrac12 |x - c|^2 - \tfrac12 |x - \mu_k|^2$: how much nearer a feature is to a class mean.
 
-    The largest is that of the nearest class mean. :math:`c` is the mean of the class means; the same number is taken from
+    The largest is that of the nearest class mean. $c$ is the mean of the class means; the same number is taken from
     every logit of a feature, which makes them linear,
 
-    .. math:: z_k = \langle \mu_k - c,\, x - c \rangle - \tfrac12 |\mu_k - c|^2,
+    $$ z_k = \langle \mu_k - c,\, x - c \rangle - \tfrac12 |\mu_k - c|^2, $$
 
     and so they are computed: exact also where the means lie far from the origin and near each other. At neural collapse
     (NC4) these decisions are those of the trained classifier.
 
-    For evaluation: the means are a buffer, and nothing is trained. They are the ``class_means`` of ``ClassStatistics``.
+    For evaluation: the means are a buffer, and nothing is trained. They are the `class_means` of `ClassStatistics`.
 
     Args:
-        class_means: :math:`\mu` (K, d), floating. A row of NaN is an absent class, which is never chosen: its logit is -inf.
+        class_means: $\mu$ (K, d), floating. A row of NaN is an absent class, which is never chosen: its logit is -inf.
 
     Attributes:
         weight: the class means, a buffer (K, d).
@@ -30,7 +30,7 @@ class NearestClassMean(Head):
     Raises:
         InputError: class means that are no floating matrix, or without a class that is present.
 
-    Example:
+    Examples:
         >>> import torch
         >>> head = NearestClassMean(torch.tensor([[0.0, 0.0], [4.0, 0.0]]))
         >>> head.logits(torch.tensor([[1.0, 7.0], [3.0, 0.0]]))
@@ -52,7 +52,7 @@ class NearestClassMean(Head):
         self.register_buffer("weight", class_means.detach().clone())
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits ``(..., K)`` of features ``(..., d)``, of which the largest is that of the nearest class mean."""
+        """Logits `(..., K)` of features `(..., d)`, of which the largest is that of the nearest class mean."""
         rows, bias, centre = self._centred()
         dtype = torch.promote_types(at_least_float32(features).dtype, rows.dtype)
         with torch.autocast(features.device.type, enabled=False):
@@ -72,5 +72,5 @@ class NearestClassMean(Head):
         return rows, (-0.5 * rows.square().sum(dim=1)).where(~absent, -torch.inf), centre
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
+        """Sizes, for `repr`."""
         return f"dim={self.dim}, num_classes={self.num_classes}"

@@ -1,6 +1,6 @@
 """Every head: what this room exports, and how training names it, sets it and makes it. This module never imports torch.
 
-A new head has its name in ``EXPORTS`` and among the imports for type checkers; where it can be trained with, it has its options.
+A new head has its module among the imports for type checkers, its name in `EXPORTS`, and its options, which `AnyHead` lists.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,38 +13,27 @@ from ..losses._registry import Kind, LossOptions, check_present
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..losses import AdaMargin as AdaMargin
-    from ..losses import ArcMargin as ArcMargin
-    from ..losses import CombinedMargin as CombinedMargin
-    from ..losses import CosMargin as CosMargin
-    from ..losses import SphereMargin as SphereMargin
-    from ._class_mean_features import ClassMeanFeatures as ClassMeanFeatures
-    from ._cosine import Cosine as Cosine
-    from ._export import save_onnx as save_onnx
-    from ._fixed import Fixed as Fixed
+    from ._class_mean_features import *  # noqa: F403
+    from ._cosine import *  # noqa: F403
+    from ._export import *  # noqa: F403
+    from ._fixed import *  # noqa: F403
     from ._head import Head as Head
-    from ._linear import Linear as Linear
-    from ._nearest_class_mean import NearestClassMean as NearestClassMean
-    from ._structured import FixedHadamard as FixedHadamard
-    from ._structured import FixedKerdock as FixedKerdock
-    from ._structured import FixedSimplex as FixedSimplex
-    from ._structured import StructuredHead as StructuredHead
-    from ._sub_centre import SubCentre as SubCentre
+    from ._linear import *  # noqa: F403
+    from ._nearest_class_mean import *  # noqa: F403
+    from ._structured import *  # noqa: F403
+    from ._sub_centre import *  # noqa: F403
 
-MARGINS = ["AdaMargin", "ArcMargin", "CombinedMargin", "CosMargin", "SphereMargin"]
 # By section of the reference: the names of each module, in the order in which they are shown.
-EXPORTS: dict[str, dict[str, list[str]]] = {
-    "What every head is": {"_head": ["Head"]},
-    "Trained": {"_linear": ["Linear"], "_cosine": ["Cosine"], "_sub_centre": ["SubCentre"]},
-    "Fixed": {
-        "_fixed": ["Fixed"],
-        "_structured": ["FixedSimplex", "FixedHadamard", "FixedKerdock", "StructuredHead"],
+EXPORTS = {
+    "What every head is": {"_head": "Head"},
+    "Trained": {
+        "_linear": "Linear",
+        "_cosine": "Cosine ArcMargin CosMargin SphereMargin CombinedMargin AdaMargin",
+        "_sub_centre": "SubCentre",
     },
-    "From the features": {
-        "_class_mean_features": ["ClassMeanFeatures"],
-        "_nearest_class_mean": ["NearestClassMean"],
-    },
-    "For other programs": {"_export": ["save_onnx"]},
+    "Fixed": {"_fixed": "Fixed", "_structured": "FixedSimplex FixedHadamard FixedKerdock StructuredHead"},
+    "From the features": {"_class_mean_features": "ClassMeanFeatures", "_nearest_class_mean": "NearestClassMean"},
+    "For other programs": {"_export": "save_onnx"},
 }
 
 _RULES: tuple[Rule, ...] = (
@@ -57,17 +46,11 @@ _RULES: tuple[Rule, ...] = (
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """Base of the options of a head: a frozen dataclass that builds the module.
+    """Base of the options of a head: a frozen dataclass that builds the module."""
 
-    Attributes:
-        name: what the command line and a configuration call it.
-        makes: the class of ``neucollapse.heads`` that is built.
-        kind: what its rows are, which says the losses that it is trained with.
-    """
-
-    name: ClassVar[str]
-    makes: ClassVar[str]
-    kind: ClassVar[Kind]
+    name: ClassVar[str]  # in the command line and in a configuration
+    makes: ClassVar[str]  # the class of neucollapse.heads that is built
+    kind: ClassVar[Kind]  # what its rows are, by which a loss takes it
 
     @property
     def trained(self) -> bool:
@@ -78,7 +61,7 @@ class HeadOptions:
         check_present(self, _RULES)
 
     def build(self, dim: int, num_classes: int) -> "Head":
-        """The head of features (B, d) and K classes; ``InputError`` where it does not fit these sizes."""
+        """The head of features (B, d) and K classes; `InputError` where it does not fit these sizes."""
         from .. import heads
 
         return getattr(heads, self.makes)(dim, num_classes, **asdict(self))
@@ -86,7 +69,7 @@ class HeadOptions:
 
 @dataclass(frozen=True)
 class LinearHead(HeadOptions):
-    """Trained inner products, as ``torch.nn.Linear`` has them.
+    """Trained inner products, as `torch.nn.Linear` has them.
 
     Attributes:
         bias: whether there is a bias.
@@ -103,7 +86,7 @@ class CosineHead(HeadOptions):
     Attributes:
         scale: inverse temperature, at the end of training.
         learn_scale: whether it is trained.
-        scale_start: scale at the first step, from where it grows geometrically; None for ``scale``.
+        scale_start: scale at the first step, from where it grows geometrically; None for `scale`.
         scale_over: share of all steps over which it grows.
     """
 
@@ -118,7 +101,7 @@ class CosineHead(HeadOptions):
         if self.learn_scale and self.scale_start is not None:
             raise InputError("expected learn_scale or scale_start, got both: the scale is either trained or annealed")
 
-    def build(self, dim: int, num_classes: int) -> "Cosine":
+    def build(self, dim: int, num_classes: int) -> "Head":
         """The head; training anneals its scale."""
         from ._cosine import Cosine
 
@@ -145,7 +128,7 @@ class FixedHead(HeadOptions):
 
     Attributes:
         scale: inverse temperature.
-        code: file of the code, as ``neucollapse code -o`` writes it; None for the best that is known without a search.
+        code: file of the code, as `neucollapse code -o` writes it; None for the best that is known without a search.
         reassign_every: epochs after which the points are given to the classes anew, as they lie closest to the means of
             their features; None for never.
     """
@@ -155,8 +138,8 @@ class FixedHead(HeadOptions):
     code: str | None = None
     reassign_every: int | None = None
 
-    def build(self, dim: int, num_classes: int) -> "Fixed":
-        """The head of the code; ``FileFormatError`` where the file of the code cannot be used."""
+    def build(self, dim: int, num_classes: int) -> "Head":
+        """The head of the code; `FileFormatError` where the file of the code cannot be used."""
         from ._fixed import Fixed
 
         points = self._points(dim, num_classes)
@@ -230,22 +213,16 @@ class ClassMeansHead(HeadOptions):
 
 
 AnyHead = (
-    LinearHead
-    | CosineHead
-    | FixedHead
-    | ClassMeansHead
-    | SubCentreHead
-    | FixedSimplexHead
-    | FixedHadamardHead
+    LinearHead | CosineHead | FixedHead | ClassMeansHead | SubCentreHead | FixedSimplexHead | FixedHadamardHead
     | FixedKerdockHead
-)
+)  # fmt: skip
 """Options of any head that can be trained with."""
 HEADS: dict[str, type[HeadOptions]] = {kind.name: kind for kind in get_args(AnyHead)}
 """The options of each head by its name in the command line and in configurations."""
 
 
 def check_pair(loss: LossOptions, head: HeadOptions) -> None:
-    """Raise ``InputError`` for a head that a loss is not trained with, and name those that it takes."""
+    """Raise `InputError` for a head that a loss is not trained with, and name those that it takes."""
     takes, why = loss.heads()
     if head.kind not in takes:
         known = " or ".join(name for name, kind in HEADS.items() if kind.kind in takes)

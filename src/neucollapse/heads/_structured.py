@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
-from ..losses._cross_entropy import negatives_logsumexp
+from ..losses._log_odds import negatives_logsumexp
 from ..losses._statistics import Negatives
 from ..losses._unit_rows import unit_rows
 from ._hadamard import code_cosines, code_lse, code_rows
@@ -19,10 +19,10 @@ _TILE = 512  # rows of the weight made at once: their temporaries stay in cache
 
 
 class StructuredHead(Head):
-    r"""Base of fixed heads of known structure: logits :math:`z_j = s \cos(w_j, x)` with unit :math:`w_j` that are not stored.
+    r"""Base of fixed heads of known structure: logits $z_j = s \cos(w_j, x)$ with unit $w_j$ that are not stored.
 
-    Losses of the sphere (``spherical_ce``, ``NormFace``, ``CosFace``, ``ArcFace``, ``SphereFace``) take such a head as it
-    is, and find their sums over classes by its structure; every other loss reads ``.weight``, which is made at each access.
+    Losses of the sphere (`spherical_ce`, `NormFace`, `CosFace`, `ArcFace`, `SphereFace`) take such a head as it
+    is, and find their sums over classes by its structure; every other loss reads `.weight`, which is made at each access.
 
     Attributes:
         scale: the scale, a scalar buffer.
@@ -53,7 +53,7 @@ class StructuredHead(Head):
 
     @abstractmethod
     def rows(self, labels: Int[Tensor, " n"], dtype: torch.dtype) -> Float[Tensor, "n d"]:
-        """Class directions of ``labels``, without the others."""
+        """Class directions of `labels`, without the others."""
 
     @abstractmethod
     def cosines(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n K"]:
@@ -61,10 +61,10 @@ class StructuredHead(Head):
 
     @abstractmethod
     def negatives(self, x: Tensor, labels: Tensor, scale: Tensor) -> Negatives:
-        """What losses of the sphere need of all classes, see ``losses/_statistics.py``."""
+        """What losses of the sphere need of all classes, see `losses/_statistics.py`."""
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits ``(..., K)`` in ``[-s, s]`` of features ``(..., d)`` of any length; a zero row has zero logits."""
+        """Logits `(..., K)` in `[-s, s]` of features `(..., d)` of any length; a zero row has zero logits."""
         check_features(features, self.dim)
         x = unit_rows(at_least_float32(features).reshape(-1, self.dim))
         with torch.autocast(x.device.type, enabled=False):  # logits of s = 64 in bfloat16 are wrong by 0.25
@@ -72,7 +72,7 @@ class StructuredHead(Head):
         return z.reshape(*features.shape[:-1], self.num_classes)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
+        """Sizes, for `repr`."""
         return f"dim={self.dim}, num_classes={self.num_classes}, scale={self.scale.item():.4g}"
 
 
@@ -81,15 +81,15 @@ class FixedSimplex(StructuredHead):
 
     With n = K - 1, in the first n coordinates,
 
-    .. math:: w_k = \sqrt{1 + \tfrac1n}\, e_k - \frac{\sqrt{n+1} - 1}{n^{3/2}}\, \mathbf 1 \;(k < n), \qquad
-              w_n = -\tfrac{1}{\sqrt n}\, \mathbf 1,
+    $$ w_k = \sqrt{1 + \tfrac1n}\, e_k - \frac{\sqrt{n+1} - 1}{n^{3/2}}\, \mathbf 1 \;(k < n), \qquad
+       w_n = -\tfrac{1}{\sqrt n}\, \mathbf 1, $$
 
     so that a sample's logits need its coordinates and their sum. All cosines of two classes are -1/(K-1).
 
     Args:
         dim: d, the width of the features; coordinates from K - 1 on do not count.
         num_classes: K, from 2 to d + 1.
-        scale: :math:`s > 0`.
+        scale: $s > 0$.
 
     Raises:
         InputError: when K is out of range or the scale not positive and finite.
@@ -97,7 +97,7 @@ class FixedSimplex(StructuredHead):
     References:
         Zhu et al., arXiv 2105.02375: features collapse to a fixed simplex as they do to a learned one.
 
-    Example:
+    Examples:
         >>> head = FixedSimplex(dim=3, num_classes=4)
         >>> W = head.weight
         >>> [round(c, 4) for c in (W @ W.T)[0].tolist()]
@@ -118,7 +118,7 @@ class FixedSimplex(StructuredHead):
         self._height, self._shift = math.sqrt(1 + 1 / n), (math.sqrt(n + 1) - 1) / n**1.5
 
     def rows(self, labels: Int[Tensor, " n"], dtype: torch.dtype) -> Float[Tensor, "n d"]:
-        """Class directions of ``labels``, without the others."""
+        """Class directions of `labels`, without the others."""
         n = self.num_classes - 1
         ordinary = (labels < n)[:, None]
         W = torch.zeros(len(labels), self.dim, dtype=dtype, device=labels.device)
@@ -139,13 +139,13 @@ class FixedSimplex(StructuredHead):
 
 
 class _SignedBases(StructuredHead):
-    """A code of signed Hadamard bases, see ``_hadamard.py``; ``axes`` says whether the axes are the first of them."""
+    """A code of signed Hadamard bases, see `_hadamard.py`; `axes` says whether the axes are the first of them."""
 
     axes: bool
     signs: Tensor
 
     def rows(self, labels: Int[Tensor, " n"], dtype: torch.dtype) -> Float[Tensor, "n d"]:
-        """Class directions of ``labels``, without the others."""
+        """Class directions of `labels`, without the others."""
         return code_rows(labels, self.signs, self.axes, dtype)
 
     def cosines(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n K"]:
@@ -162,21 +162,21 @@ class _SignedBases(StructuredHead):
 
 
 class FixedHadamard(_SignedBases):
-    r"""The rows of a Hadamard matrix and their opposites as a fixed head, by a fast transform: :math:`O(d^{3/2})` a sample.
+    r"""The rows of a Hadamard matrix and their opposites as a fixed head, by a fast transform: $O(d^{3/2})$ a sample.
 
     A biorthogonal code, the cross-polytope: maximal cosine 0, the best there is for d + 2 <= K <= 2d. The first d classes are
-    the rows of the Sylvester matrix over :math:`\sqrt d`, the others their opposites: the points of ``geometry.dual_bch(m, 1)``
-    for :math:`d = 2^m`, in that order.
+    the rows of the Sylvester matrix over $\sqrt d$, the others their opposites: the points of `geometry.dual_bch(m, 1)`
+    for $d = 2^m$, in that order.
 
     Args:
         dim: d, a power of two from 2 on.
         num_classes: K, up to 2d.
-        scale: :math:`s > 0`.
+        scale: $s > 0$.
 
     Raises:
         InputError: when d or K is out of range or the scale not positive and finite.
 
-    Example:
+    Examples:
         >>> import torch
         >>> head = FixedHadamard(dim=2, num_classes=4, scale=1.0)
         >>> head(torch.tensor([[1.0, 1.0]]))
@@ -202,27 +202,25 @@ class FixedHadamard(_SignedBases):
 
 
 class FixedKerdock(_SignedBases):
-    r"""A Kerdock code as a fixed head: up to d(d+2) classes at cosines of at most :math:`1/\sqrt d`, by fast transforms.
+    r"""A Kerdock code as a fixed head: up to d(d+2) classes at cosines of at most $1/\sqrt d$, by fast transforms.
 
-    The ± vectors of d/2 + 1 mutually unbiased bases: the axes, and :math:`H D_t / \sqrt d` with signs :math:`D_t` from a
-    Kerdock set. No larger antipodal code has a smaller maximal cosine. The points of ``geometry.kerdock(m, K)``, in that
-    order; small K are best possible too. A fast transform takes :math:`O(\sqrt d)` operations a class, and the dense product d.
+    The ± vectors of d/2 + 1 mutually unbiased bases: the axes, and $H D_t / \sqrt d$ with signs $D_t$ from a
+    Kerdock set. No larger antipodal code has a smaller maximal cosine. The points of `geometry.kerdock(m, K)`, in that
+    order; small K are best possible too. A fast transform takes $O(\sqrt d)$ operations a class, and the dense product d.
 
     Losses of the sphere hold no (n, K) logits with it, and no (K, d) weight exists: memory is O(n d).
 
-    ====  ========  ==============
-    d     largest   cosine at most
-    ====  ========  ==============
-    16    288       1/4
-    64    4224      1/8
-    256   66048     1/16
-    1024  1050624   1/32
-    ====  ========  ==============
+    | d | largest K | cosine at most |
+    | --- | --- | --- |
+    | 16 | 288 | 1/4 |
+    | 64 | 4224 | 1/8 |
+    | 256 | 66048 | 1/16 |
+    | 1024 | 1050624 | 1/32 |
 
     Args:
         dim: d, a power of four.
         num_classes: K, up to d(d+2).
-        scale: :math:`s > 0`.
+        scale: $s > 0$.
 
     Raises:
         InputError: when d or K is out of range or the scale not positive and finite.
@@ -230,7 +228,7 @@ class FixedKerdock(_SignedBases):
     References:
         Calderbank, Cameron, Kantor and Seidel 1997, "Z4-Kerdock codes, orthogonal spreads, and extremal Euclidean line-sets".
 
-    Example:
+    Examples:
         >>> import torch
         >>> from neucollapse.losses import ArcFace
         >>> head = FixedKerdock(dim=64, num_classes=4224, scale=64.0)

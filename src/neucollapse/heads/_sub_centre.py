@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from .._errors import InputError
 from .._types import Float
-from ..losses._cross_entropy import negatives_logsumexp
+from ..losses._log_odds import negatives_logsumexp
 from ..losses._rows import Labels, Rows
 from ..losses._statistics import Negatives
 from ..losses._unit_rows import unit_rows
@@ -16,24 +16,24 @@ _MEMORY = 0.99  # of a class's usage, kept at each batch with samples of it
 
 
 class SubCentre(Head):
-    r"""Logits :math:`z_k = s \max_c \cos(w_{kc}, x)` with C centres a class.
+    r"""Logits $z_k = s \max_c \cos(w_{kc}, x)$ with C centres a class.
 
     A sample only has to be near one centre of its class. In noisy data one centre of a class becomes dominant, and hard and
-    mislabelled samples gather at the others. ``.weight`` are the dominant centres: what is measured, and what stays when
+    mislabelled samples gather at the others. `.weight` are the dominant centres: what is measured, and what stays when
     the others are dropped, as the paper does before it trains on.
 
-    Which centre is dominant, :meth:`update` counts, called by the training loop before the loss; counts of earlier
-    batches fade. Without it, it is the first. Losses of logits and losses of the sphere (``CrossEntropy``, ``ArcFace``) see
-    all centres, other losses that take ``head.weight`` (``HUG``, ``Centre``) the dominant ones alone.
+    Which centre is dominant, `update` counts, called by the training loop before the loss; counts of earlier
+    batches fade. Without it, it is the first. Losses of logits and losses of the sphere (`CrossEntropy`, `ArcFace`) see
+    all centres, other losses that take `head.weight` (`HUG`, `Centre`) the dominant ones alone.
 
-    ``ArcFace()(features, labels, head)`` is sub-centre ArcFace: the margin is on the angle to the nearest centre of the
+    `ArcFace()(features, labels, head)` is sub-centre ArcFace: the margin is on the angle to the nearest centre of the
     label. It forms all (n, K C) cosines.
 
     Args:
         dim: d, the width of the features.
         num_classes: K.
         centres: C.
-        scale: :math:`s`, the inverse temperature.
+        scale: $s$, the inverse temperature.
 
     Attributes:
         centres: the parameter (K, C, d), of which directions count.
@@ -48,7 +48,7 @@ class SubCentre(Head):
     References:
         Deng et al., "Sub-center ArcFace: Boosting Face Recognition by Large-Scale Noisy Web Faces", ECCV 2020.
 
-    Example:
+    Examples:
         >>> import torch
         >>> head = SubCentre(dim=2, num_classes=1, centres=2, scale=10.0)
         >>> _ = head.centres.data.copy_(torch.eye(2))
@@ -84,13 +84,13 @@ class SubCentre(Head):
         return self.centres[torch.arange(self.num_classes, device=dominant.device), dominant]
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits ``(..., K)`` in ``[-s, s]`` of features ``(..., d)`` of any length."""
+        """Logits `(..., K)` in `[-s, s]` of features `(..., d)` of any length."""
         each = full_precision_cosine_logits(features, self.centres.flatten(0, 1), self.scale)
         # One centre takes the gradient, not all that are as near: coincident centres can part.
         return each.unflatten(-1, self.centres.shape[:2]).max(dim=-1).values
 
     def negatives(self, x: Tensor, labels: Tensor, scale: Tensor) -> Negatives:
-        """What losses of the sphere need of all classes, see ``losses/_statistics.py``; any number of derivatives."""
+        """What losses of the sphere need of all classes, see `losses/_statistics.py`; any number of derivatives."""
         centres = self.centres.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             each = (x @ unit_rows(centres.flatten(0, 1)).mT).unflatten(1, centres.shape[:2])
@@ -105,15 +105,15 @@ class SubCentre(Head):
         """Count which centre is the nearest to each sample of its class, over all ranks.
 
         Args:
-            features: ``(..., d)``, of any length.
-            labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
+            features: `(..., d)`, of any length.
+            labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
             ignore_index: label of samples that do not count.
 
         Raises:
             InputError: shapes that do not fit, or labels out of range.
         """
         check_features(features, self.dim)
-        rows = Rows(labels, features.shape[:-1], self.num_classes, ignore_index, coupled=True, device=features.device)
+        rows = Rows(features, labels, self.num_classes, {"ignore_index": ignore_index}, coupled=True)
         x, y = rows.take(features), rows.labels
         own = unit_rows(at_least_float32(self.centres)[y])
         nearest = (own * x[:, None, :]).sum(dim=-1).argmax(dim=1)
@@ -127,10 +127,10 @@ class SubCentre(Head):
         return self.scale * unit_rows(at_least_float32(self.centres).flatten(0, 1)), None
 
     def to_linear(self) -> nn.Linear:
-        """The dominant centres as a plain ``nn.Linear``: the head without its other centres, so its logits are not the same."""
+        """The dominant centres as a plain `nn.Linear`: the head without its other centres, so its logits are not the same."""
         return self._as_linear(self.scale * self.class_directions, None)
 
     def extra_repr(self) -> str:
-        """Sizes and scale, for ``repr``."""
+        """Sizes and scale, for `repr`."""
         size = f"dim={self.dim}, num_classes={self.num_classes}, centres={self.centres.shape[1]}"
         return f"{size}, scale={self.scale.item():.4g}"

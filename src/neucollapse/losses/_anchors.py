@@ -4,36 +4,11 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .._errors import InputError
 from .._types import Float, Int
-from ._rows import Labels, Rows, logsumexp
-from ._scale import check_scale
+from ._rows import logsumexp, result_type
 from ._unit_rows import unit_rows
 
 _TILE = 2**19  # cosines of a block of classes with all samples: 2 MB in float32
-
-
-def anchored_rows(
-    features: Tensor,
-    weight: Tensor,
-    labels: Labels,
-    ignore_index: int,
-    sample_weights: Tensor | None = None,
-    class_weights: Tensor | None = None,
-    *,
-    scale: float | int | Tensor = 1.0,
-) -> Rows:
-    """The rows that count, without the others; ``InputError`` for shapes, types, labels or a scale that do not fit."""
-    fit = weight.dim() == 2 and features.dim() >= 1 and features.shape[-1] == weight.shape[1]
-    if not fit or not features.is_floating_point() or not weight.is_floating_point():
-        raise InputError(
-            f"expected floating features (..., d), labels, then weight (K, d) with one d, "
-            f"got {features.dtype} of {tuple(features.shape)} and {weight.dtype} of {tuple(weight.shape)}"
-        )
-    check_scale(scale, torch.promote_types(features.dtype, weight.dtype))
-    weights = sample_weights, class_weights
-    shape, K = features.shape[:-1], len(weight)
-    return Rows(labels, shape, K, ignore_index, *weights, coupled=True, device=features.device)
 
 
 def contrasts(
@@ -41,8 +16,8 @@ def contrasts(
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " C"], Int[Tensor, " n"]]:
     r"""For samples of C classes: target logits, the LSE of the negatives of each class, the class of each sample.
 
-    .. math:: t_i = s \langle u_{y_i}, x_i \rangle, \qquad
-              \mathrm{LSE}_c = \log \sum_{j : y_j \ne c} e^{s \langle u_c, x_j \rangle}
+    $$ t_i = s \langle u_{y_i}, x_i \rangle, \qquad
+       \mathrm{LSE}_c = \log \sum_{j : y_j \ne c} e^{s \langle u_c, x_j \rangle} $$
 
     with all rows brought to the unit sphere; -inf where there is no other class. Both float64: the targets, O(n d), are
     computed in it, because their differences within a class are what is learned from; the cosines with negatives are in
@@ -51,7 +26,7 @@ def contrasts(
     present, y = labels.unique(return_inverse=True)
     x, u = unit_rows(features.double()), unit_rows(weight.index_select(0, present).double())
     targets = scale * (x * u.index_select(0, y)).sum(dim=1)
-    result = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
+    result = result_type(features, weight)
     with torch.autocast(x.device.type, enabled=False):
         narrow, anchors = x.to(result), scale * u.to(result)
         block = max(1, _TILE // max(1, len(x)))

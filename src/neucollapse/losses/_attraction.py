@@ -7,12 +7,12 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float
-from ._rows import Rows, at_least_float32
+from ._rows import Rows, result_type
 from ._unit_rows import unit_rows
 
 
 class HUGTerms(NamedTuple):
-    """The two parts of HUG, already weighted: their sum is the loss.
+    """The two parts of HUG with their factors: their sum is the loss.
 
     Attributes:
         inter: alpha times the uniformity of the proxies; small is uniform.
@@ -28,17 +28,16 @@ def attraction(
     rows: Rows,
     weight: Float[Tensor, "K d"],
     class_weights: Tensor | None,
-    reduction: str,
 ) -> Float[Tensor, ""]:
     """Distances of unit features to their unit proxies; a sample on its proxy has zero gradient."""
-    result = torch.promote_types(features.dtype, at_least_float32(weight).dtype)
+    result = result_type(features, weight)
     # In float64: near collapse the direction of the small difference is what is learned from.
     difference = unit_rows(features.double()) - unit_rows(weight.double())[rows.labels]
     square = difference.square().sum(dim=1)
     apart = (square > 0) & rows.used
     distances = square.where(apart, 1).sqrt().where(apart, 0)
     ones = rows.used.double() if rows.weights is None else rows.weights.double()
-    if reduction == "sum":
+    if rows.reduction == "sum":
         return (ones * distances).sum().to(result)
     # The weight of its class divides out of the mean within a class.
     K = len(weight)
@@ -47,16 +46,6 @@ def attraction(
     classes = (counts > 0).double() if class_weights is None else class_weights.double().where(counts > 0, 0)
     means = classes * sums / counts.where(counts > 0, 1)
     return (means.sum() / classes.sum().where(classes.sum() > 0, 1)).to(result)
-
-
-def check_proxies(features: Tensor, weight: Tensor) -> None:
-    """Raise ``InputError`` for features and proxies that do not fit."""
-    fit = weight.dim() == 2 and features.dim() >= 1 and features.shape[-1] == weight.shape[1]
-    if not fit or not features.is_floating_point():
-        raise InputError(
-            f"expected floating features (..., d) and proxies (K, d) with one d, "
-            f"got {features.dtype} of {tuple(features.shape)} and {tuple(weight.shape)}"
-        )
 
 
 def fixed_proxies(

@@ -1,6 +1,6 @@
-"""The work of ``_row_work`` compiled by numba (extra ``fast``): one pass over a row where torch makes three or four.
+"""The work of `_row_work` compiled by numba (extra `fast`): one pass over a row where torch makes three or four.
 
-``limits`` are the shortest length whose square is in range, and 1, both of the weight's own type: with a whole number numba
+`limits` are the shortest length whose square is in range, and 1, both of the weight's own type: with a whole number numba
 would compute in float64.
 """
 
@@ -26,7 +26,7 @@ _C5, _C6 = np.float32(0.00836876), np.float32(0.00138145)
 @_compiled
 @no_type_check
 def begin(weight, limits, lengths, out, total):
-    """Lengths of rows, their directions, and the sum of these added to ``total``."""
+    """Lengths of rows, their directions, and the sum of these added to `total`."""
     least, one = limits[0], limits[1]
     zero = one - one
     for k in range(len(weight)):
@@ -67,7 +67,7 @@ def to_tangent(gradient, limits, units, lengths):
 @_in_order
 @no_type_check
 def exclude(buffer, places, low, high):
-    """-inf at ``places[low:high]``."""
+    """-inf at `places[low:high]`."""
     for i in range(low, high):
         buffer[places[i]] = -np.inf
 
@@ -77,7 +77,7 @@ def exclude(buffer, places, low, high):
 def exponentials(z, total):
     """Of float32 up to 88, in place, to two units in the last place; 0 where they would be subnormal.
 
-    ``total`` gains the sums of rows, unless it is empty.
+    `total` gains the sums of rows, unless it is empty.
     """
     for i in range(len(z)):
         row = z[i]

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
-from ._pair_distances import check_floor, check_weight, reduced, result_type, squared_distances
+from ._pair_distances import check_floor, check_weight, reduced, squared_distances
+from ._rows import result_type
 from ._unit_rows import unit_rows
 
 
@@ -18,22 +19,22 @@ def log_determinant(
 ) -> Tensor:
     r"""Maximum Gram determinant (MGD): log det of the Gaussian Gram matrix of the directions, to be maximised.
 
-    .. math:: \log \det (G + \eta I), \qquad G_{ij} = \exp(-\epsilon^2 |u_i - u_j|^2), \qquad u_i = w_i / |w_i|
+    $$ \log \det (G + \eta I), \qquad G_{ij} = \exp(-\epsilon^2 |u_i - u_j|^2), \qquad u_i = w_i / |w_i| $$
 
-    Range: below :math:`K \log(1 + \eta)`, which is about 0. For K <= d + 1 the simplex has the most, about
-    :math:`(K-1) \log(1 - g) + \log(1 + (K-1) g)` with :math:`g = \exp(-2 \epsilon^2 K/(K-1))`.
+    Range: below $K \log(1 + \eta)$, which is about 0. For K <= d + 1 the simplex has the most, about
+    $(K-1) \log(1 - g) + \log(1 + (K-1) g)$ with $g = \exp(-2 \epsilon^2 K/(K-1))$.
 
-    The matrix itself, ``(K, K)``, is stored and factored: K up to some thousands.
+    The matrix itself, `(K, K)`, is stored and factored: K up to some thousands.
 
     Args:
-        weight: ``(K, d)``, K >= 2, of any length.
-        width: :math:`\epsilon`, the inverse of the width of the kernel.
-        reduction: ``"sum"``, the log-determinant itself, or ``"mean"``, that over K: per class.
-        jitter: :math:`\eta`, which keeps the determinant of coincident rows above 0.
+        weight: `(K, d)`, K >= 2, of any length.
+        width: $\epsilon$, the inverse of the width of the kernel.
+        reduction: `"sum"`, the log-determinant itself, or `"mean"`, that over K: per class.
+        jitter: $\eta$, which keeps the determinant of coincident rows above 0.
         floor: pairs closer than it count as at it, less their distance to it: a push of slope 1, by which coincident rows part.
 
     Returns:
-        A scalar, of the type of ``weight``, at least float32.
+        A scalar, of the type of `weight`, at least float32.
 
     Raises:
         InputError: a weight that is not a floating matrix of two rows or more, a width, jitter or floor that is not
@@ -42,7 +43,7 @@ def log_determinant(
     References:
         Liu et al., arXiv 2303.06484; "Learning with Hyperspherical Uniformity", arXiv 2103.01649.
 
-    Example:
+    Examples:
         >>> import torch
         >>> round(log_determinant(torch.eye(3), reduction="sum").item(), 4)
         -0.0513

@@ -6,7 +6,8 @@ from torch.utils.checkpoint import checkpoint
 
 from .._errors import InputError
 from .._types import Float
-from ._pair_distances import check_floor, check_weight, reduced, result_type, squared_distances
+from ._pair_distances import check_floor, check_weight, reduced, squared_distances
+from ._rows import result_type
 from ._unit_rows import unit_rows
 
 _TILE = 1024  # rows: a tile of 8 MB
@@ -22,31 +23,31 @@ def riesz_energy(
 ) -> Tensor:
     r"""Minimum hyperspherical energy (MHE): the Riesz or logarithmic energy of the directions of the rows.
 
-    .. math:: \frac{2}{K(K-1)} \sum_{i<j} \operatorname{sign}(s) \, |u_i - u_j|^{-s} \quad (s \ne 0), \qquad
-              \frac{2}{K(K-1)} \sum_{i<j} -\log |u_i - u_j| \quad (s = 0), \qquad u_i = w_i / |w_i|
+    $$ \frac{2}{K(K-1)} \sum_{i<j} \operatorname{sign}(s) \, |u_i - u_j|^{-s} \quad (s \ne 0), \qquad
+       \frac{2}{K(K-1)} \sum_{i<j} -\log |u_i - u_j| \quad (s = 0), \qquad u_i = w_i / |w_i| $$
 
     Range: for s = 2 from (K-1)/(2K), reached by the simplex (K <= d + 1), up; at K = 2d the least is that of the
-    cross-polytope, 0.47222 at K = 10. Elsewhere see ``neucollapse.geometry.best_known_energy``.
+    cross-polytope, 0.47222 at K = 10. Elsewhere see `neucollapse.geometry.best_known_energy`.
 
-    Two directions closer than the ``floor`` :math:`f` cannot be told from coincident ones by rows of their type. Such a pair is
-    repelled as two directions at distance 1 are, with the slope :math:`-1` (:math:`-|s|`): below the floor the energy
+    Two directions closer than the `floor` $f$ cannot be told from coincident ones by rows of their type. Such a pair is
+    repelled as two directions at distance 1 are, with the slope $-1$ ($-|s|$): below the floor the energy
     goes on from its value there in a straight line of that slope. So value and gradient are exact down to the floor, pairs at
     distance 1e-4 have the energy 1e8 in every type, and coincident rows part, in fixed directions, by a push that is
     no larger than that of distant ones. (The authors' code drops a coincident pair, and its rows never part.)
     Memory is O(Kd) and a few tiles: K x K is never stored.
 
     Args:
-        weight: ``(K, d)``, K >= 2, of any length; a zero row has no direction: it counts as the origin, without gradient.
+        weight: `(K, d)`, K >= 2, of any length; a zero row has no direction: it counts as the origin, without gradient.
         s: the exponent; 0 for the logarithmic energy.
-        reduction: ``"mean"`` over the pairs or ``"sum"``, each pair once.
+        reduction: `"mean"` over the pairs or `"sum"`, each pair once.
         floor: the distance below which the energy stops growing like a power; None for 1e-5 of float32 weights and
             narrower ones, 1e-8 of float64, or more where the energy would overflow (s above 5). The largest push of a
-            pair is that at the floor, :math:`|s| f^{-s-1}`, 2e15 by default in float32, which Adam remembers for thousands of
+            pair is that at the floor, $|s| f^{-s-1}$, 2e15 by default in float32, which Adam remembers for thousands of
             steps. Where proxies may come that near, normalise gradients, or raise the floor to about half the
             distance of neighbours in the end: 0.35 for 4 proxies in 3 dimensions.
 
     Returns:
-        A scalar, of the type of ``weight``, at least float32.
+        A scalar, of the type of `weight`, at least float32.
 
     Raises:
         InputError: a weight that is not a floating matrix of two rows or more, a reduction without a meaning for pairs, or a
@@ -55,7 +56,7 @@ def riesz_energy(
     References:
         Liu et al., arXiv 2303.06484; Liu et al., "Learning towards Minimum Hyperspherical Energy", arXiv 1805.09298.
 
-    Example:
+    Examples:
         >>> import torch
         >>> cross = torch.cat([torch.eye(5), -torch.eye(5)])
         >>> round(riesz_energy(cross).item(), 5), round(riesz_energy(cross, s=0).item(), 5)
@@ -91,7 +92,7 @@ def riesz_energy(
 def _tile_energy(
     points: Float[Tensor, "K d"], first: int, second: int, s: float | int, floor: float | int
 ) -> Float[Tensor, ""]:
-    """Sum of the energies of the pairs i < j with i in the tile of ``first``, j in that of ``second``."""
+    """Sum of the energies of the pairs i < j with i in the tile of `first`, j in that of `second`."""
     i = torch.arange(first, min(first + _TILE, len(points)), device=points.device)
     j = torch.arange(second, min(second + _TILE, len(points)), device=points.device)
     pairs = i[:, None] < j
@@ -104,7 +105,7 @@ def _tile_energy(
 
 
 def _least_floor(s: float | int, result: torch.dtype) -> float:
-    """The floor at which energy and push still are numbers of the type; ``InputError`` for an exponent without one."""
+    """The floor at which energy and push still are numbers of the type; `InputError` for an exponent without one."""
     if not -torch.inf < s < torch.inf:
         raise InputError(f"expected a finite exponent s (0 for the logarithm), got {s}")
     # The value at the floor is floor^-s; the derivative has one more power, and 1e6 is room for sums.

@@ -12,7 +12,7 @@ class KeepsFullPrecision(nn.Module):
     """A module with buffers that half precision would let stand still or overflow: running means and counts.
 
     Attributes:
-        full_precision: names of buffers that ``.half()``, ``.bfloat16()`` and ``.to(dtype)`` leave in float32.
+        full_precision: names of buffers that `.half()`, `.bfloat16()` and `.to(dtype)` leave in float32.
     """
 
     full_precision: tuple[str, ...] = ()

@@ -1,68 +1,49 @@
 """HardMax: the largest lead that a wrong class has over the right one."""
 
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
-from ._anchors import anchored_rows
-from ._directions import DirectionLoss
-from ._rows import Labels, check_no_denominator, check_reduction
+from ._module import DirectionLoss, HeadLike, ModuleOptions
+from ._rows import Labels, RowOptions, result_type, rows_of
 from ._unit_rows import unit_rows
 
-if TYPE_CHECKING:
-    from ..heads import Head
-
 _TILE = 2**19  # cosines of all samples with a block of classes: 2 MB in float32
-
-
 REDUCTIONS = ("max", "mean", "sum", "none")
 
 
-def hard_max(
-    features: Tensor,
-    labels: Labels,
-    weight: Tensor,
-    *,
-    reduction: str = "max",
-    ignore_index: int = -100,
-    sample_weights: Tensor | None = None,
-    class_weights: Tensor | None = None,
-    denominator: float | int | Tensor | None = None,
-) -> Tensor:
+def hard_max(features: Tensor, labels: Labels, weight: Tensor, **options: Unpack[RowOptions]) -> Tensor:
     r"""The HardMax problem's loss: the largest gap of cosines by which a wrong class leads.
 
-    .. math:: L = \max_i \max_{j \ne y_i} \langle \hat w_j - \hat w_{y_i}, \hat x_i \rangle
+    $$ L = \max_i \max_{j \ne y_i} \langle \hat w_j - \hat w_{y_i}, \hat x_i \rangle $$
 
-    It is what cross-entropy of cosines is about at a small temperature :math:`\tau = 1/s`: where all samples are on their
+    It is what cross-entropy of cosines is about at a small temperature $\tau = 1/s$: where all samples are on their
     side,
 
-    .. math:: L - \tau \log 2n \le \tau \log \frac1n \sum_i \ell_i \le L + \tau \log (K - 1) \qquad (L < 0)
+    $$ L - \tau \log 2n \le \tau \log \frac1n \sum_i \ell_i \le L + \tau \log (K - 1) \qquad (L < 0) $$
 
-    with :math:`\ell_i` the loss of ``norm_face``; as :math:`\tau \to 0` the two agree. (Where a sample is on the wrong side,
+    with $\ell_i$ the loss of `norm_face`; as $\tau \to 0$ the two agree. (Where a sample is on the wrong side,
     the middle tends to 0, not to L.)
 
     Range: from minus the best one-vs-rest margin of K classes in d dimensions, reached by softmax codes, to 2. That margin is
-    :math:`K/(K-1)` at the simplex (K <= d + 1) and 1 up to K = 2d; see ``neucollapse.geometry.best_code``.
+    $K/(K-1)$ at the simplex (K <= d + 1) and 1 up to K = 2d; see `neucollapse.geometry.best_code`.
 
-    The gradient is a subgradient: that of one closest wrong class a sample and, with ``"max"``, of one sample. It does not
+    The gradient is a subgradient: that of one closest wrong class a sample and, with `"max"`, of one sample. It does not
     fade near the optimum, where the pair changes from step to step: let the step size decay. Memory is O(B d) and a tile.
 
     Args:
-        features: ``(..., d)``, of any length.
-        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
-        weight: ``(K, d)``, K >= 2, one row a class, of any length.
-        reduction: ``"max"`` over the samples, the problem itself; ``"mean"``, the mean of each sample's largest gap (NaN
-            without any sample), ``"sum"`` or ``"none"``. The maximum of no sample is 0.
-        ignore_index: label of samples that do not count, whatever their features.
-        sample_weights: ``(...)``, at least 0, by which the gap of each sample is multiplied; not with ``"max"``.
-        class_weights: ``(K,)``, at least 0: likewise, by the label.
-        denominator: what ``"mean"`` divides by; None for the number of samples that count, or the sum of their weights.
+        features: `(..., d)`, of any length.
+        labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
+        weight: `(K, d)`, K >= 2, one row a class, of any length.
+        reduction: `"max"` over the samples, the problem itself; `"mean"`, the mean of each sample's largest gap (NaN without
+            any sample), `"sum"` or `"none"`. The maximum of no sample is 0.
+        **options: of every loss of samples, see `RowOptions`; weights not with `"max"`, which is the gap of one sample.
 
     Returns:
-        A scalar, or gaps ``(...)`` with 0 at ignored samples for ``"none"``; at least float32.
+        A scalar, or gaps `(...)` with 0 at ignored samples for `"none"`; at least float32.
 
     Raises:
         InputError: shapes that do not fit, a single class, labels out of range, an unknown reduction.
@@ -71,29 +52,29 @@ def hard_max(
         Jiang et al., "Generalized Neural Collapse for a Large Number of Classes", arXiv 2310.05351; their code multiplies the
         maximum over the batch with 100.
 
-    Example:
+    Examples:
         >>> import torch
         >>> code = torch.tensor([[1.0, 0.0], [-0.5, 0.75**0.5], [-0.5, -(0.75**0.5)]])
         >>> round(hard_max(code, torch.arange(3), code).item(), 4)  # -K/(K-1)
         -1.5
     """
-    rows = anchored_rows(features, weight, labels, ignore_index, sample_weights, class_weights)
+    options.setdefault("reduction", "max")
+    rows = rows_of(features, labels, weight, options, coupled=True, reductions=REDUCTIONS)
     if len(weight) < 2:
         raise InputError(f"expected a weight of at least two classes, got {tuple(weight.shape)}")
-    check_reduction(reduction, REDUCTIONS)
-    if reduction == "max" and rows.weights is not None:
+    if rows.reduction == "max" and rows.weights is not None:
         raise InputError(
             "expected weights with reduction 'mean', 'sum' or 'none': the largest gap is that of one sample"
         )
-    result = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
+    result = result_type(features, weight)
     x, W, y = unit_rows(rows.take(features).to(result)), weight.to(result), rows.labels
     rival = _closest_wrong_class(x.detach(), W.detach(), y)
     # The two rows are subtracted first: near classes keep their digits.
     gaps = ((unit_rows(W.index_select(0, rival)) - unit_rows(W.index_select(0, y))) * x).sum(dim=1)
-    if reduction == "max":
-        check_no_denominator(reduction, denominator)
+    if rows.reduction == "max":
+        rows.check_no_denominator()
         return gaps.max() if len(gaps) else gaps.sum()
-    return rows.reduce(gaps, reduction, denominator)
+    return rows.reduce(gaps)
 
 
 def _closest_wrong_class(
@@ -113,19 +94,13 @@ def _closest_wrong_class(
 
 
 class HardMax(DirectionLoss):
-    """HardMax: ``loss(features, labels, head=None)``. See :func:`hard_max`.
+    """HardMax: `loss(features, labels, head=None)`. See `hard_max`.
 
-    Without a head it owns class directions, ``.weight`` ``(num_classes, dim)``, a parameter to be optimised; with one it uses
-    ``head.weight``. A head's scale is not read.
+    `dim` and `num_classes` make class directions that the loss owns; without them each call needs a head.
 
-    Args:
-        dim: d, and ``num_classes``: K, of a weight of its own; neither, and a head is required.
-        num_classes: see ``dim``.
-        reduction: ``"max"``, ``"mean"``, ``"sum"`` or ``"none"``.
-        ignore_index: label of samples that do not count.
-        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
+    A head's scale is not read. The reduction is `"max"` where none is given.
 
-    Example:
+    Examples:
         >>> import torch
         >>> loss = HardMax(dim=3, num_classes=10)
         >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
@@ -133,32 +108,17 @@ class HardMax(DirectionLoss):
     """
 
     reductions = REDUCTIONS
+    formula = "max over samples and j ≠ y of ⟨w_j − w_y, x⟩"
+    couples, source = "the worst sample with its closest wrong class", "arXiv 2310.05351"
 
     def __init__(
-        self,
-        dim: int | None = None,
-        num_classes: int | None = None,
-        *,
-        reduction: str = "max",
-        ignore_index: int = -100,
-        class_weights: Tensor | None = None,
+        self, dim: int | None = None, num_classes: int | None = None, **options: Unpack[ModuleOptions]
     ) -> None:
-        super().__init__(dim, num_classes, reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
+        super().__init__(dim, num_classes, **{"reduction": "max", **options})
 
-    def forward(
-        self,
-        features: Tensor,
-        labels: Labels,
-        head: "Head | None" = None,
-        *,
-        sample_weights: Tensor | None = None,
-        denominator: float | int | Tensor | None = None,
-    ) -> Tensor:
-        """The loss of features ``(..., d)`` with labels ``(...)``."""
-        options = self.row_options(sample_weights, denominator)
+    def _value(self, features: Tensor, labels: Labels, head: HeadLike | None, options: RowOptions) -> Tensor:
         return hard_max(features, labels, self.directions(head), **options)
 
     def extra_repr(self) -> str:
-        """Sizes and reduction, for ``repr``."""
-        size = "" if self.weight is None else f"dim={self.weight.shape[1]}, num_classes={self.weight.shape[0]}, "
-        return f"{size}reduction={self.reduction}"
+        """Sizes and reduction, for `repr`."""
+        return f"{super().extra_repr().removesuffix('scale=1')}reduction={self.reduction}"

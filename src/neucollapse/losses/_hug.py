@@ -2,28 +2,38 @@ r"""The hyperspherical uniformity gap (HUG): classes spread, samples gather, and
 
 Cross-entropy does both with one term; HUG has one term for each,
 
-.. math:: L = \alpha \, \text{inter}(\hat w) + \beta \, \text{intra}(\hat x, \hat w),
+$$ L = \alpha \, \text{inter}(\hat w) + \beta \, \text{intra}(\hat x, \hat w), $$
 
-of unit features :math:`\hat x` and one unit *proxy* :math:`\hat w_c` a class.
+of unit features $\hat x$ and one unit *proxy* $\hat w_c$ a class.
 """
 
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
 from ._attraction import HUGTerms as HUGTerms
-from ._attraction import attraction, check_proxies, fixed_proxies
-from ._module import Loss
-from ._rows import Labels, Rows
+from ._attraction import attraction, fixed_proxies
+from ._module import HeadLike, Loss, ModuleOptions
+from ._rows import Labels, RowOptions, Rows, rows_of
 from ._uniformity import check_kind, uniformity
 from ._unit_rows import unit_rows
 
-if TYPE_CHECKING:
-    from ..heads import Head
-
 PROXIES = ("learnable", "static", "partial", "none")
+REDUCTIONS = ("mean", "sum")
+
+
+class HUGOptions(RowOptions, total=False):
+    """Options of HUG by keyword, see `hug_terms`."""
+
+    kind: str
+    alpha: float | int
+    beta: float | int
+    s: float | int
+    width: float | int
+    detach_proxy: bool
+    floor: float | None
 
 
 def hug_terms(
@@ -36,52 +46,46 @@ def hug_terms(
     beta: float | int = 1.0,
     s: float | int = 2.0,
     width: float | int = 1.0,
-    reduction: str = "mean",
     detach_proxy: bool = True,
     floor: float | None = None,
-    ignore_index: int = -100,
-    sample_weights: Tensor | None = None,
-    class_weights: Tensor | None = None,
+    **options: Unpack[RowOptions],
 ) -> HUGTerms:
     r"""The two terms of HUG for given proxies.
 
-    .. math:: \text{inter} = \alpha \, U(\hat w), \qquad
-              \text{intra} = \frac{\beta}{K'} \sum_{c \text{ present}} \frac{1}{n_c} \sum_{i : y_i = c}
-              |\hat x_i - \hat w_c|
+    $$ \text{inter} = \alpha \, U(\hat w), \qquad
+       \text{intra} = \frac{\beta}{K'} \sum_{c \text{ present}} \frac{1}{n_c} \sum_{i : y_i = c}
+       |\hat x_i - \hat w_c| $$
 
-    with U the energy (``"mhe"``), minus the smallest distance (``"mhs"``) or minus the log-determinant (``"mgd"``): see
-    :func:`uniformity`. The distance is not squared. By default the proxies are held fixed in it, as in the authors' code:
+    with U the energy (`"mhe"`), minus the smallest distance (`"mhs"`) or minus the log-determinant (`"mgd"`): see
+    `uniformity`. The distance is not squared. By default the proxies are held fixed in it, as in the authors' code:
     they move by uniformity alone, and the features by attraction alone. The gradient of the sum is then not that of its
     value: a line search needs the terms one by one.
 
     Weights are of intra alone: those of samples weight the mean within a class, those of classes the mean over
-    classes; a ``"sum"`` multiplies each distance by both. As it is no mean over samples, there is no denominator to give, and no
+    classes; a `"sum"` multiplies each distance by both. As it is no mean over samples, there is no denominator to give, and no
     loss of each sample.
 
-    Range: intra from 0, reached when each sample lies on its proxy, to :math:`2 \beta`. Inter at s = 2 from
-    :math:`\alpha (K-1)/(2K)`, the simplex, up: 0.495 for 100 classes in 99 dimensions or more.
+    Range: intra from 0, reached when each sample lies on its proxy, to $2 \beta$. Inter at s = 2 from
+    $\alpha (K-1)/(2K)$, the simplex, up: 0.495 for 100 classes in 99 dimensions or more.
 
     Args:
-        features: ``(..., d)``; of any length: only directions count. A zero row is at distance 1, without gradient.
-        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
-        weight: the proxies ``(K, d)``, K >= 2; only directions count. Coincident ones still part.
-        kind: ``"mhe"``, ``"mhs"`` or ``"mgd"``.
+        features: `(..., d)`; of any length: only directions count. A zero row is at distance 1, without gradient.
+        labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
+        weight: the proxies `(K, d)`, K >= 2; only directions count. Coincident ones still part.
+        kind: `"mhe"`, `"mhs"` or `"mgd"`.
         alpha: weight of inter.
         beta: weight of intra.
         s: exponent of the energy, 0 for the logarithm.
         width: of the kernel of the determinant.
-        reduction: ``"mean"`` over pairs, classes present and samples of a class, as in the authors' code, or ``"sum"``
-            over all of them, as printed in the paper.
         detach_proxy: no gradient of intra to the proxies.
-        floor: distance below which two proxies are repelled no harder. None: for ``"mhe"`` 1e-5 in float32 and 1e-8 in
+        floor: distance below which two proxies are repelled no harder. None: for `"mhe"` 1e-5 in float32 and 1e-8 in
             float64, down to which energy and gradient are exact (1e8 for two proxies 1e-4 apart); closer ones, coincident
-            ones too, part by a push like that of proxies at distance 1. For ``"mgd"`` 1e-4. See :func:`riesz_energy`.
-        ignore_index: label of samples that do not count. Without any sample that does, intra is 0.
-        sample_weights: ``(...)``, at least 0, of the distances of samples; 0 leaves a sample out.
-        class_weights: ``(K,)``, at least 0, of the classes.
+            ones too, part by a push like that of proxies at distance 1. For `"mgd"` 1e-4. See `riesz_energy`.
+        **options: see `RowOptions`. The reduction is `"mean"` over pairs, classes present and samples of a class, as in the
+            authors' code, or `"sum"` over all of them, as printed in the paper. Without any sample that counts, intra is 0.
 
     Returns:
-        Two scalars, of the type of ``features`` and ``weight``, at least float32.
+        Two scalars, of the type of `features` and `weight`, at least float32.
 
     Raises:
         InputError: shapes that do not fit, labels out of range, an unknown kind or reduction.
@@ -89,119 +93,87 @@ def hug_terms(
     References:
         Liu et al., "Generalizing and Decoupling Neural Collapse via Hyperspherical Uniformity Gap", arXiv 2303.06484.
 
-    Example:
+    Examples:
         >>> import torch
         >>> proxies = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
         >>> terms = hug_terms(torch.tensor([[0.0, 3.0]]), torch.tensor([1]), proxies)
         >>> [round(term.item(), 4) for term in terms]  # 1/|2|^2, and |(0, 1) - (-1, 0)|
         [0.25, 1.4142]
     """
-    check_proxies(features, weight)
-    weights = sample_weights, class_weights
-    rows = Rows(labels, features.shape[:-1], len(weight), ignore_index, *weights, device=features.device)
-    inter = alpha * uniformity(weight, kind=kind, s=s, width=width, reduction=reduction, floor=floor)
+    rows = rows_of(features, labels, weight, options, reductions=REDUCTIONS)
+    if rows.denominator is not None:
+        raise InputError("HUG expected no denominator: its means are over pairs, classes, and the samples of a class")
+    inter = alpha * uniformity(weight, kind=kind, s=s, width=width, reduction=rows.reduction, floor=floor)
     proxies = weight.detach() if detach_proxy else weight
-    return HUGTerms(inter, beta * attraction(rows.take(features), rows, proxies, class_weights, reduction))
+    return HUGTerms(inter, beta * attraction(rows.take(features), rows, proxies, options.get("class_weights")))
 
 
-def hug(
-    features: Tensor,
-    labels: Labels,
-    weight: Tensor,
-    *,
-    kind: str = "mhe",
-    alpha: float | int = 1.0,
-    beta: float | int = 1.0,
-    s: float | int = 2.0,
-    width: float | int = 1.0,
-    reduction: str = "mean",
-    detach_proxy: bool = True,
-    floor: float | None = None,
-    ignore_index: int = -100,
-    sample_weights: Tensor | None = None,
-    class_weights: Tensor | None = None,
-) -> Tensor:
-    """The hyperspherical uniformity gap of given proxies: the sum of the two terms of :func:`hug_terms`, whose options it has.
+def hug(features: Tensor, labels: Labels, weight: Tensor, **options: Unpack[HUGOptions]) -> Tensor:
+    """The hyperspherical uniformity gap of given proxies: the sum of the two terms of `hug_terms`, whose options it has.
 
-    Two proxies closer than ``floor`` (by default 1e-5 in float32 and 1e-8 in float64) are repelled no harder, see there.
+    Two proxies closer than `floor` (by default 1e-5 in float32 and 1e-8 in float64) are repelled no harder, see there.
 
-    Example:
+    Examples:
         >>> import torch
         >>> proxies = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
         >>> round(hug(proxies, torch.tensor([0, 1]), proxies, alpha=2.0).item(), 4)  # collapsed: intra is 0
         0.5
     """
-    inter, intra = hug_terms(
-        features,
-        labels,
-        weight,
-        kind=kind,
-        alpha=alpha,
-        beta=beta,
-        s=s,
-        width=width,
-        reduction=reduction,
-        detach_proxy=detach_proxy,
-        floor=floor,
-        ignore_index=ignore_index,
-        sample_weights=sample_weights,
-        class_weights=class_weights,
-    )
+    inter, intra = hug_terms(features, labels, weight, **options)
     return inter + intra
 
 
 class HUG(Loss):
-    r"""The hyperspherical uniformity gap: ``loss(features, labels)``, or ``loss(features, labels, head)``.
+    r"""The hyperspherical uniformity gap: `loss(features, labels)`, or `loss(features, labels, head)`.
 
-    Given ``num_classes`` and ``dim`` it owns its proxies. ``HUG()`` without them takes a head at each call, whose weight
+    Given `num_classes` and `dim` it owns its proxies. `HUG()` without them takes a head at each call, whose weight
     are the proxies; a head given to a loss that owns learnable proxies takes their place for that call.
 
-    ============== ==================================================================================================
-    ``proxy``      where the proxies come from
-    ============== ==================================================================================================
-    ``learnable``  a parameter ``(K, d)``, or ``head.weight``
-    ``static``     a fixed frame
-    ``partial``    a fixed frame times a learnable rotation: inter is constant, intra turns the frame towards the data
-    ``none``       the normalised means of the unit features of each class in the batch; classes absent do not count
-    ============== ==================================================================================================
+    | `proxy` | where the proxies come from |
+    | --- | --- |
+    | `learnable` | a parameter `(K, d)`, or `head.weight` |
+    | `static` | a fixed frame |
+    | `partial` | a fixed frame times a learnable rotation: inter is constant, intra turns the frame towards the data |
+    | `none` | the normalised means of the unit features of each class in the batch; classes absent do not count |
 
     Args:
-        num_classes: K; needed unless proxies are ``head.weight`` or ``none``.
-        dim: d; likewise.
-        uniformity: ``"mhe"``, ``"mhs"`` or ``"mgd"``, see :func:`uniformity`.
+        dim: d; needed unless proxies are `head.weight` or `none`.
+        num_classes: K; likewise.
+        uniformity: `"mhe"`, `"mhs"` or `"mgd"`, see `uniformity`.
         proxy: as above.
         alpha: weight of inter. The authors' code has 1 for both; their paper reports 0.15.
         beta: weight of intra. The paper reports 0.015 (mhe, mhs) and 0.03 (mgd).
         s: exponent of the energy, 0 for the logarithm.
         width: of the kernel of the determinant.
-        reduction: ``"mean"`` or ``"sum"``, see :func:`hug_terms`.
-        detach_proxy: no gradient of intra to the proxies. None: as in the authors' code, except for ``partial``, whose
+        detach_proxy: no gradient of intra to the proxies. None: as in the authors' code, except for `partial`, whose
             rotation has no other gradient.
-        floor: distance below which two proxies are repelled no harder. None: for ``mhe`` 1e-5 in float32 and 1e-8 in
-            float64, down to which the energy is exact; below, the push is bounded, see :func:`riesz_energy`.
-        frame: ``(K, d)`` for ``static`` and ``partial``. None: the code of least energy that is known without a search,
+        floor: distance below which two proxies are repelled no harder. None: for `mhe` 1e-5 in float32 and 1e-8 in
+            float64, down to which the energy is exact; below, the push is bounded, see `riesz_energy`.
+        frame: `(K, d)` for `static` and `partial`. None: the code of least energy that is known without a search,
             the simplex for K <= d + 1.
-        ignore_index: label of samples that do not count.
-        class_weights: ``(K,)``, or None: of intra, see :func:`hug_terms`. With proxies ``none`` they need ``num_classes``.
+        **options: of every loss, see `ModuleOptions`; the reduction is `"mean"` or `"sum"`. Class weights are of intra, and
+            with proxies `none` need `num_classes`.
 
     Attributes:
-        weight: the proxies ``(K, d)``: the raw parameter, the frame, or the turned frame.
+        weight: the proxies `(K, d)`: the raw parameter, the frame, or the turned frame.
 
     Raises:
         InputError: an unknown measure or rule, sizes that are missing or do not fit the frame, or a size for which no
             code is known: then give a frame.
 
-    Example:
+    Examples:
         >>> import torch
-        >>> loss = HUG(num_classes=4, dim=3, proxy="static")
+        >>> loss = HUG(dim=3, num_classes=4, proxy="static")
         >>> terms = loss.terms(2 * loss.weight, torch.arange(4))  # collapsed on the simplex
         >>> round(terms.inter.item(), 4), round(terms.intra.item(), 4)
         (0.375, 0.0)
     """
 
+    formula = "α U(w) + β mean over classes of mean ‖x − w_y‖"
+    couples = "proxies with one another, samples with their proxy; neither with the other"
+    source = "arXiv 2303.06484"
+    reductions = REDUCTIONS
     frame: Tensor
-
-    reductions = ("mean", "sum")
 
     def __init__(
         self,
@@ -214,23 +186,28 @@ class HUG(Loss):
         beta: float | int = 1.0,
         s: float | int = 2.0,
         width: float | int = 1.0,
-        reduction: str = "mean",
         detach_proxy: bool | None = None,
         floor: float | None = None,
         frame: Tensor | None = None,
-        ignore_index: int = -100,
-        class_weights: Tensor | None = None,
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
+        super().__init__(**options)
         check_kind(uniformity)
         if proxy not in PROXIES:
             raise InputError(f"expected proxy among {', '.join(PROXIES)}, got {proxy!r}")
         if frame is not None and proxy not in ("static", "partial"):
             raise InputError(f"expected a frame for static and partial proxies alone, got one for {proxy!r}")
-        self.num_classes, self.dim, self.proxy = num_classes, dim, proxy
+        self.dim, self.num_classes, self.proxy, self.kind, self.beta = dim, num_classes, proxy, uniformity, beta
         self.detach_proxy = proxy != "partial" if detach_proxy is None else detach_proxy
-        self.kind, self.alpha, self.beta, self.s = uniformity, alpha, beta, s
-        self.width, self.floor = width, floor
+        self.settings: HUGOptions = {
+            "kind": uniformity,
+            "alpha": alpha,
+            "beta": beta,
+            "s": s,
+            "width": width,
+            "detach_proxy": self.detach_proxy,
+            "floor": floor,
+        }
         if proxy in ("static", "partial"):
             self.register_buffer("frame", fixed_proxies(num_classes, dim, frame, s))
         if proxy == "partial":
@@ -241,7 +218,7 @@ class HUG(Loss):
 
     @property
     def weight(self) -> Tensor:
-        """The proxies ``(K, d)`` this loss owns, differentiable."""
+        """The proxies `(K, d)` this loss owns, differentiable."""
         if self.proxy == "static":
             return self.frame
         if self.proxy == "partial":
@@ -255,63 +232,27 @@ class HUG(Loss):
         self,
         features: Tensor,
         labels: Labels,
-        head: "Head | None" = None,
+        head: HeadLike | None = None,
         *,
         sample_weights: Tensor | None = None,
     ) -> HUGTerms:
-        """The two weighted terms, by name: ``.inter`` and ``.intra``."""
-        if self.proxy == "none":
-            return self._without_proxies(features, labels, sample_weights)
-        return self._terms(features, labels, self._proxies(head), self.ignore_index, sample_weights, self.class_weights)
+        """The two weighted terms, by name: `.inter` and `.intra`."""
+        return self._terms(features, labels, head, self._options(sample_weights, None))
 
-    def forward(
-        self,
-        features: Tensor,
-        labels: Labels,
-        head: "Head | None" = None,
-        *,
-        sample_weights: Tensor | None = None,
-        denominator: float | int | Tensor | None = None,
-    ) -> Tensor:
-        """Inter plus intra of ``features`` ``(..., d)`` with ``labels`` ``(...)``; it has no denominator."""
-        if denominator is not None:
-            raise InputError(
-                "HUG expected no denominator: its means are over pairs, classes, and the samples of a class"
-            )
-        inter, intra = self.terms(features, labels, head, sample_weights=sample_weights)
+    def _value(self, features: Tensor, labels: Labels, head: HeadLike | None, options: RowOptions) -> Tensor:
+        inter, intra = self._terms(features, labels, head, options)
         return inter + intra
 
-    def _terms(
-        self,
-        features: Tensor,
-        labels: Labels,
-        weight: Tensor,
-        ignore_index: int,
-        sample_weights: Tensor | None,
-        class_weights: Tensor | None,
-    ) -> HUGTerms:
-        return hug_terms(
-            features,
-            labels,
-            weight,
-            kind=self.kind,
-            alpha=self.alpha,
-            beta=self.beta,
-            s=self.s,
-            width=self.width,
-            reduction=self.reduction,
-            detach_proxy=self.detach_proxy,
-            floor=self.floor,
-            ignore_index=ignore_index,
-            sample_weights=sample_weights,
-            class_weights=class_weights,
-        )
+    def _terms(self, features: Tensor, labels: Labels, head: HeadLike | None, options: RowOptions) -> HUGTerms:
+        if self.proxy != "none":
+            return hug_terms(features, labels, self._proxies(head), **{**self.settings, **options})
+        return self._without_proxies(features, labels, options)
 
     def extra_repr(self) -> str:
-        """Sizes and rules, for ``repr``."""
+        """Sizes and rules, for `repr`."""
         return f"num_classes={self.num_classes}, dim={self.dim}, {self.kind}, proxy={self.proxy}"
 
-    def _proxies(self, head: "Head | None") -> Tensor:
+    def _proxies(self, head: HeadLike | None) -> Tensor:
         if head is None:
             if self.proxy == "learnable" and not hasattr(self, "raw"):
                 raise InputError("HUG without num_classes and dim expected a head, whose weight are its proxies")
@@ -320,38 +261,41 @@ class HUG(Loss):
             raise InputError(f"HUG with {self.proxy} proxies expected no head; a head of fixed weight does the same")
         return head.weight
 
-    def _without_proxies(self, features: Tensor, labels: Labels, sample_weights: Tensor | None) -> HUGTerms:
+    def _without_proxies(self, features: Tensor, labels: Labels, options: RowOptions) -> HUGTerms:
         """Proxies are the class means of the batch; classes are numbered anew, so that absent ones are no rows."""
         if features.dim() < 1 or not features.is_floating_point():
             raise InputError(f"expected floating features (..., d), got {features.dtype} of {tuple(features.shape)}")
-        shape, device = features.shape[:-1], features.device
-        rows = Rows(labels, shape, self.num_classes, self.ignore_index, sample_weights, coupled=True, device=device)
+        class_weights = self.class_weights
+        if class_weights is not None and self.num_classes is None:
+            raise InputError(
+                "HUG without proxies and without num_classes expected no class_weights: it numbers no classes"
+            )
+        of_samples: RowOptions = {**options, "class_weights": None}
+        rows = Rows(features, labels, self.num_classes, of_samples, coupled=True, reductions=REDUCTIONS)
         # Widened once: two gradients of bfloat16, one of each term, would be rounded before they are added.
         x, (present, y) = rows.take(features), rows.labels.unique(return_inverse=True)
-        class_weights = self.class_weights
-        if class_weights is not None:
-            if self.num_classes is None:
-                raise InputError(
-                    "HUG without proxies and without num_classes expected no class_weights: it numbers no classes"
-                )
-            class_weights = class_weights[present]
+        class_weights = None if class_weights is None else class_weights[present]
         unit = unit_rows(x)
         means = unit.new_zeros(len(present), unit.shape[1]).index_add(0, y, unit)
+        renumbered: RowOptions = {
+            **options, "ignore_index": -1, "sample_weights": rows.weights, "class_weights": class_weights
+        }  # fmt: skip
         if len(present) > 1:
-            return self._terms(x, y, means, -1, rows.weights, class_weights)
+            return hug_terms(x, y, means, **{**self.settings, **renumbered})
         # One class has no pair to spread.
         proxies = means.detach() if self.detach_proxy else means
-        alone = Rows(y, y.shape, None, -1, rows.weights, class_weights)
-        return HUGTerms(0 * means.sum(), self.beta * attraction(x, alone, proxies, class_weights, self.reduction))
+        alone = rows_of(x, y, means, renumbered, reductions=REDUCTIONS)
+        return HUGTerms(0 * means.sum(), self.beta * attraction(x, alone, proxies, class_weights))
 
 
 class Headless(nn.Module):
-    """HUG with proxies of its own, called with a head that it does not look at."""
+    """HUG with proxies that it owns, called with a head that it does not look at."""
 
     def __init__(self, hug: HUG) -> None:
         super().__init__()
         self.hug = hug
 
-    def forward(self, features: Tensor, labels: Labels, head: "Head | None" = None) -> Tensor:  # noqa: ARG002
-        """The loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
+    def forward(self, features: Tensor, labels: Labels, head: HeadLike | None = None) -> Tensor:
+        """The loss of `features` `(..., d)` with `labels` `(...)`."""
+        del head
         return self.hug(features, labels)

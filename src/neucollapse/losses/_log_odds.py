@@ -1,25 +1,34 @@
-r"""The log-odds against the label, :math:`m = \log \sum_{j \ne y} e^{z_j} - z_y`: what every loss of plain logits begins with."""
+r"""The log-odds against the label, $m = \log \sum_{j \ne y} e^{z_j} - z_y$, with which every loss of plain logits begins."""
 
 import torch
 from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
-from ._rows import Labels, Rows
+from ._rows import Labels, RowOptions, Rows
 
 
 def softplus(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    r""":math:`\log(1 + e^x)`, exact to rounding in value and in first and second derivative at every ``x``.
+    r"""$\log(1 + e^x)$, exact to rounding in value and in first and second derivative at every `x`.
 
-    ``torch.nn.functional.softplus`` is linear above 20, and second derivatives elsewhere are formed as ``1 - sigmoid``.
+    `torch.nn.functional.softplus` is linear above 20, and second derivatives elsewhere are formed as `1 - sigmoid`.
     """
     negative = x <= 0
     size = torch.where(negative, -x, x)  # |x|, with a derivative at 0 (where the max below has the other half)
     return torch.where(negative, torch.zeros_like(x), x) + torch.log1p(torch.exp(-size))
 
 
+def log_softplus(m: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    r"""$\log \log (1 + e^m)$ with relative accuracy at every m, however negative, and a gradient in (0, 1]."""
+    # Where t = e^m is small, log1p(t) / t = 1 - t/2 + t^2/3 - ..., whose logarithm is cut where it is below rounding.
+    small = m.detach().exp() < torch.finfo(m.dtype).eps ** (1 / 3)
+    t = m.where(small, 0).exp()
+    series = m - t / 2 + 5 / 24 * t * t
+    return series.where(small, softplus(m.where(~small, 0)).log())
+
+
 def negatives_logsumexp(logits: Float[Tensor, "n K"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    r""":math:`\log \sum_{j \ne y} e^{z_j}` of each row.
+    r"""$\log \sum_{j \ne y} e^{z_j}$ of each row.
 
     -inf without a gradient where no wrong class has mass: the label is the only class, or all others are masked with -inf.
     """
@@ -31,18 +40,11 @@ def negatives_logsumexp(logits: Float[Tensor, "n K"], labels: Int[Tensor, " n"])
     return wrong.logsumexp(dim=1).where(~empty.squeeze(1), -torch.inf)
 
 
-def rows_of_logits(
-    logits: Tensor,
-    labels: Labels,
-    ignore_index: int,
-    sample_weights: Tensor | None = None,
-    class_weights: Tensor | None = None,
-) -> Rows:
-    """The rows of logits ``(..., K)`` that count; ``InputError`` for logits that are not floating or have no class."""
+def rows_of_logits(logits: Tensor, labels: Labels, options: RowOptions) -> Rows:
+    """The rows of logits `(..., K)` that count; `InputError` for logits that are not floating or have no class."""
     if not logits.is_floating_point() or logits.dim() < 1 or logits.shape[-1] < 1:
         raise InputError(f"expected floating logits of shape (..., K), got {logits.dtype} of {tuple(logits.shape)}")
-    weights = sample_weights, class_weights
-    return Rows(labels, logits.shape[:-1], logits.shape[-1], ignore_index, *weights, device=logits.device)
+    return Rows(logits, labels, logits.shape[-1], options)
 
 
 def log_odds(z: Float[Tensor, "n K"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -1,18 +1,18 @@
 r"""Margins: what a loss subtracts from the target before it compares it with the other classes.
 
-A margin replaces the target cosine :math:`c = \cos\theta_y` by :math:`\psi(c) \le c`; nothing else of the loss changes,
+A margin replaces the target cosine $c = \cos\theta_y$ by $\psi(c) \le c$; nothing else of the loss changes,
 so a margin costs B numbers, not B x K. Each is a small frozen object with
-``target(cos_y, norms=None, margin_grad="exact", sin_y=None)``:
+`target(cos_y, norms=None, margin_grad="exact", sin_y=None)`:
 
-- ``norms`` are the lengths of the features, for margins that depend on the quality of a sample;
-- ``margin_grad="exact"`` differentiates :math:`\psi`; ``"detached"`` takes :math:`\psi - c` as a constant, as the
+- `norms` are the lengths of the features, for margins that depend on the quality of a sample;
+- `margin_grad="exact"` differentiates $\psi$; `"detached"` takes $\psi - c$ as a constant, as the
   official codes of ArcFace and SphereFace-R train (characteristic gradient detachment, arXiv 2109.05565);
-- ``sin_y`` is :math:`\sin\theta_y` where it is known better than from the cosine, which near 1 has lost half of its
-  digits. :func:`sine` finds it from the two points.
+- `sin_y` is $\sin\theta_y$ where it is known better than from the cosine, which near 1 has lost half of its
+  digits. `sine` finds it from the two points.
 
-No angle is taken by ``acos``, whose derivative at 1 is not finite.
+No angle is taken by `acos`, whose derivative at 1 is not finite.
 
-Example:
+Examples:
     >>> import torch
     >>> ArcMargin(0.5).target(torch.tensor([0.5, 0.0]))  # cos(60 degrees + 0.5), cos(90 degrees + 0.5)
     tensor([ 0.0236, -0.4794])
@@ -31,9 +31,9 @@ from .._types import Float
 
 
 def sine(x: Float[Tensor, "n d"], w: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-    r""":math:`\sin\theta = |x - w|\,|x + w| / 2` of unit rows, to rounding of the points at every angle.
+    r"""$\sin\theta = |x - w|\,|x + w| / 2$ of unit rows, to rounding of the points at every angle.
 
-    Its gradient at :math:`\theta = 0`, where it has none, is zero. A row of zeros has no direction: its cosine counts as 0,
+    Its gradient at $\theta = 0$, where it has none, is zero. A row of zeros has no direction: its cosine counts as 0,
     and its sine, without a gradient, as 1.
     """
     none = ((x == 0).all(dim=1) | (w == 0).all(dim=1)).detach()
@@ -47,7 +47,7 @@ def _sine_of_cosine(c: Tensor) -> Tensor:
 
 
 def _shifted(c: Tensor, sin: Tensor, shift: float | Tensor) -> Tensor:
-    r""":math:`\cos(\theta + a)`, 1 where the angle is below 0, and falling on with slope 1 in c where it is above pi.
+    r"""$\cos(\theta + a)$, 1 where the angle is below 0, and falling on with slope 1 in c where it is above pi.
 
     Continuous; the same a for all samples, or one for each.
     """
@@ -72,7 +72,7 @@ class _Target(NamedTuple):
 
 
 class Margin(ABC):
-    r"""Base of every margin; a subclass gives the formula, :math:`\psi` of a target's cosine, sine and norms."""
+    r"""Base of every margin; a subclass gives the formula, $\psi$ of a target's cosine, sine and norms."""
 
     @abstractmethod
     def _psi(self, at: _Target) -> Tensor: ...
@@ -84,10 +84,10 @@ class Margin(ABC):
         margin_grad: str = "exact",
         sin_y: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, " n"]:
-        r"""The target :math:`\psi(\cos_y)` of each sample; see the module for the arguments.
+        r"""The target $\psi(\cos_y)$ of each sample; see the module for the arguments.
 
         Raises:
-            InputError: for another ``margin_grad`` than ``"exact"`` and ``"detached"``.
+            InputError: for another `margin_grad` than `"exact"` and `"detached"`.
         """
         if margin_grad not in ("exact", "detached"):
             raise InputError(f"expected margin_grad 'exact' or 'detached', got {margin_grad!r}")
@@ -105,11 +105,11 @@ def _check(margin: float, least: float, most: float, what: str) -> None:
 
 @dataclass(frozen=True)
 class CosMargin(Margin):
-    r"""CosFace: :math:`\psi = \cos\theta - m` (arXiv 1801.09414, equation 4; AM-softmax, arXiv 1801.05599).
+    r"""CosFace: $\psi = \cos\theta - m$ (arXiv 1801.09414, equation 4; AM-softmax, arXiv 1801.05599).
 
-    The two ``margin_grad`` agree: the margin is a constant.
+    The two `margin_grad` agree: the margin is a constant.
 
-    Example:
+    Examples:
         >>> import torch
         >>> CosMargin(0.35).target(torch.tensor([1.0]))
         tensor([0.6500])
@@ -126,13 +126,13 @@ class CosMargin(Margin):
 
 @dataclass(frozen=True)
 class ArcMargin(Margin):
-    r"""ArcFace: :math:`\psi = \cos(\theta + m)`, m in radians (arXiv 1801.07698, equation 3).
+    r"""ArcFace: $\psi = \cos(\theta + m)$, m in radians (arXiv 1801.07698, equation 3).
 
-    Past :math:`\theta = \pi - m`, where the cosine would rise again, :math:`\psi = \cos\theta - (1 - \cos m)`, which
-    falls on and meets the formula without a jump. (The official code has :math:`\cos\theta - m \sin m` there.)
+    Past $\theta = \pi - m$, where the cosine would rise again, $\psi = \cos\theta - (1 - \cos m)$, which
+    falls on and meets the formula without a jump. (The official code has $\cos\theta - m \sin m$ there.)
 
-    At :math:`\theta = 0` the slope in the cosine is infinite, the slope in the angle :math:`-\sin m`: pass ``sin_y``, as
-    ``spherical_ce`` does, and gradients in the points are exact however small the angle is.
+    At $\theta = 0$ the slope in the cosine is infinite, the slope in the angle $-\sin m$: pass `sin_y`, as
+    `spherical_ce` does, and gradients in the points are exact however small the angle is.
     """
 
     m: float = 0.5
@@ -148,14 +148,14 @@ class ArcMargin(Margin):
 class SphereMargin(Margin):
     r"""SphereFace: the target angle times m >= 1, in the two versions that act on the target alone.
 
-    - ``"v1"`` (SphereFace-R, arXiv 2109.05565): :math:`\psi = \cos(\min(m\theta, \pi))`. Flat, without an exact gradient,
-      past :math:`\pi / m`; the paper trains it detached.
-    - ``"v0"`` (SphereFace, arXiv 1704.08063): :math:`\psi = (-1)^k \cos(m\theta) - 2k` with
-      :math:`k = \lfloor m\theta / \pi \rfloor`, which falls all the way.
+    - `"v1"` (SphereFace-R, arXiv 2109.05565): $\psi = \cos(\min(m\theta, \pi))$. Flat, without an exact gradient,
+      past $\pi / m$; the paper trains it detached.
+    - `"v0"` (SphereFace, arXiv 1704.08063): $\psi = (-1)^k \cos(m\theta) - 2k$ with
+      $k = \lfloor m\theta / \pi \rfloor$, which falls all the way.
 
     Version v2 of SphereFace-R divides the angles of the wrong classes by m instead, so it is no margin on the target.
 
-    Example:
+    Examples:
         >>> import torch
         >>> SphereMargin(2.0).target(torch.tensor([1.0, 0.5, -0.5]))
         tensor([ 1.0000, -0.5000, -1.0000])
@@ -179,13 +179,13 @@ class SphereMargin(Margin):
 
 @dataclass(frozen=True)
 class CombinedMargin(Margin):
-    r"""ArcFace's combined form: :math:`\psi = \cos(m_1 \theta + m_2) - m_3` (arXiv 1801.07698, equation 4).
+    r"""ArcFace's combined form: $\psi = \cos(m_1 \theta + m_2) - m_3$ (arXiv 1801.07698, equation 4).
 
-    (1, 0, m) is CosFace, (1, m, 0) ArcFace, (m, 0, 0) SphereFace up to :math:`\theta = \pi / m`. Where the angle
-    :math:`m_1 \theta + m_2` is beyond :math:`\pi` and the cosine would rise again, :math:`\psi` falls on with slope 1 in
-    :math:`\cos\theta` and meets the formula without a jump, as in :class:`ArcMargin`. (The official code rises again.)
+    (1, 0, m) is CosFace, (1, m, 0) ArcFace, (m, 0, 0) SphereFace up to $\theta = \pi / m$. Where the angle
+    $m_1 \theta + m_2$ is beyond $\pi$ and the cosine would rise again, $\psi$ falls on with slope 1 in
+    $\cos\theta$ and meets the formula without a jump, as in `ArcMargin`. (The official code rises again.)
 
-    Example:
+    Examples:
         >>> import torch
         >>> CombinedMargin(1.0, 0.0, 0.35).target(torch.tensor([1.0]))
         tensor([0.6500])
@@ -213,14 +213,14 @@ class CombinedMargin(Margin):
 class AdaMargin(Margin):
     r"""AdaFace: sharp samples get a margin on the cosine, blurred ones on the angle (arXiv 2204.00964, equation 11).
 
-    .. math:: \psi = \cos(\theta + g) - (m + m \hat z), \qquad g = -m \hat z, \qquad
-              \hat z = \mathrm{clip}\left(h \frac{|x| - \mu}{\sigma}, -1, 1\right)
+    $$ \psi = \cos(\theta + g) - (m + m \hat z), \qquad g = -m \hat z, \qquad
+       \hat z = \mathrm{clip}\left(h \frac{|x| - \mu}{\sigma}, -1, 1\right) $$
 
-    The quality :math:`\hat z` of a sample is the length of its feature, without gradient, against the mean and standard
-    deviation of lengths: those of the batch (where NaN stands for a sample that does not count), or ``norm_mean`` and
-    ``norm_std``, such as running averages, which the paper uses and the module ``AdaFace`` keeps. As in the official code,
-    1e-3 is added to :math:`\sigma`. Angles below 0 count as 0, as there; above :math:`\pi` the formula goes on as in
-    :class:`ArcMargin`.
+    The quality $\hat z$ of a sample is the length of its feature, without gradient, against the mean and standard
+    deviation of lengths: those of the batch (where NaN stands for a sample that does not count), or `norm_mean` and
+    `norm_std`, such as running averages, which the paper uses and the module `AdaFace` keeps. As in the official code,
+    1e-3 is added to $\sigma$. Angles below 0 count as 0, as there; above $\pi$ the formula goes on as in
+    `ArcMargin`.
     """
 
     m: float = 0.4

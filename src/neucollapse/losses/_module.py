@@ -1,31 +1,66 @@
-"""The modules of losses: what all have in common, and those that compare the logits of a head with labels."""
+"""The modules of losses: what all have in common, those of logits, and those whose class directions are a head's or their own."""
 
-from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypedDict, Unpack, cast, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
 from ._rows import REDUCTIONS, Labels, RowOptions, Rows, check_reduction
+from ._scale import check_scale
 
-if TYPE_CHECKING:
-    from ..heads import Head
+
+@runtime_checkable
+class HeadLike(Protocol):
+    """What a loss asks of a head: rows of classes, and logits. A `scale` and a `margin` are used where there are any."""
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits `(..., K)` of features `(..., d)`."""
+        ...
+
+    if TYPE_CHECKING:  # a check at run time would read it, and a head of known structure would write it out
+
+        @property
+        def weight(self) -> Tensor:
+            """`(K, d)`, one row a class."""
+            ...
+
+
+class ModuleOptions(TypedDict, total=False):
+    """Options that the module of every loss of samples takes by keyword when it is made.
+
+    Attributes:
+        reduction: `"mean"`, `"sum"` or `"none"`; some losses know one more.
+        ignore_index: label of samples that do not count; -100.
+        class_weights: `(K,)`, at least 0, by which the loss of each sample is multiplied; it becomes a buffer.
+    """
+
+    reduction: str
+    ignore_index: int
+    class_weights: Tensor | None
 
 
 class Loss(nn.Module):
-    """Base of every loss of rows: ``loss(features, labels, head=None, *, sample_weights=None, denominator=None)``.
+    """Base of every loss of rows: `loss(features, labels, head=None, *, sample_weights=None, denominator=None)`.
+
+    A subclass gives `_value`, the function of features, labels, head and the options of that call.
 
     Args:
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``; each loss says what else it knows.
+        reduction: `"mean"`, `"sum"` or `"none"`; each loss says what else it knows.
         ignore_index: label of samples that do not count.
-        class_weights: ``(K,)``, at least 0, or None: they multiply the loss of a sample, and the mean divides by their sum.
+        class_weights: `(K,)`, at least 0, or None: they multiply the loss of a sample, and the mean divides by their sum.
 
     Attributes:
         class_weights: a buffer, or None.
+        reductions: those that the loss knows.
+        formula: the loss of one sample; `couples`: what it compares with what; `source`: the paper. For the table of losses.
     """
 
     class_weights: Tensor | None
-    reductions: tuple[str, ...] = REDUCTIONS
+    reductions: ClassVar[tuple[str, ...]] = REDUCTIONS
+    formula: ClassVar[str]
+    couples: ClassVar[str]
+    source: ClassVar[str]
 
     def __init__(
         self, *, reduction: str = "mean", ignore_index: int = -100, class_weights: Tensor | None = None
@@ -35,8 +70,19 @@ class Loss(nn.Module):
         self.reduction, self.ignore_index = reduction, ignore_index
         self.register_buffer("class_weights", None if class_weights is None else class_weights.detach().clone())
 
-    def row_options(self, sample_weights: Tensor | None, denominator: float | int | Tensor | None) -> RowOptions:
-        """The options of the function of this loss."""
+    def forward(
+        self,
+        features: Tensor,
+        labels: Labels,
+        head: HeadLike | None = None,
+        *,
+        sample_weights: Tensor | None = None,
+        denominator: float | int | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of `features` `(..., d)` with `labels` `(...)`."""
+        return self._value(features, labels, head, self._options(sample_weights, denominator))
+
+    def _options(self, sample_weights: Tensor | None, denominator: float | int | Tensor | None) -> RowOptions:
         return {
             "reduction": self.reduction,
             "ignore_index": self.ignore_index,
@@ -45,36 +91,82 @@ class Loss(nn.Module):
             "denominator": denominator,
         }
 
+    def _value(self, features: Tensor, labels: Labels, head: HeadLike | None, options: RowOptions) -> Tensor:
+        raise NotImplementedError
+
 
 class LogitLoss(Loss):
-    """Base of the losses of a head's logits; a subclass gives the function of logits and labels."""
+    """Base of the losses of a head's logits; a subclass gives `_of_logits`, the function of logits and labels."""
 
-    title: str = "the loss"
+    title: ClassVar[str] = "the loss"
 
-    @abstractmethod
-    def of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
-        """The loss of logits ``(..., K)``."""
+    def _of_logits(self, logits: Tensor, labels: Labels, options: RowOptions) -> Tensor:
+        raise NotImplementedError
 
-    def forward(
-        self,
-        features: Tensor,
-        labels: Labels,
-        head: "Head | nn.Linear | None" = None,
-        *,
-        sample_weights: Tensor | None = None,
-        denominator: float | int | Tensor | None = None,
-    ) -> Tensor:
-        """The loss of the logits of ``features`` ``(..., d)`` against ``labels`` ``(...)``."""
+    def _value(self, features: Tensor, labels: Labels, head: HeadLike | None, options: RowOptions) -> Tensor:
         if head is None:
             raise InputError(f"{self.title} expected a head, whose logits it compares with the labels, and got None")
         known = getattr(head, "num_classes", getattr(head, "out_features", None))
-        logits = getattr(head, "logits", head)(self.counted(features, labels, known, sample_weights))
-        return self.of_logits(logits, labels, self.row_options(sample_weights, denominator))
+        # A NaN in a row that does not count would reach the head's gradient, as 0 times NaN: it becomes zero.
+        counted = Rows(features, labels, known, options, reductions=self.reductions).used
+        logits = getattr(head, "logits", head)(features.where(counted.reshape(*features.shape[:-1], 1), 0))
+        return self._of_logits(logits, labels, options)
 
-    def counted(
-        self, features: Tensor, labels: Labels, num_classes: int | None, sample_weights: Tensor | None
-    ) -> Tensor:
-        """Features with zeros in rows that do not count: a NaN there would reach the head's gradient, as 0 times NaN."""
-        weights = sample_weights, self.class_weights
-        rows = Rows(labels, features.shape[:-1], num_classes, self.ignore_index, *weights, device=features.device)
-        return features.where(rows.used.reshape(*features.shape[:-1], 1), 0)
+
+class DirectionLoss(Loss):
+    """Base of the losses of class directions, which are parameters of the loss, or rows of the head of each call.
+
+    Args:
+        dim: d, and `num_classes`: K, of a weight that the loss owns, used where no head is given; neither, and a head is
+            required.
+        num_classes: see `dim`.
+        scale: $s$, where the head has none.
+        **options: of every loss, see `ModuleOptions`.
+
+    Attributes:
+        weight: the parameter `(K, d)`, or None. Only the directions of its rows count.
+
+    Raises:
+        InputError: when the scale is not positive, or one of dim and num_classes is given, or one is below 1.
+    """
+
+    weight: nn.Parameter | None
+    keeps_norms: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        dim: int | None = None,
+        num_classes: int | None = None,
+        *,
+        scale: float | int | str = 1.0,
+        **options: Unpack[ModuleOptions],
+    ) -> None:
+        super().__init__(**options)
+        check_scale(scale, torch.get_default_dtype(), keeps_norms=self.keeps_norms)
+        self.scale = scale
+        self.weight = None
+        if dim is None and num_classes is None:
+            return
+        if dim is None or num_classes is None or dim < 1 or num_classes < 1:
+            raise InputError(
+                f"expected dim and num_classes of at least 1, or neither, got dim={dim}, num_classes={num_classes}"
+            )
+        self.weight = nn.Parameter(torch.randn(num_classes, dim) * dim**-0.5)  # uniform directions, norms about 1
+
+    def scale_of(self, head: HeadLike | None) -> float | int | Tensor:
+        """The scale of the head where it has one, else that of the loss."""
+        return cast("float | Tensor", getattr(head, "scale", self.scale))
+
+    def directions(self, head: HeadLike | None) -> Tensor:
+        """The rows of the head, or those of the loss."""
+        weight = self.weight if head is None else head.weight
+        if weight is None:
+            raise InputError(
+                f"{type(self).__name__} expected a head, or dim and num_classes when it was made, and got neither"
+            )
+        return weight
+
+    def extra_repr(self) -> str:
+        """Sizes and scale, for `repr`."""
+        size = "" if self.weight is None else f"dim={self.weight.shape[1]}, num_classes={self.weight.shape[0]}, "
+        return f"{size}scale={self.scale if isinstance(self.scale, str) else format(self.scale, 'g')}"

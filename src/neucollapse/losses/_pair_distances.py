@@ -21,7 +21,7 @@ def squared_distances(
     pairs: Tensor,
     floor: float | int,
 ) -> tuple[Float[Tensor, "r c"], Float[Tensor, ""]]:
-    """Squared distances of rows i with rows j where ``pairs``, 1 elsewhere: at least the floor's, near ones from differences.
+    """Squared distances of rows i with rows j where `pairs`, 1 elsewhere: at least the floor's, near ones from differences.
 
     Beside them, the sum over pairs of how far they are below the floor.
     """
@@ -40,7 +40,7 @@ def squared_distances(
 def pair_distances(
     x: Float[Tensor, "r d"], y: Float[Tensor, "c d"], places: Int[Tensor, "2 n"], names: Int[Tensor, "2 n"]
 ) -> Float[Tensor, " n"]:
-    """Distances of row ``places[0]`` of x and row ``places[1]`` of y, whose numbers in the weight are ``names``.
+    """Distances of row `places[0]` of x and row `places[1]` of y, whose numbers in the weight are `names`.
 
     The distance of coincident rows has no derivative; here it is a fixed unit vector, opposite for the two of a pair.
     """
@@ -58,13 +58,8 @@ def _scattered(rows: Int[Tensor, " n"], like: Float[Tensor, "r d"]) -> Float[Ten
     return torch.sin((rows[:, None] + 1) * frequencies)
 
 
-def result_type(weight: Tensor) -> torch.dtype:
-    """The type of a value of weights of this type: at least float32."""
-    return torch.promote_types(weight.dtype, torch.float32)
-
-
 def reduced(total: Tensor, count: float | int, reduction: str) -> Tensor:
-    """Sum or mean; ``InputError`` for another reduction."""
+    """Sum or mean; `InputError` for another reduction."""
     if reduction not in ("mean", "sum"):
         raise InputError(
             f"expected reduction 'mean' or 'sum', got {reduction!r}: it is a number of all classes together, "
@@ -74,7 +69,7 @@ def reduced(total: Tensor, count: float | int, reduction: str) -> Tensor:
 
 
 def check_weight(weight: Tensor) -> None:
-    """Raise ``InputError`` for what is not a floating matrix of two rows or more."""
+    """Raise `InputError` for what is not a floating matrix of two rows or more."""
     if not weight.is_floating_point() or weight.dim() != 2 or len(weight) < 2:
         raise InputError(
             f"expected a floating weight (K, d) of at least two rows, got {weight.dtype} of {tuple(weight.shape)}"
@@ -82,6 +77,6 @@ def check_weight(weight: Tensor) -> None:
 
 
 def check_floor(floor: float | int) -> None:
-    """Raise ``InputError`` for a floor that is no distance between 0 and 1."""
+    """Raise `InputError` for a floor that is no distance between 0 and 1."""
     if not 0 < floor < 1:
         raise InputError(f"expected a floor between 0 and 1, a distance on the unit sphere, got {floor}")

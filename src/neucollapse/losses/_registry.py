@@ -1,6 +1,6 @@
 """Every loss: what this room exports, and how training names it, sets it and makes it. This module never imports torch.
 
-A new loss has its names in ``EXPORTS`` and among the imports for type checkers; where it can be trained, it has its options.
+A new loss has its module among the imports for type checkers, its names in `EXPORTS`, and its options, which `AnyLoss` lists.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,96 +11,59 @@ from .._settings import Rule, check_settings
 if TYPE_CHECKING:
     from torch import nn
 
-    from ._ada_face import AdaFace as AdaFace
-    from ._ada_face import ada_face as ada_face
-    from ._arc_face import ArcFace as ArcFace
-    from ._arc_face import arc_face as arc_face
-    from ._attraction import HUGTerms as HUGTerms
-    from ._centre import Centre as Centre
-    from ._centre import centre_loss as centre_loss
-    from ._combined_face import CombinedFace as CombinedFace
-    from ._combined_face import combined_face as combined_face
-    from ._cos_face import CosFace as CosFace
-    from ._cos_face import cos_face as cos_face
-    from ._cross_entropy import CrossEntropy as CrossEntropy
-    from ._cross_entropy import cross_entropy as cross_entropy
-    from ._determinant import log_determinant as log_determinant
-    from ._dot_regression import DotRegression as DotRegression
-    from ._dot_regression import dot_regression as dot_regression
-    from ._energy import riesz_energy as riesz_energy
-    from ._focal import Focal as Focal
-    from ._focal import focal_loss as focal_loss
-    from ._hard_max import HardMax as HardMax
-    from ._hard_max import hard_max as hard_max
-    from ._hug import HUG as HUG
-    from ._hug import hug as hug
-    from ._hug import hug_terms as hug_terms
-    from ._label_smoothing import LabelSmoothing as LabelSmoothing
-    from ._label_smoothing import label_smoothing as label_smoothing
-    from ._log_objective import LogCrossEntropy as LogCrossEntropy
-    from ._log_objective import log_cross_entropy as log_cross_entropy
-    from ._margins import AdaMargin as AdaMargin
-    from ._margins import ArcMargin as ArcMargin
-    from ._margins import CombinedMargin as CombinedMargin
-    from ._margins import CosMargin as CosMargin
-    from ._margins import Margin as Margin
-    from ._margins import SphereMargin as SphereMargin
-    from ._mse import MSE as MSE
-    from ._mse import mse as mse
-    from ._mse import mse_linear as mse_linear
-    from ._nonl import NONL as NONL
-    from ._nonl import nonl as nonl
-    from ._norm_face import NormFace as NormFace
-    from ._norm_face import norm_face as norm_face
-    from ._ntce import NTCE as NTCE
-    from ._ntce import ntce as ntce
-    from ._separation import closest_distance as closest_distance
-    from ._sphere_face import SphereFace as SphereFace
-    from ._sphere_face import sphere_face as sphere_face
-    from ._spherical import cosine_logits as cosine_logits
-    from ._spherical import spherical_ce as spherical_ce
-    from ._spherical import spherical_cross_entropy as spherical_cross_entropy
-    from ._statistics import spherical_statistics as spherical_statistics
-    from ._sup_con import SupCon as SupCon
-    from ._sup_con import sup_con as sup_con
-    from ._uniformity import Uniformity as Uniformity
-    from ._uniformity import uniformity as uniformity
+    from ._ada_face import *  # noqa: F403
+    from ._attraction import *  # noqa: F403
+    from ._centre import *  # noqa: F403
+    from ._cross_entropy import *  # noqa: F403
+    from ._determinant import *  # noqa: F403
+    from ._dot_regression import *  # noqa: F403
+    from ._energy import *  # noqa: F403
+    from ._faces import *  # noqa: F403
+    from ._focal import *  # noqa: F403
+    from ._hard_max import *  # noqa: F403
+    from ._hug import *  # noqa: F403
+    from ._label_smoothing import *  # noqa: F403
+    from ._log_objective import *  # noqa: F403
+    from ._margins import *  # noqa: F403
+    from ._module import *  # noqa: F403
+    from ._mse import *  # noqa: F403
+    from ._nonl import *  # noqa: F403
+    from ._ntce import *  # noqa: F403
+    from ._rows import *  # noqa: F403
+    from ._separation import *  # noqa: F403
+    from ._spherical import *  # noqa: F403
+    from ._statistics import *  # noqa: F403
+    from ._sup_con import *  # noqa: F403
+    from ._uniformity import *  # noqa: F403
 
 # By section of the reference: the names of each module, in the order in which they are shown.
-EXPORTS: dict[str, dict[str, list[str]]] = {
+EXPORTS = {
+    "What every loss takes": {"_rows": "RowOptions", "_module": "ModuleOptions"},
     "On logits": {
-        "_cross_entropy": ["cross_entropy", "CrossEntropy"],
-        "_focal": ["focal_loss", "Focal"],
-        "_label_smoothing": ["label_smoothing", "LabelSmoothing"],
-        "_log_objective": ["log_cross_entropy", "LogCrossEntropy"],
-        "_mse": ["mse", "mse_linear", "MSE"],
+        "_cross_entropy": "cross_entropy CrossEntropy",
+        "_focal": "focal_loss Focal",
+        "_label_smoothing": "label_smoothing LabelSmoothing",
+        "_log_objective": "log_cross_entropy LogCrossEntropy",
+        "_mse": "mse mse_linear MSE",
     },
     "On the sphere: one operation, many margins": {
-        "_spherical": ["spherical_ce", "spherical_cross_entropy", "cosine_logits"],
-        "_statistics": ["spherical_statistics"],
-        "_norm_face": ["norm_face", "NormFace"],
-        "_cos_face": ["cos_face", "CosFace"],
-        "_arc_face": ["arc_face", "ArcFace"],
-        "_sphere_face": ["sphere_face", "SphereFace"],
-        "_combined_face": ["combined_face", "CombinedFace"],
-        "_ada_face": ["ada_face", "AdaFace"],
-        "_margins": ["Margin", "CosMargin", "ArcMargin", "SphereMargin", "CombinedMargin", "AdaMargin"],
+        "_spherical": "spherical_ce SphericalLoss cosine_logits",
+        "_statistics": "spherical_statistics",
+        "_faces": "norm_face NormFace cos_face CosFace arc_face ArcFace sphere_face SphereFace combined_face CombinedFace",
+        "_ada_face": "ada_face AdaFace",
+        "_margins": "Margin CosMargin ArcMargin SphereMargin CombinedMargin AdaMargin",
     },
-    "On the sphere: other contrasts": {
-        "_ntce": ["ntce", "NTCE"],
-        "_nonl": ["nonl", "NONL"],
-        "_hard_max": ["hard_max", "HardMax"],
-    },
+    "On the sphere: other contrasts": {"_ntce": "ntce NTCE", "_nonl": "nonl NONL", "_hard_max": "hard_max HardMax"},
     "Without logits": {
-        "_hug": ["hug", "hug_terms", "HUG"],
-        "_attraction": ["HUGTerms"],
-        "_uniformity": ["uniformity", "Uniformity"],
-        "_energy": ["riesz_energy"],
-        "_separation": ["closest_distance"],
-        "_determinant": ["log_determinant"],
-        "_sup_con": ["sup_con", "SupCon"],
-        "_dot_regression": ["dot_regression", "DotRegression"],
-        "_centre": ["centre_loss", "Centre"],
+        "_hug": "hug hug_terms HUG",
+        "_attraction": "HUGTerms",
+        "_uniformity": "uniformity Uniformity",
+        "_energy": "riesz_energy",
+        "_separation": "closest_distance",
+        "_determinant": "log_determinant",
+        "_sup_con": "sup_con SupCon",
+        "_dot_regression": "dot_regression DotRegression",
+        "_centre": "centre_loss Centre",
     },
 }
 
@@ -126,19 +89,12 @@ def check_present(options: object, rules: tuple[Rule, ...]) -> None:
 
 @dataclass(frozen=True)
 class LossOptions:
-    """Base of the options of a loss: a frozen dataclass that builds the module.
+    """Base of the options of a loss: a frozen dataclass that builds the module."""
 
-    Attributes:
-        name: what the command line and a configuration call it.
-        makes: the class of ``neucollapse.losses`` that is built.
-        takes: the kinds of heads that it is trained with.
-        why: the reason, where these are not all.
-    """
-
-    name: ClassVar[str]
-    makes: ClassVar[str]
-    takes: ClassVar[tuple[Kind, ...]] = ("linear", *ON_SPHERE)
-    why: ClassVar[str] = ""
+    name: ClassVar[str]  # in the command line and in a configuration
+    makes: ClassVar[str]  # the class of neucollapse.losses that is built
+    takes: ClassVar[tuple[Kind, ...]] = ("linear", *ON_SPHERE)  # kinds of heads that it is trained with
+    why: ClassVar[str] = ""  # no others
 
     @property
     def trained(self) -> bool:
@@ -149,7 +105,7 @@ class LossOptions:
         check_present(self, _RULES)
 
     def build(self, dim: int, num_classes: int) -> "nn.Module":
-        """The loss, called as ``loss(features, labels, head)``, for features (B, d) and K classes."""
+        """The loss, called as `loss(features, labels, head)`, for features (B, d) and K classes."""
         from .. import losses
 
         del dim, num_classes
@@ -222,45 +178,49 @@ class NormFaceLoss(OnSphere):
 
 
 @dataclass(frozen=True)
-class CosFaceLoss(OnSphere):
-    """Cross-entropy of cosines with a margin on the target's cosine.
+class MarginLoss(OnSphere):
+    """Base of the cross-entropies of cosines with a margin.
 
     Attributes:
-        margin: what is taken from the cosine.
+        margin: its size: what cos-face takes from the cosine and arc-face adds to the angle, in radians; the factor, at least
+            1, of the angle in sphere-face; what ada-face gives a sample of average quality.
         margin_warmup: share of all steps over which the margin grows, in a line, from none.
     """
+
+    margin: float
+    margin_warmup: float = 0.0
+
+
+@dataclass(frozen=True)
+class CosFaceLoss(MarginLoss):
+    """Cross-entropy of cosines with a margin on the target's cosine."""
 
     name, makes = "cos-face", "CosFace"
     margin: float = 0.35
-    margin_warmup: float = 0.0
 
 
 @dataclass(frozen=True)
-class ArcFaceLoss(OnSphere):
-    """Cross-entropy of cosines with a margin on the target's angle.
-
-    Attributes:
-        margin: what is added to the angle, in radians.
-        margin_warmup: share of all steps over which the margin grows, in a line, from none.
-    """
+class ArcFaceLoss(MarginLoss):
+    """Cross-entropy of cosines with a margin on the target's angle."""
 
     name, makes = "arc-face", "ArcFace"
     margin: float = 0.5
-    margin_warmup: float = 0.0
 
 
 @dataclass(frozen=True)
-class SphereFaceLoss(OnSphere):
-    """Cross-entropy of cosines with the target's angle multiplied.
-
-    Attributes:
-        margin: the factor, at least 1.
-        margin_warmup: share of all steps over which the margin grows, in a line, from none.
-    """
+class SphereFaceLoss(MarginLoss):
+    """Cross-entropy of cosines with the target's angle multiplied."""
 
     name, makes = "sphere-face", "SphereFace"
     margin: float = 1.5
-    margin_warmup: float = 0.0
+
+
+@dataclass(frozen=True)
+class AdaFaceLoss(MarginLoss):
+    """Cross-entropy of cosines with a margin by the length of the feature."""
+
+    name, makes = "ada-face", "AdaFace"
+    margin: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -272,20 +232,6 @@ class CombinedFaceLoss(OnSphere):
     """
 
     name, makes = "combined-face", "CombinedFace"
-    margin_warmup: float = 0.0
-
-
-@dataclass(frozen=True)
-class AdaFaceLoss(OnSphere):
-    """Cross-entropy of cosines with a margin by the length of the feature.
-
-    Attributes:
-        margin: its size.
-        margin_warmup: share of all steps over which the margin grows, in a line, from none.
-    """
-
-    name, makes = "ada-face", "AdaFace"
-    margin: float = 0.4
     margin_warmup: float = 0.0
 
 
@@ -344,10 +290,8 @@ class HUGLoss(LossOptions):
     def heads(self) -> tuple[tuple[Kind, ...], str]:
         """Those whose rows are the proxies, or none that is trained."""
         if self.proxy == "learnable":
-            return (
-                ("directions", "fixed"),
-                "the rows of the head are its proxies (those of a fixed head are static ones)",
-            )
+            why = "the rows of the head are its proxies (those of a fixed head are static ones)"
+            return ("directions", "fixed"), why
         return ("means",), f"with {self.proxy} proxies no head is trained, and the means of the features are measured"
 
 
@@ -396,25 +340,10 @@ class CentreLoss(LossOptions):
 
 
 AnyLoss = (
-    CrossEntropyLoss
-    | NormFaceLoss
-    | CosFaceLoss
-    | ArcFaceLoss
-    | SphereFaceLoss
-    | AdaFaceLoss
-    | CombinedFaceLoss
-    | FocalLoss
-    | LabelSmoothingLoss
-    | LogLoss
-    | MSELoss
-    | HUGLoss
-    | SupConLoss
-    | CentreLoss
-    | DotRegressionLoss
-    | NONLLoss
-    | NTCELoss
+    CrossEntropyLoss | NormFaceLoss | CosFaceLoss | ArcFaceLoss | SphereFaceLoss | AdaFaceLoss | CombinedFaceLoss | FocalLoss
+    | LabelSmoothingLoss | LogLoss | MSELoss | HUGLoss | SupConLoss | CentreLoss | DotRegressionLoss | NONLLoss | NTCELoss
     | HardMaxLoss
-)
+)  # fmt: skip
 """Options of any loss that can be trained."""
 LOSSES: dict[str, type[LossOptions]] = {kind.name: kind for kind in get_args(AnyLoss)}
 """The options of each loss by its name in the command line and in configurations."""

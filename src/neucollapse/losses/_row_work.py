@@ -2,7 +2,7 @@
 normalisation, exclusion of targets, exponentials.
 
 Rows are worked on in place or into buffers, outside autograd. A zero row has no direction: its unit row stays zero, and it
-gets no gradient. Many rows on a CPU are worked on by compiled code where there is some (extra ``fast``).
+gets no gradient. Many rows on a CPU are worked on by compiled code where there is some (extra `fast`).
 """
 
 from functools import lru_cache
@@ -18,10 +18,10 @@ _COMPILED_FROM = 2**22  # entries of a weight: below, loading compiled code take
 
 @runtime_checkable
 class RowWork(Protocol):
-    """Work on the rows from ``start`` to ``stop`` of a weight (K, d), and of their lengths (K, 1)."""
+    """Work on the rows from `start` to `stop` of a weight (K, d), and of their lengths (K, 1)."""
 
     def begin(self, start: int, stop: int, out: Tensor, total: Tensor) -> None:
-        """Find the lengths; write directions, and add their sum to ``total`` (d,)."""
+        """Find the lengths; write directions, and add their sum to `total` (d,)."""
         ...
 
     def directions(self, start: int, stop: int, out: Tensor) -> None:
@@ -33,11 +33,11 @@ class RowWork(Protocol):
         ...
 
     def exclude(self, buffer: Tensor, places: Tensor, low: int, high: int) -> None:
-        """Write -inf into a flat buffer at ``places[low:high]``."""
+        """Write -inf into a flat buffer at `places[low:high]`."""
         ...
 
     def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
-        """Of a tile of logits up to 88, in place; the sums of its rows are added to ``total``."""
+        """Of a tile of logits up to 88, in place; the sums of its rows are added to `total`."""
         ...
 
 

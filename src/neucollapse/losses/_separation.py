@@ -4,26 +4,27 @@ import torch
 from torch import Tensor
 
 from .._types import Float, Int
-from ._pair_distances import check_weight, pair_distances, result_type
+from ._pair_distances import check_weight, pair_distances
+from ._rows import result_type
 from ._unit_rows import unit_rows
 
 
 def closest_distance(weight: Tensor) -> Tensor:
     r"""Maximum hyperspherical separation (MHS): the smallest distance of two directions, to be maximised.
 
-    .. math:: \min_{i<j} |u_i - u_j|, \qquad u_i = w_i / |w_i|
+    $$ \min_{i<j} |u_i - u_j|, \qquad u_i = w_i / |w_i| $$
 
     Its gradient is a subgradient: that of one closest pair, and zero elsewhere. Coincident rows are at distance 0 and
-    part in a fixed direction. As :math:`s \to \infty` the codes of least ``riesz_energy`` tend to its maximisers.
+    part in a fixed direction. As $s \to \infty$ the codes of least `riesz_energy` tend to its maximisers.
 
-    Range: from 0, coincident rows, to :math:`\sqrt{2K/(K-1)}` at the simplex, or to the best known code of the size:
-    :math:`\sqrt 2` for d + 2 <= K <= 2d.
+    Range: from 0, coincident rows, to $\sqrt{2K/(K-1)}$ at the simplex, or to the best known code of the size:
+    $\sqrt 2$ for d + 2 <= K <= 2d.
 
     Args:
-        weight: ``(K, d)``, K >= 2, of any length.
+        weight: `(K, d)`, K >= 2, of any length.
 
     Returns:
-        A scalar, of the type of ``weight``, at least float32.
+        A scalar, of the type of `weight`, at least float32.
 
     Raises:
         InputError: a weight that is not a floating matrix of two rows or more.
@@ -31,7 +32,7 @@ def closest_distance(weight: Tensor) -> Tensor:
     References:
         Liu et al., arXiv 2303.06484; "Learning with Hyperspherical Uniformity", arXiv 2103.01649.
 
-    Example:
+    Examples:
         >>> import torch
         >>> closest_distance(torch.tensor([[1.0, 0.0], [0.0, 3.0], [-1.0, 0.0]]))
         tensor(1.4142)

@@ -1,60 +1,64 @@
 """Cross-entropy of cosine logits: features and class directions on the unit sphere, sharpened by a scale."""
 
+from typing import Unpack
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._errors import InputError
 from ._focal import check_gamma, focal_factor
 from ._label_smoothing import check_smoothing
-from ._log_objective import log_softplus
-from ._log_odds import softplus
+from ._log_odds import log_softplus, softplus
 from ._margins import Margin, sine
-from ._rows import Labels, Rows, at_least_float32, check_reduction
+from ._module import DirectionLoss, HeadLike, ModuleOptions
+from ._rows import Labels, RowOptions, check_fit, result_type, rows_of
 from ._scale import FEATURE_NORM, check_scale
 from ._statistics import ImplicitWeight, negatives
-from ._unit_rows import unit_rows as unit_rows
+from ._stepped_weight import StepsInBackward
+from ._unit_rows import unit_rows
 
 REDUCTIONS = ("mean", "sum", "none", "log_mean")
 
 
-def _check(features: Tensor, weight: Tensor | ImplicitWeight, scale: float | Tensor | str) -> int:
-    """The number of classes."""
-    shape = tuple(weight.shape) if isinstance(weight, Tensor) else (weight.num_classes, weight.dim)
-    if len(shape) != 2 or features.dim() < 1 or features.shape[-1] != shape[1]:
-        raise InputError(
-            f"expected features (..., d), labels, then weight (K, d) with one d, got features {tuple(features.shape)} "
-            f"and weight {shape}"
-        )
-    if not features.is_floating_point():
-        raise InputError(f"expected floating features, got {features.dtype}")
-    if not isinstance(scale, str):
-        kind = torch.promote_types(features.dtype, weight.dtype) if isinstance(weight, Tensor) else features.dtype
-        check_scale(scale, kind)
-    elif scale != FEATURE_NORM:
-        raise InputError(f"expected a scale above 0 or {FEATURE_NORM!r}, the length of each feature, got {scale!r}")
-    return shape[0]
+class SphereRowOptions(RowOptions, total=False):
+    """Options of the losses of the sphere with a margin.
+
+    Attributes:
+        margin_grad: `"exact"`, or `"detached"`, as some official codes train: the slope of the target cosine alone.
+    """
+
+    margin_grad: str
+
+
+class SphereLossOptions(ModuleOptions, total=False):
+    """Options of the modules of the losses of the sphere with a margin.
+
+    Attributes:
+        margin_grad: `"exact"` or `"detached"`.
+    """
+
+    margin_grad: str
 
 
 def cosine_logits(features: Tensor, weight: Tensor, scale: float | Tensor) -> Tensor:
-    r"""Logits :math:`z_{ij} = s \langle x_i / |x_i|,\; w_j / |w_j| \rangle`.
+    r"""Logits $z_{ij} = s \langle x_i / |x_i|,\; w_j / |w_j| \rangle$.
 
     Args:
-        features: ``(..., d)``, of any length; a zero row gives zero logits and no gradient.
-        weight: ``(K, d)``, of any length.
-        scale: :math:`s > 0`, the inverse temperature; a number or a scalar tensor, which may be trained.
+        features: `(..., d)`, of any length; a zero row gives zero logits and no gradient.
+        weight: `(K, d)`, of any length.
+        scale: $s > 0$, the inverse temperature; a number or a scalar tensor, which may be trained. An `InputError` where it
+            is beyond what the type can compute, or the shapes do not fit.
 
     Returns:
-        ``(..., K)``, each in ``[-s, s]`` up to rounding.
+        `(..., K)`, each in `[-s, s]` up to rounding.
 
-    Raises:
-        InputError: shapes that do not fit, or a scale that is not positive, or beyond what the type can compute.
-
-    Example:
+    Examples:
         >>> import torch
         >>> cosine_logits(torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 0.0], [0.0, 1.0]]), scale=10.0)
         tensor([[6., 8.]])
     """
-    _check(features, weight, scale)
+    check_fit(features, weight)
+    check_scale(scale, torch.promote_types(features.dtype, weight.dtype))
     return scale * (unit_rows(features) @ unit_rows(weight).mT)
 
 
@@ -68,61 +72,54 @@ def spherical_ce(
     margin_grad: str = "exact",
     smoothing: float = 0.0,
     focal: float = 0.0,
-    sample_weights: Tensor | None = None,
-    class_weights: Tensor | None = None,
-    denominator: float | int | Tensor | None = None,
-    reduction: str = "mean",
-    ignore_index: int = -100,
     implementation: str = "auto",
+    **options: Unpack[RowOptions],
 ) -> Tensor:
     r"""The cross-entropy of the sphere with everything that is put on it: margins, focus, smoothing, class weights.
 
-    .. math:: \ell_i = v_i \left[ \sigma(m_i)^\gamma \log(1 + e^{m_i})
-                + \epsilon \, (z_{i y_i} - \bar z_i) \right], \qquad
-              m_i = \log \sum_{j \ne y_i} e^{z_{ij}} - z_{i y_i}
+    $$ \ell_i = v_i \left[ \sigma(m_i)^\gamma \log(1 + e^{m_i}) + \epsilon \, (z_{i y_i} - \bar z_i) \right], \qquad
+       m_i = \log \sum_{j \ne y_i} e^{z_{ij}} - z_{i y_i} $$
 
-    with :math:`z_{ij} = s \cos(x_i, w_j)` for the wrong classes and :math:`z_{iy} = s\,\psi(\cos(x_i, w_y))` for the right
-    one, :math:`\psi` the margin (none: the cosine itself) and :math:`\bar z_i` the mean of a sample's K logits.
-    Rows are normalised inside. The losses of the literature are choices of these: ``norm_face``, ``cos_face``, ``arc_face``,
-    ``sphere_face``, ``combined_face``, ``ada_face``. With ``scale="feature_norm"`` the length of each feature is its own
-    scale, :math:`z_{ij} = |x_i| \cos(x_i, w_j)`, as the first SphereFace trains.
+    with $z_{ij} = s \cos(x_i, w_j)$ for the wrong classes and $z_{iy} = s\,\psi(\cos(x_i, w_y))$ for the right one, $\psi$ the
+    margin (none: the cosine itself), $\bar z_i$ the mean of a sample's K logits, and $v_i$ its weight. Rows are normalised
+    inside. The losses of the literature are choices of these: `norm_face`, `cos_face`, `arc_face`, `sphere_face`,
+    `combined_face`, `ada_face`. With `scale="feature_norm"` each feature's length is its scale,
+    $z_{ij} = |x_i| \cos(x_i, w_j)$, as the first SphereFace trains.
 
-    Exact in the terminal phase: every gradient is formed from :math:`\sigma(m)`, and never from :math:`p_y - 1`. With
-    ``"tiled"`` there is no (B, K) buffer: memory beyond the gradients is a tile of 4 MB and O(B d).
+    Exact in the terminal phase: every gradient is formed from $\sigma(m)$, and never from $p_y - 1$. With `"tiled"` there is
+    no (B, K) buffer: memory beyond the gradients is a tile of 4 MB and O(B d). Near collapse the feature gradient is the
+    small tangential part of an almost radial vector: in float32 its relative error is then about 1e-7 over the relative
+    distance of a feature to its class direction.
 
     Range: from 0 up without smoothing (0, without a gradient, where K = 1); at exact collapse on the simplex with
-    :math:`\gamma = \epsilon = 0` and v = 1 it is :math:`\log(1 + (K-1) e^{-s (\psi(1) + 1/(K-1))})`.
+    $\gamma = \epsilon = 0$ and v = 1 it is $\log(1 + (K-1) e^{-s (\psi(1) + 1/(K-1))})$.
 
     Args:
-        features: ``(..., d)``, of any length. Half precision is computed, and returned, in float32.
-        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
-        weight: ``(K, d)``, one row a class, of any length; or a fixed head of known structure (``FixedKerdock``), whose
-            weight is then never written out.
-        scale: :math:`s > 0`; a number or a scalar tensor, which may be trained; or ``"feature_norm"``. In float32 up to
-            1.8e+19, the root of its largest number.
-        margin: one of the margins of `neucollapse.losses`, or None.
-        margin_grad: ``"exact"``, or ``"detached"``: the margin's own slope is left out of the gradient.
-        smoothing: :math:`\epsilon` in ``[0, 1)``, with the margin in the target's share, too.
-        focal: :math:`\gamma \ge 0`.
-        sample_weights: :math:`u` ``(...)``, at least 0; with class weights c, :math:`v_i = u_i c_{y_i}`. 0 leaves a sample out.
-        class_weights: :math:`c` ``(K,)``, at least 0; they multiply a sample's whole loss, the smoothed part included
-            (torch weights that part by class), and ``"mean"`` divides by the sum of the :math:`v_i`, as torch does.
-        denominator: what ``"mean"`` and ``"log_mean"`` divide by instead, such as the samples of several batches together.
-        reduction: ``"mean"``, ``"sum"``, ``"none"``, or ``"log_mean"``, the logarithm of the mean, whose gradient
-            does not vanish with the loss (see ``log_cross_entropy``).
-        ignore_index: label of samples that neither count nor receive a gradient, whatever their features.
-        implementation: ``"auto"``, ``"reference"`` (any number of derivatives) or ``"tiled"`` (one derivative);
-            see ``spherical_statistics``. A batch of up to 2^18 logits is ``"reference"`` by default.
+        features: `(..., d)`, of any length. Half precision is computed, and returned, in float32.
+        labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
+        weight: `(K, d)`, one row a class, of any length; or a fixed head of known structure (`FixedKerdock`), whose weight is
+            then never written out.
+        scale: $s > 0$; a number or a scalar tensor, which may be trained; or `"feature_norm"`. In float32 up to 1.8e+19, the
+            root of its largest number.
+        margin: one of the margins, or None.
+        margin_grad: `"exact"`, or `"detached"`: the slope of the margin is left out of the gradient.
+        smoothing: $\epsilon$ in `[0, 1)`, with the margin in the target's share, too.
+        focal: $\gamma \ge 0$.
+        implementation: `"auto"`, `"reference"` (any number of derivatives) or `"tiled"` (one derivative); see
+            `spherical_statistics`. A batch of up to 2^18 logits is `"reference"` by default.
+        **options: of every loss of samples, see `RowOptions`. The reduction may be `"log_mean"`, the logarithm of the mean,
+            whose gradient does not vanish with the loss (see `log_cross_entropy`). Class weights multiply the smoothed part
+            too (torch weights that part by class).
 
     Returns:
-        A scalar, or losses of shape ``(...)`` for ``"none"``.
+        A scalar, or losses of shape `(...)` for the reduction `"none"`.
 
     Raises:
         InputError: for shapes, labels, weights or options outside what is said here; for focal and smoothing at once, and
-            smoothing with ``"feature_norm"``, which no paper combines; for the logarithm of a smoothed loss, which is never
+            smoothing with `"feature_norm"`, which no paper combines; for the logarithm of a smoothed loss, which is never
             small.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from neucollapse.losses import ArcMargin
         >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
@@ -130,17 +127,16 @@ def spherical_ce(
         >>> print(f"{loss.item():.1e}")
         4.1e-25
     """
-    K = _check(features, weight, scale)
+    # Of a weight that is not written out the shape counts alone.
+    like = weight if isinstance(weight, Tensor) else features.new_empty(weight.num_classes, weight.dim, device="meta")
+    rows = rows_of(features, labels, like, options, reductions=REDUCTIONS)
+    check_scale(scale, torch.promote_types(features.dtype, like.dtype), keeps_norms=True)
     check_smoothing(smoothing)
     check_gamma(focal)
-    check_reduction(reduction, REDUCTIONS)
-    if smoothing and (focal or reduction == "log_mean" or isinstance(scale, str)):
+    if smoothing and (focal or rows.reduction == "log_mean" or isinstance(scale, str)):
         raise InputError(f"expected smoothing without focal, reduction 'log_mean' and scale {FEATURE_NORM!r}, got both")
-    rows = Rows(labels, features.shape[:-1], K, ignore_index, sample_weights, class_weights, device=features.device)
-    y, x_raw, W = rows.labels, rows.take(features), weight
-    if isinstance(W, Tensor):
-        kind = torch.promote_types(x_raw.dtype, at_least_float32(W).dtype)
-        x_raw, W = x_raw.to(kind), W.to(kind)
+    kind = result_type(features, like)
+    y, x_raw, W = rows.labels, rows.take(features).to(kind), weight.to(kind) if isinstance(weight, Tensor) else weight
     x = unit_rows(x_raw)
     inner, s, each = _scaled(x_raw, x, scale)
     target_rows, lse, direction_sum = negatives(inner, W, y, s, implementation)
@@ -151,18 +147,16 @@ def spherical_ce(
         psi = margin.target(cos_y, norms, margin_grad, sine(x, w_y))
 
     m = lse - each * psi
-    if reduction == "log_mean":
+    if rows.reduction == "log_mean":
         log_losses = log_softplus(m)
-        if focal:
-            log_losses = log_losses - focal * softplus(-m)
-        return rows.log_reduce(log_losses, "mean", denominator)
+        return rows.log_reduce(log_losses - focal * softplus(-m) if focal else log_losses)
     losses = softplus(m)
     if focal:
         losses = focal_factor(m, focal) * losses
     if smoothing:
-        mean = ((x * direction_sum).sum(dim=1) + (psi - cos_y)) / K
+        mean = ((x * direction_sum).sum(dim=1) + (psi - cos_y)) / len(like)
         losses = losses + smoothing * s * (psi - mean)
-    return rows.reduce(losses, reduction, denominator)
+    return rows.reduce(losses)
 
 
 def _scaled(x_raw: Tensor, x: Tensor, scale: float | Tensor | str) -> tuple[Tensor, Tensor, Tensor]:
@@ -177,66 +171,67 @@ def _scaled(x_raw: Tensor, x: Tensor, scale: float | Tensor | str) -> tuple[Tens
     return x_raw / longest, longest, norms
 
 
-def spherical_cross_entropy(
-    features: Tensor,
-    labels: Labels,
-    weight: Tensor,
-    *,
-    scale: float | Tensor,
-    reduction: str = "mean",
-    ignore_index: int = -100,
-    sample_weights: Tensor | None = None,
-    class_weights: Tensor | None = None,
-    denominator: float | int | Tensor | None = None,
-) -> Tensor:
-    r"""Cross-entropy of cosine logits (NormFace), exact in the terminal phase.
+class SphericalLoss(StepsInBackward, DirectionLoss):
+    """`loss(features, labels, head=None)`: `spherical_ce` with a margin, and class directions of a head or of the loss.
 
-    .. math:: \ell_i = -\log \frac{\exp(s \cos(x_i, w_{y_i}))}{\sum_j \exp(s \cos(x_i, w_j))}
-
-    Both the features and the class directions are normalised inside, and gradients flow to both through the
-    normalisation. As :math:`s \to \infty` its minimisers tend to softmax codes, the codes of largest one-vs-rest
-    margin, for any number of classes (arXiv 2310.05351); at K <= d + 1 that is the simplex.
-
-    Range: up to rounding from :math:`\log(1 + (K-1) e^{-2s})`, which K = 2 reaches, to
-    :math:`\log(1 + (K-1) e^{2s})`. At the simplex it is :math:`\log(1 + (K-1) e^{-sK/(K-1)})`.
-
-    Near collapse the feature gradient is the small tangential part of an almost radial vector. In float32 its
-    relative error is then about 1e-7 over the relative distance of a feature to its class direction.
-
-    This is :func:`spherical_ce` without a margin.
+    Base of the published losses of the sphere. Without a head it has class directions, `.weight` `(num_classes, dim)`, a
+    parameter to be optimised; with one it uses `head.weight`, and `head.scale` where the head has one.
 
     Args:
-        features: ``(..., d)``.
-        labels: ``(...)``, of any integer type, in ``[0, K)`` or ``ignore_index``.
-        weight: ``(K, d)``, one row a class.
-        scale: :math:`s`, the inverse temperature.
-        reduction: as in :func:`cross_entropy`.
-        ignore_index: as in :func:`cross_entropy`, and so the weights and the denominator.
-        sample_weights: ``(...)``.
-        class_weights: ``(K,)``.
-        denominator: of ``"mean"``.
+        dim: d, and `num_classes`: K, of a weight that the loss owns, used where no head is given; neither, and a head is
+            required.
+        num_classes: see `dim`.
+        scale: $s$, where the head has none; or `"feature_norm"`, the length of each feature, for any head.
+        margin: what is subtracted from the target; None is NormFace, or the margin of the head.
+        margin_grad: `"exact"` or `"detached"`.
+        **options: of every loss, see `ModuleOptions`; the reduction `"log_mean"` keeps the gradient of order one.
 
-    Returns:
-        A scalar, or losses of shape ``(...)`` for ``reduction="none"``.
-
-    Raises:
-        InputError: as :func:`cosine_logits` and :func:`cross_entropy`.
-
-    Example:
-        >>> import torch
-        >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-        >>> loss = spherical_cross_entropy(x, torch.tensor([0, 1]), x, scale=64.0)  # log(1 + e^-64)
-        >>> print(f"{loss.item():.4e}")
-        1.6038e-28
+    Attributes:
+        weight: the parameter `(K, d)`, or None. Only the directions of its rows count.
     """
-    return spherical_ce(
-        features,
-        labels,
-        weight,
-        scale=scale,
-        reduction=reduction,
-        ignore_index=ignore_index,
-        sample_weights=sample_weights,
-        class_weights=class_weights,
-        denominator=denominator,
-    )
+
+    keeps_norms = True
+    reductions = REDUCTIONS
+    formula, couples, source = "log(1 + e^m), z_y = s ψ(θ_y) for any margin ψ", "as NormFace", "—"
+
+    def __init__(
+        self,
+        dim: int | None = None,
+        num_classes: int | None = None,
+        *,
+        scale: float | str = 64.0,
+        margin: Margin | None = None,
+        margin_grad: str = "exact",
+        **options: Unpack[ModuleOptions],
+    ) -> None:
+        super().__init__(dim, num_classes, scale=scale, **options)
+        self.margin, self.margin_grad = margin, margin_grad
+
+    def _value(self, features: Tensor, labels: Labels, head: HeadLike | None, options: RowOptions) -> Tensor:
+        margin = self.margin_of(head)
+        weight = _implicit(self if head is None else head)
+        return spherical_ce(
+            features,
+            labels,
+            self.directions(head) if weight is None else weight,
+            scale=self.scale if isinstance(self.scale, str) else self.scale_of(head),
+            margin=margin,
+            margin_grad=self.margin_grad,
+            **options,
+        )
+
+    def margin_of(self, head: HeadLike | None) -> Margin | None:
+        """The margin of the loss, or that of the head."""
+        given = getattr(head, "margin", None)
+        if self.margin is not None and given is not None:
+            raise InputError(f"expected a margin of the loss or of the head, got both: {self.margin} and {given}")
+        return given if self.margin is None else self.margin
+
+    def extra_repr(self) -> str:
+        """Sizes, scale and margin, for `repr`."""
+        return f"{super().extra_repr()}, margin={self.margin}"
+
+
+def _implicit(source: nn.Module | HeadLike) -> ImplicitWeight | None:
+    """What stands for the weight where it is never written out, or moved in backward."""
+    return source if isinstance(source, ImplicitWeight) else getattr(source, "stepped_weight", None)

@@ -1,10 +1,10 @@
 r"""The two numbers a sample that every cross-entropy of cosines is made of, and the implementations that find them.
 
-.. math:: \cos_y = \langle x, w_y \rangle, \qquad
-          \mathrm{LSE}_{\mathrm{neg}} = \log \sum_{j \ne y} e^{s \langle x, w_j \rangle}
+$$ \cos_y = \langle x, w_y \rangle, \qquad
+   \mathrm{LSE}_{\mathrm{neg}} = \log \sum_{j \ne y} e^{s \langle x, w_j \rangle} $$
 
 with all rows brought to the unit sphere. A margin, focal or smoothed loss is a function of these, formed for B samples;
-only this file and ``_tiles.py`` ever meet all K classes, and heads of known structure, which find the sums in their own way.
+only this file and `_tiles.py` ever meet all K classes, and heads of known structure, which find the sums in their own way.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from torch import Tensor
 from .._errors import InputError
 from .._labels import flat_labels
 from .._types import Float
-from ._cross_entropy import negatives_logsumexp
+from ._log_odds import negatives_logsumexp
 from ._rows import Labels
 from ._scale import check_scale
 from ._tiles import spherical_negatives, tile_shape
@@ -31,7 +31,7 @@ class Negatives(NamedTuple):
     target_rows: Float[Tensor, "n d"]
     """Rows of the weight at the labels, of any length."""
     lse: Float[Tensor, " n"]
-    r""":math:`\mathrm{LSE}_{\mathrm{neg}}`; -inf where the label is the only class."""
+    r"""$\mathrm{LSE}_{\mathrm{neg}}$; -inf where the label is the only class."""
     direction_sum: Float[Tensor, " d"]
     """Sum of all unit rows of the weight: all that a mean logit needs."""
 
@@ -74,9 +74,9 @@ IMPLEMENTATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Negatives]
 def negatives(
     x: Tensor, weight: Tensor | ImplicitWeight, labels: Tensor, scale: Tensor, implementation: str = "auto"
 ) -> Negatives:
-    """The implementation of that name; ``"auto"`` forms small logits at once, and large ones in tiles.
+    """The implementation of that name; `"auto"` forms small logits at once, and large ones in tiles.
 
-    An implicit weight has one implementation, its own, which is its ``"auto"``.
+    An implicit weight has one implementation, its own, which is its `"auto"`.
     """
     if not isinstance(weight, Tensor):
         if implementation != "auto":
@@ -101,23 +101,23 @@ def spherical_statistics(
     scale: float | Float[Tensor, ""],
     implementation: str = "auto",
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    r"""Target cosine and :math:`\mathrm{LSE}_{\mathrm{neg}}` of each sample, differentiable in features, weight, scale.
+    r"""Target cosine and $\mathrm{LSE}_{\mathrm{neg}}$ of each sample, differentiable in features, weight, scale.
 
     Args:
         features_unit: unit rows.
-        labels: in ``[0, K)``, of any integer type.
+        labels: in `[0, K)`, of any integer type.
         weight: rows of any length, normalised inside: a unit copy would be the largest buffer of the whole loss.
-        scale: :math:`s`, from 1.2e-38 to 1.8e+19 in float32.
-        implementation: ``"reference"`` forms all logits and can be differentiated any number of times; ``"tiled"``
-            holds one tile of them and can be differentiated once; ``"auto"`` is tiled above 2^18 logits.
+        scale: $s$, from 1.2e-38 to 1.8e+19 in float32.
+        implementation: `"reference"` forms all logits and can be differentiated any number of times; `"tiled"`
+            holds one tile of them and can be differentiated once; `"auto"` is tiled above 2^18 logits.
 
     Returns:
-        ``(cos_y, lse_neg)``, each ``(n,)``. The target cosine is a row's own inner product, never read from the logits.
+        `(cos_y, lse_neg)`, each `(n,)`. The target cosine is a row's own inner product, never read from the logits.
 
     Raises:
         InputError: labels out of range or that are no integers, a scale out of range, an unknown implementation.
 
-    Example:
+    Examples:
         >>> import torch
         >>> cos_y, lse = spherical_statistics(torch.eye(2), torch.tensor([0, 1]), torch.eye(2), scale=8.0)
         >>> cos_y, lse

@@ -17,7 +17,7 @@ _ELEMENTWISE = (SGD, Adam, AdamW, Adamax, NAdam, RAdam, RMSprop, Rprop, Adagrad,
 
 
 class SteppedWeight:
-    """An implicit weight: a parameter and the optimizer that moves it during ``backward()``."""
+    """An implicit weight: a parameter and the optimizer that moves it during `backward()`."""
 
     def __init__(self, weight: nn.Parameter, optimizer: Optimizer) -> None:
         if type(optimizer) not in _ELEMENTWISE:
@@ -43,7 +43,7 @@ class SteppedWeight:
         return Negatives(*_NegativesThenStep.apply(x.to(dtype), self.weight, labels, scale.to(dtype), self))
 
     def step(self, blocks: Iterator[tuple[int, int, Tensor]]) -> None:
-        """One step of the optimizer from ``(start, stop, gradient)``: of an optimizer of its kind, block after block."""
+        """One step of the optimizer from `(start, stop, gradient)`: of an optimizer of its kind, block after block."""
         weight, state = self.weight.detach(), self.optimizer.state.get(self.weight, {})
         group = next(g for g in self.optimizer.param_groups if any(self.weight is p for p in g["params"]))
         kind: Any = type(self.optimizer)
@@ -99,28 +99,28 @@ class _NegativesThenStep(torch.autograd.Function):
 
 
 class StepsInBackward:
-    """A module with a trained ``weight`` that may be moved in ``backward()``."""
+    """A module with a trained `weight` that may be moved in `backward()`."""
 
     stepped_weight: SteppedWeight | None = None
 
     def step_in_backward(self, optimizer: Optimizer) -> None:
-        """Have the losses of the sphere move ``weight`` inside ``backward()``, from now on: for very many classes.
+        """Have the losses of the sphere move `weight` inside `backward()`, from now on: for very many classes.
 
         Each block of rows takes the optimizer's step as soon as its gradient is known. Neither logits (B, K) nor a gradient
-        (K, d) are ever held, and ``weight.grad`` stays None, so that ``optimizer.step()``, which moves everything else,
+        (K, d) are ever held, and `weight.grad` stays None, so that `optimizer.step()`, which moves everything else,
         passes the weight by. Hyperparameters and state are read from and kept in the optimizer: schedules and checkpoints
         work as ever, and the weight is the same as without.
 
         It is a step a backward: gradients are not accumulated over batches, clipped, or unscaled. Losses that are no
-        cross-entropy of cosines leave a gradient in ``weight.grad`` as before.
+        cross-entropy of cosines leave a gradient in `weight.grad` as before.
 
         Args:
-            optimizer: holds ``weight``; one of torch's that treat each entry alone (SGD, Adam, AdamW, RMSprop and others).
+            optimizer: holds `weight`; one of torch's that treat each entry alone (SGD, Adam, AdamW, RMSprop and others).
 
         Raises:
             InputError: for another optimizer, one without the weight, half precision, or more than one rank.
 
-        Example:
+        Examples:
             >>> import torch
             >>> from neucollapse.heads import Cosine
             >>> from neucollapse.losses import NormFace

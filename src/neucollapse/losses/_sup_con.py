@@ -1,7 +1,7 @@
 """Supervised contrastive loss without a matrix of all pairs: everything by tiles, pairs of one class in float64."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
@@ -9,12 +9,9 @@ from torch import Tensor
 from .._errors import InputError
 from .._types import Float, Int
 from ._log_odds import softplus
-from ._module import Loss
-from ._rows import Labels, Rows, check_reduction
+from ._module import HeadLike, Loss, ModuleOptions
+from ._rows import Labels, RowOptions, Rows, result_type
 from ._unit_rows import unit_rows
-
-if TYPE_CHECKING:
-    from ..heads import Head
 
 _ROWS = 128  # of a tile; few, as beside the diagonal it does both triangles
 _COLUMNS = 16  # for each row, at most: 1 MB in float32
@@ -25,63 +22,51 @@ LEAST_TEMPERATURE = 1 / 600
 
 
 def sup_con(
-    features: Tensor,
-    labels: Labels,
-    *,
-    temperature: float | int | Tensor = 0.1,
-    reduction: str = "mean",
-    ignore_index: int = -100,
-    sample_weights: Tensor | None = None,
-    class_weights: Tensor | None = None,
-    denominator: float | int | Tensor | None = None,
+    features: Tensor, labels: Labels, *, temperature: float | int | Tensor = 0.1, **options: Unpack[RowOptions]
 ) -> Tensor:
     r"""Supervised contrastive loss (the form "out": the mean over positives stands outside the logarithm).
 
-    .. math:: \ell_i = -\frac{1}{|P_i|} \sum_{p \in P_i} \log
-              \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \ne i} \exp(z_i \cdot z_a / \tau)}, \qquad z_i = x_i / |x_i|
+    $$ \ell_i = -\frac{1}{|P_i|} \sum_{p \in P_i} \log
+       \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \ne i} \exp(z_i \cdot z_a / \tau)}, \qquad z_i = x_i / |x_i| $$
 
-    with :math:`P_i` the other samples of the label of i. A sample without any is no anchor: it counts only among the
+    with $P_i$ the other samples of the label of i. A sample without any is no anchor: it counts only among the
     others. It is computed as two parts, each of which vanishes as its own goal is reached,
 
-    .. math:: \ell_i = \log |P_i| + \underbrace{\log \operatorname*{mean}_{p \in P_i} e^{t_{ip}}
-              - \operatorname*{mean}_{p \in P_i} t_{ip}}_{\text{spread of the positives}}
-              + \log\Big(1 + \sum_{a: y_a \ne y_i} e^{t_{ia}} \Big/ \sum_{p \in P_i} e^{t_{ip}}\Big),
-              \qquad t_{ia} = z_i \cdot z_a / \tau
+    $$ \ell_i = \log |P_i| + \underbrace{\log \operatorname*{mean}_{p \in P_i} e^{t_{ip}}
+       - \operatorname*{mean}_{p \in P_i} t_{ip}}_{\text{spread of the positives}}
+       + \log\Big(1 + \sum_{a: y_a \ne y_i} e^{t_{ia}} \Big/ \sum_{p \in P_i} e^{t_{ip}}\Big),
+       \qquad t_{ia} = z_i \cdot z_a / \tau $$
 
-    The gradient of the first is made of differences :math:`q_{ip} - 1/|P_i|` of nearly equal shares: pairs of one class are
+    The gradient of the first is made of differences $q_{ip} - 1/|P_i|$ of nearly equal shares: pairs of one class are
     therefore in float64, the others, formed without any difference, in the type of the features. All pairs are made by
     tiles, on the way back once more: memory is O(Bd) and a few tiles.
 
     Range: from 0 up. At collapse to a simplex of K classes with n samples each it is
-    :math:`\log(n - 1 + (K-1) n e^{-K/((K-1)\tau)})`, the least possible for K <= d + 1.
+    $\log(n - 1 + (K-1) n e^{-K/((K-1)\tau)})$, the least possible for K <= d + 1.
 
     Near collapse the gradient is the small tangential part of an almost radial vector: from float32 features its relative
     error is about 1e-7 over the distance of samples to their class mean.
 
     Args:
-        features: ``(..., d)``, one row a sample or view of a sample; of any length, a zero row stays zero.
-        labels: ``(...)``, of any integer type, from 0 up, or ``ignore_index``.
-        temperature: :math:`\tau`, from 1/600 up, whatever the type of the features; a number or a scalar tensor, which may
+        features: `(..., d)`, one row a sample or view of a sample; of any length, a zero row stays zero.
+        labels: `(...)`, of any integer type, from 0 up, or `ignore_index`.
+        temperature: $\tau$, from 1/600 up, whatever the type of the features; a number or a scalar tensor, which may
             be trained. A number from 1/40 up has its pairs of two classes computed in float32 for float32 features; with
             smaller ones, and tensors, all pairs are in float64.
-        reduction: ``"mean"`` over the anchors, ``"sum"`` or ``"none"``. The mean without any anchor is 0.
-        ignore_index: label of samples that are left out altogether.
-        sample_weights: ``(...)``, at least 0, by which the loss of each anchor is multiplied; a sample of weight 0 still
-            counts among the others.
-        class_weights: ``(K,)``, at least 0: likewise, by the label, which is then below K.
-        denominator: what ``"mean"`` divides by; None for the number of anchors, or the sum of their weights.
+        **options: of every loss of samples, see `RowOptions`. The mean is over the anchors, and 0 without any. Ignored
+            samples are left out altogether; those of weight 0 still count among the others.
 
     Returns:
-        A scalar, or the losses ``(...)`` with 0 where there is no anchor for ``"none"``; at least float32.
+        A scalar, or the losses `(...)` with 0 where there is no anchor for `"none"`; at least float32.
 
     Raises:
-        InputError: features that are not floating ``(..., d)``, labels of another shape, not integer or negative, a
+        InputError: features that are not floating `(..., d)`, labels of another shape, not integer or negative, a
             temperature out of range, an unknown reduction.
 
     References:
         Khosla et al., "Supervised Contrastive Learning", arXiv 2004.11362, equation 2.
 
-    Example:
+    Examples:
         >>> import torch
         >>> x, y = torch.eye(2).repeat(2, 1), torch.tensor([0, 1, 0, 1])  # two classes of two samples, collapsed
         >>> sup_con(x, y, temperature=0.5)  # log(1 + 2 e^-2)
@@ -90,17 +75,15 @@ def sup_con(
     if not features.is_floating_point() or features.dim() < 1:
         raise InputError(f"expected floating features (..., d), got {features.dtype} of {tuple(features.shape)}")
     _check_temperature(temperature)
-    check_reduction(reduction)
-    weights = sample_weights, class_weights
-    rows = Rows(labels, features.shape[:-1], None, ignore_index, *weights, coupled=True, device=features.device)
-    result = torch.promote_types(features.dtype, torch.float32)
+    rows = Rows(features, labels, None, options, coupled=True)
+    result = result_type(features)
     _, y, counts = rows.labels.unique(return_inverse=True, return_counts=True)
     order = y.argsort()  # so that pairs of one class lie in a band beside the diagonal
     z = unit_rows(rows.take(features).index_select(0, order).double())
     narrow = not isinstance(temperature, Tensor) and temperature >= _SAFE_IN_FLOAT32
     losses = _losses(z, z.to(result) if narrow else z, y[order], counts, temperature)
     losses = torch.zeros_like(losses).index_copy(0, order, losses)
-    return rows.reduce(losses, reduction, denominator, among=counts[y] > 1, empty=0.0).to(result)
+    return rows.reduce(losses, among=counts[y] > 1, empty=0.0).to(result)
 
 
 def _check_temperature(temperature: float | int | Tensor) -> None:
@@ -135,7 +118,7 @@ def _losses(
 
 
 class _LogSumExp(torch.autograd.Function):
-    r""":math:`\log \sum_a e^{z_i \cdot z_a}` over the positives, or over the negatives; -inf where there are none.
+    r"""$\log \sum_a e^{z_i \cdot z_a}$ over the positives, or over the negatives; -inf where there are none.
 
     The matrix is symmetric, so a tile serves its rows and its columns. Products are bounded, so no maximum is taken out.
     The backward is made of differentiable steps: second derivatives are right.
@@ -196,7 +179,7 @@ def _tiles(y: Int[Tensor, " B"], kind: str) -> Iterator[_Tile]:
 
 
 def _exponentials(z: Float[Tensor, "B d"], y: Int[Tensor, " B"], tile: _Tile, kind: str) -> Float[Tensor, "r c"]:
-    r""":math:`e^{z_i \cdot z_a}` of one tile, 0 for pairs of the other kind and a sample with itself."""
+    r"""$e^{z_i \cdot z_a}$ of one tile, 0 for pairs of the other kind and a sample with itself."""
     pairs = z[tile.rows] @ z[tile.columns].mT
     rows, own = y[tile.rows, None], y[tile.columns][: tile.own]
     if kind == "positives":
@@ -208,46 +191,29 @@ def _exponentials(z: Float[Tensor, "B d"], y: Int[Tensor, " B"], tile: _Tile, ki
 
 
 class SupCon(Loss):
-    r"""Supervised contrastive loss: ``loss(features, labels)``. See :func:`sup_con`.
+    r"""Supervised contrastive loss: `loss(features, labels)`. See `sup_con`.
 
     A head given is not read: the loss shapes the features alone, and a head is fitted to them afterwards.
 
     Args:
-        temperature: :math:`\tau`; a ``torch.nn.Parameter`` is trained.
-        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
-        ignore_index: label of samples that do not count.
-        class_weights: ``(K,)``, or None; weights of samples and a denominator are given at each call.
+        temperature: $\tau$; a `torch.nn.Parameter` is trained.
+        **options: of every loss, see `ModuleOptions`.
 
-    Raises:
-        InputError: as :func:`sup_con`, the temperature when it is made.
-
-    Example:
+    Examples:
         >>> import torch
         >>> loss = SupCon(temperature=0.1)
         >>> loss(torch.randn(8, 4), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])).shape
         torch.Size([])
     """
 
-    def __init__(
-        self,
-        *,
-        temperature: float | int | Tensor = 0.1,
-        reduction: str = "mean",
-        ignore_index: int = -100,
-        class_weights: Tensor | None = None,
-    ) -> None:
-        super().__init__(reduction=reduction, ignore_index=ignore_index, class_weights=class_weights)
+    formula = "−mean over positives of log softmax(⟨x_i, x_p⟩ / τ) over all others"
+    couples, source = "samples with samples", "arXiv 2004.11362, equation 2"
+
+    def __init__(self, *, temperature: float | int | Tensor = 0.1, **options: Unpack[ModuleOptions]) -> None:
+        super().__init__(**options)
         _check_temperature(temperature)
         self.temperature = temperature
 
-    def forward(
-        self,
-        features: Tensor,
-        labels: Labels,
-        head: "Head | None" = None,  # noqa: ARG002
-        *,
-        sample_weights: Tensor | None = None,
-        denominator: float | int | Tensor | None = None,
-    ) -> Tensor:
-        """The loss of ``features`` ``(..., d)`` with ``labels`` ``(...)``."""
-        return sup_con(features, labels, temperature=self.temperature, **self.row_options(sample_weights, denominator))
+    def _value(self, features: Tensor, labels: Labels, head: HeadLike | None, options: RowOptions) -> Tensor:
+        del head
+        return sup_con(features, labels, temperature=self.temperature, **options)

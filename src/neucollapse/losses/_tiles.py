@@ -1,15 +1,15 @@
-r"""Sums of :math:`e^{z_{ij}}` over wrong classes in tiles of samples x classes, so that no (B, K) buffer ever exists.
+r"""Sums of $e^{z_{ij}}$ over wrong classes in tiles of samples x classes, so that no (B, K) buffer ever exists.
 
-With unit features :math:`x_i`, unit class directions :math:`u_j` and :math:`z_{ij} = s \langle x_i, u_j \rangle`, one sweep
+With unit features $x_i$, unit class directions $u_j$ and $z_{ij} = s \langle x_i, u_j \rangle$, one sweep
 finds for every sample
 
-.. math:: \mathrm{LSE}_i = \log \sum_{j \ne y_i} e^{z_{ij}}, \qquad
-          a_i = \sum_{j \ne y_i} p_{ij} u_j, \quad p_{ij} = e^{z_{ij} - \mathrm{LSE}_i}.
+$$ \mathrm{LSE}_i = \log \sum_{j \ne y_i} e^{z_{ij}}, \qquad
+   a_i = \sum_{j \ne y_i} p_{ij} u_j, \quad p_{ij} = e^{z_{ij} - \mathrm{LSE}_i}. $$
 
-The mean direction :math:`a_i` of its negatives is all that gradients of features and scale need; weights need a second
+The mean direction $a_i$ of its negatives is all that gradients of features and scale need; weights need a second
 sweep. Trained weights cost four products of (B, d) and (d, K), a head that is not trained two.
 
-Both sweeps are custom operations: ``torch.compile`` and autocast see one node each. They can be differentiated once.
+Both sweeps are custom operations: `torch.compile` and autocast see one node each. They can be differentiated once.
 """
 
 import math
@@ -25,11 +25,11 @@ _ROW_ELEMENTS = 2**20  # of gradients that are yielded together, as many tiles o
 
 
 def tile_shape(B: int, K: int, elements: int = _ELEMENTS) -> tuple[int, int]:
-    """Samples and classes of a tile of at most ``elements`` that moves the fewest bytes.
+    """Samples and classes of a tile of at most `elements` that moves the fewest bytes.
 
     A tile reads its features and reads and writes their sums (3 d a sample); its classes are read once and their
-    gradients read and written (2 d a class, as directions stay in cache). The sweep moves ``B K d (3 / classes +
-    2 / samples)``, least near a square tile: all samples and a block of classes when K is large (class-major), all
+    gradients read and written (2 d a class, as directions stay in cache). The sweep moves `B K d (3 / classes +
+    2 / samples)`, least near a square tile: all samples and a block of classes when K is large (class-major), all
     classes and a block of samples when it is small (row-major).
     """
     samples = max(1, min(B, math.isqrt(elements * 2 // 3)))
@@ -81,7 +81,7 @@ class _Tiles:
         return order, y, flat, torch.searchsorted(y, edges).tolist()
 
     def logits(self, rows: Tensor, columns: Tensor, part: int, start: int) -> Tensor:
-        """Products of features with the columns of classes from ``start``, or of classes with those of features when
+        """Products of features with the columns of classes from `start`, or of classes with those of features when
         class-major; -inf at the targets.
         """
         shape = (rows.shape[0], columns.shape[1])
@@ -95,7 +95,7 @@ class _Tiles:
         return z
 
     def add_rows(self, G: Tensor, rows: Tensor, start: int, stop: int) -> None:
-        """Add to each of the classes from ``start`` the rows (of all samples) whose target it is."""
+        """Add to each of the classes from `start` the rows (of all samples) whose target it is."""
         for (order, y, _, bounds), some in zip(self.targets, self.split(rows), strict=True):
             low, high = bounds[start // self.classes], bounds[-(-stop // self.classes)]
             if low < high:
@@ -108,7 +108,7 @@ def spherical_negatives(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Target rows of the weight (B, d), LSE_neg (B,), mean negatives (B, d), sum of all directions (d,), lengths (K, 1).
 
-    ``x`` (B, d) has unit rows; ``weight`` (K, d) rows of any length. Without ``with_mean`` the means are empty (0, d).
+    `x` (B, d) has unit rows; `weight` (K, d) rows of any length. Without `with_mean` the means are empty (0, d).
     """
     (B, d), K = x.shape, len(weight)
     running = needs_maximum(float(scale), K, x.dtype)
@@ -160,9 +160,9 @@ def weight_gradient_blocks(
     grads: tuple[Tensor, Tensor, Tensor],
     tile: tuple[int, int],
 ) -> Iterator[tuple[int, int, Tensor]]:
-    """``(start, stop, gradient of weight[start:stop])``, block after block, in a buffer that the next block overwrites.
+    """`(start, stop, gradient of weight[start:stop])`, block after block, in a buffer that the next block overwrites.
 
-    ``grads`` are those of the target rows, LSE_neg and the sum of directions. An update of the weights that consumes the
+    `grads` are those of the target rows, LSE_neg and the sum of directions. An update of the weights that consumes the
     blocks in place never holds a (K, d) gradient.
     """
     grad_rows, grad_lse, grad_sum = grads
@@ -214,7 +214,7 @@ def spherical_weight_gradient(
     samples: int,
     classes: int,
 ) -> Tensor:
-    """Gradient (K, d) of the weights, from the gradients of what ``spherical_negatives`` returned."""
+    """Gradient (K, d) of the weights, from the gradients of what `spherical_negatives` returned."""
     gradient = torch.empty_like(weight)
     grads = grad_rows, grad_lse, grad_sum
     tile = samples, classes

@@ -1,17 +1,13 @@
 r"""Hyperspherical uniformity of class directions, to be minimised: by energy, by the closest pair, by a determinant."""
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
 from .._errors import InputError
 from ._determinant import log_determinant
 from ._energy import riesz_energy
+from ._module import HeadLike
 from ._rows import Labels
 from ._separation import closest_distance
-
-if TYPE_CHECKING:
-    from ..heads import Head
 
 KINDS = ("mhe", "mhs", "mgd")
 
@@ -27,27 +23,25 @@ def uniformity(
 ) -> Tensor:
     r"""How far the directions of the rows are from uniform, by one of three measures, each to be minimised.
 
-    ======== ========================================== ===============================================
-    kind     value                                      at the simplex
-    ======== ========================================== ===============================================
-    ``mhe``  ``riesz_energy(weight, s, reduction)``     s = 2: (K-1)/(2K)
-    ``mhs``  ``-closest_distance(weight)``              :math:`-\sqrt{2K/(K-1)}`
-    ``mgd``  ``-log_determinant(weight, width, ...)``   see there
-    ======== ========================================== ===============================================
+    | kind | value | at the simplex |
+    | --- | --- | --- |
+    | `mhe` | `riesz_energy(weight, s, reduction)` | s = 2: (K-1)/(2K) |
+    | `mhs` | `-closest_distance(weight)` | $-\sqrt{2K/(K-1)}$ |
+    | `mgd` | `-log_determinant(weight, width, ...)` | see there |
 
     Args:
-        weight: ``(K, d)``, K >= 2; only directions count.
-        kind: ``"mhe"``, ``"mhs"`` or ``"mgd"``.
+        weight: `(K, d)`, K >= 2; only directions count.
+        kind: `"mhe"`, `"mhs"` or `"mgd"`.
         s: exponent of the energy, 0 for the logarithm.
         width: of the kernel of the determinant.
-        reduction: ``"mean"`` or ``"sum"``, over pairs (mhe) or classes (mgd).
-        floor: distance below which a pair is repelled no harder, see ``riesz_energy``; None for its default by the type of the
+        reduction: `"mean"` or `"sum"`, over pairs (mhe) or classes (mgd).
+        floor: distance below which a pair is repelled no harder, see `riesz_energy`; None for its default by the type of the
             weight, 1e-5 in float32 and 1e-8 in float64, or 1e-4 for the determinant.
 
     Raises:
         InputError: an unknown kind, and as the function of that kind.
 
-    Example:
+    Examples:
         >>> import torch
         >>> [round(uniformity(torch.eye(4), kind=kind).item(), 4) for kind in ("mhe", "mhs", "mgd")]
         [0.5, -1.4142, 0.0239]
@@ -61,23 +55,26 @@ def uniformity(
 
 
 class Uniformity(nn.Module):
-    r"""Hyperspherical uniformity of a head's weight: ``loss(features, labels, head)``. See :func:`uniformity`.
+    r"""Hyperspherical uniformity of a head's weight: `loss(features, labels, head)`. See `uniformity`.
 
     A regulariser: it reads neither features nor labels. Add it to a loss that does.
 
     Args:
-        kind: ``"mhe"``, ``"mhs"`` or ``"mgd"``.
+        kind: `"mhe"`, `"mhs"` or `"mgd"`.
         s: exponent of the energy, 0 for the logarithm.
         width: of the kernel of the determinant.
-        reduction: ``"mean"`` or ``"sum"``.
+        reduction: `"mean"` or `"sum"`.
         floor: as there.
 
-    Example:
+    Examples:
         >>> import torch, neucollapse.heads as heads
         >>> head = heads.Cosine(dim=3, num_classes=4)
         >>> Uniformity()(torch.randn(2, 3), torch.tensor([0, 1]), head).item() > 0.375  # the simplex: (K-1)/(2K)
         True
     """
+
+    formula = "U(w): energy, minus the closest distance, or minus log det"
+    couples, source = "class directions with one another", "arXiv 2303.06484, 2103.01649"
 
     def __init__(
         self,
@@ -94,14 +91,15 @@ class Uniformity(nn.Module):
 
     def forward(
         self,
-        features: Tensor,  # noqa: ARG002
-        labels: Labels,  # noqa: ARG002
-        head: "Head | None" = None,
+        features: Tensor,
+        labels: Labels,
+        head: HeadLike | None = None,
         *,
         sample_weights: Tensor | None = None,
         denominator: float | int | Tensor | None = None,
     ) -> Tensor:
-        """Uniformity of ``head.weight``; small is uniform. It has no samples to weight, and no denominator."""
+        """Uniformity of `head.weight`; small is uniform. It has no samples to weight, and no denominator."""
+        del features, labels
         if head is None:
             raise InputError("uniformity expected a head, whose weight it spreads, and got None")
         if sample_weights is not None or denominator is not None:
@@ -114,6 +112,6 @@ class Uniformity(nn.Module):
 
 
 def check_kind(kind: str) -> None:
-    """Raise ``InputError`` for a measure of uniformity that is not one of the three."""
+    """Raise `InputError` for a measure of uniformity that is not one of the three."""
     if kind not in KINDS:
         raise InputError(f"expected uniformity among {', '.join(KINDS)}, got {kind!r}")
