@@ -108,7 +108,7 @@ def test_descent_in_the_span_is_descent_of_the_filters(orthogonal):
         (gradient,) = torch.autograd.grad(slow_loss(network, filters, settings, draw, 0.8), filters)
         filters = filters.detach() - 2.0 * gradient
     responses = start @ patches.rows.T
-    responses, moved = descend_in_span(network, patches, responses, torch.zeros_like(responses), 8, 2.0)
+    responses, moved = descend_in_span(network, patches, responses, torch.zeros_like(responses), steps=8, lr=2.0)
     torch.testing.assert_close(start + moved @ patches.rows, filters, rtol=0, atol=1e-10)
     torch.testing.assert_close(responses, filters @ patches.rows.T, rtol=0, atol=1e-10)
 
@@ -224,7 +224,7 @@ def test_from_a_small_start_the_winners_are_those_of_the_start():
         signals=3, samples=2, patches=2, dim=40, width=40, kappa=3.0, init=1e-3, lr=4.0, steps=1600, noise=(0.0,)
     )
     model = ConvRankModel(settings)
-    first = model.draw(0)[2][:, :6]
+    first = model.drawn(0)[2][:, :6]
     end, rows = ended(model)
     ranks = [row.value for row in rows if row.key == "rank/stable@weight"]
     # Filters in falling order of their norm: the first ones are the winners, one for every signal, in order of their start.

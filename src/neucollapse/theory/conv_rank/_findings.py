@@ -6,12 +6,14 @@ from statistics import mean
 
 from torch import Tensor
 
+from .._findings import curve
+from .._findings import level as predicted
 from .._model import Comparison, Findings, HeatMap, Line, Plot, Row, State
 from .settings import ConvRank
 from .stable_rank import data_stable_rank, quadratic_stable_rank, robust_level
 
 WITHIN, GROWTH = 0.25, 3.0
-"""The claim is tested as: filters within 25 % of their rank without noise, 2K (at the power 2 that of ``quadratic_stable_rank``),
+"""The claim is tested as: filters within 25 % of their rank without noise, 2K (at the power 2 that of `quadratic_stable_rank`),
 up to noise under which the stable rank of the data has grown threefold."""
 
 _SHOWN = 24  # filters in the heat map
@@ -21,11 +23,13 @@ FILTERS, DATA, CLEAN = "stable rank of the filters", "stable rank of the data", 
 def conv_findings(settings: ConvRank, rows: Sequence[Row], cosines: State) -> Findings:
     """The findings of all runs; cosines of filters and signals by level of noise, if the signals are known."""
     grown = first_grown(settings, rows)
-    chosen = cosines.get(f"cosines/{len(settings.noise) - 1 if grown is None else settings.noise.index(grown)}")
+    position = len(settings.noise) - 1 if grown is None else settings.noise.index(grown)
+    chosen = cosines.get(f"cosines/{position}")
     if settings.data == "digits":
         sentences, comparisons, agrees = _digits(settings, rows), [], None
     else:
-        sentences, comparisons, agrees = *_synthetic(settings, rows, grown), claim_holds(settings, rows)
+        sentences = _synthetic(settings, rows, grown)
+        comparisons, agrees = _comparisons(settings, rows), claim_holds(settings, rows)
     plots = [_rank_plot(settings, rows), _loss_plot(settings, rows), *_training_plots(settings, rows)]
     return Findings(
         sentences=[*sentences, _errors(settings, rows)],
@@ -41,6 +45,10 @@ def by_level(settings: ConvRank, rows: Sequence[Row], key: str) -> list[list[flo
     return [[row.value for row in rows if row.key == key and row.x == level] for level in settings.noise]
 
 
+def _means(settings: ConvRank, rows: Sequence[Row], key: str) -> list[float]:
+    return [mean(values) for values in by_level(settings, rows, key)]
+
+
 def expected_rank(settings: ConvRank) -> float:
     """Stable rank of the filters from a small start without noise: 2K above the power 2, less at it."""
     return quadratic_stable_rank(settings.signals) if settings.power == 2 else 2.0 * settings.signals
@@ -48,12 +56,9 @@ def expected_rank(settings: ConvRank) -> float:
 
 def first_grown(settings: ConvRank, rows: Sequence[Row]) -> float | None:
     """The least noise under which the stable rank of the data has grown threefold in every run; None if there is none."""
-    for level, data, clean in zip(
-        settings.noise, by_level(settings, rows, DATA), by_level(settings, rows, CLEAN), strict=True
-    ):
-        if all(a >= GROWTH * b for a, b in zip(data, clean, strict=True)):
-            return level
-    return None
+    ranks = zip(settings.noise, by_level(settings, rows, DATA), by_level(settings, rows, CLEAN), strict=True)
+    grown = (level for level, *pair in ranks if all(a >= GROWTH * b for a, b in zip(*pair, strict=True)))
+    return next(grown, None)
 
 
 def kept_until(settings: ConvRank, rows: Sequence[Row]) -> float | None:
@@ -79,148 +84,127 @@ def claim_holds(settings: ConvRank, rows: Sequence[Row]) -> bool | None:
     return kept is not None and kept >= grown
 
 
-def _synthetic(settings: ConvRank, rows: Sequence[Row], grown: float | None) -> tuple[list[str], list[Comparison]]:
-    K, levels = settings.signals, settings.noise
-    filters, data = by_level(settings, rows, FILTERS), by_level(settings, rows, DATA)
-    sentences = []
-    if not has_learned(settings, rows):
-        sentences.append(
-            f"Nothing is decided: a network has not learned its training set in {settings.steps} steps, and its filters, of "
-            f"stable rank {_range([value for values in filters for value in values])}, are near their start."
-        )
-    elif grown is None:
-        sentences.append(
-            f"The stable rank of the data does not grow threefold at these levels of noise: it ends at {_range(data[-1])}, "
-            f"from {2 * K}. That of the filters is then {_range(filters[-1])}."
-        )
-    else:
-        at = levels.index(grown)
-        word = "keep" if claim_holds(settings, rows) else "do not keep"
-        sentences.append(
-            f"The filters {word} {_what(settings)} within 25 %: up to noise of norm {grown:g} the stable rank of the data grows "
-            f"from {2 * K} to {_range(data[at])}, and that of the filters is "
-            f"{_range([value for values in filters[: at + 1] for value in values])} (at the start of training "
-            f"{_range(by_level(settings, rows, FILTERS + ' at the start')[at])})."
-        )
-    kept = kept_until(settings, rows)
-    held = "at no level" if kept is None else f"up to noise {kept:g}"
-    rank = f"{expected_rank(settings):.3g}"
-    sentences.append(
-        f"They stay within 25 % of {rank} {held}. A filter learns a noise patch as fast as a signal at about noise n^(1/q) = "
-        f"{robust_level(settings.samples, settings.power):.3g}, by an estimate of the order of magnitude; from there on a rank "
-        f"near {rank} is a coincidence."
-    )
-    aligned = by_level(settings, rows, "alignment")[0 if grown is None else levels.index(grown)]
-    sentences.append(
-        f"The filters that grew have a mean cosine of {mean(aligned):.3f} with the signal they are nearest to"
-        + (f", at noise {grown:g}." if grown is not None else f", at noise {levels[0]:g}.")
-    )
+def _synthetic(settings: ConvRank, rows: Sequence[Row], grown: float | None) -> list[str]:
+    K, kept, rank = settings.signals, kept_until(settings, rows), f"{expected_rank(settings):.3g}"
+    at = 0 if grown is None else settings.noise.index(grown)
+    learnable = f"{robust_level(settings.samples, settings.power):.3g}"
+    aligned = mean(by_level(settings, rows, "alignment")[at])
+    sentences = [
+        _headline(settings, rows, grown),
+        f"They stay within 25 % of {rank} {'at no level' if kept is None else f'up to noise {kept:g}'}. A filter learns a noise "
+        f"patch as fast as a signal at about noise n^(1/q) = {learnable}, by an estimate of the order of magnitude; from there "
+        f"on a rank near {rank} is a coincidence.",
+        f"The filters that grew have a mean cosine of {aligned:.3f} with the signal they are nearest to, at noise "
+        f"{settings.noise[at]:g}.",
+    ]
     if settings.power == 2:
         sentences.append(
             "With the power 2 all positive responses grow in proportion, no filter settles on one signal, and many filters from "
             f"a small start have a stable rank near 2K / (1 + (K-1)/pi) = {quadratic_stable_rank(K):.3g}, not 2K."
         )
-    return sentences, _comparisons(settings, rows)
+    return sentences
 
 
-def _what(settings: ConvRank) -> str:
-    """What the filters are expected to keep, in words."""
-    if settings.power == 2 and settings.signals > 1:
-        rank = f"{expected_rank(settings):.3g}"
-        return f"the rank {rank}, to which the power 2 lowers that of the clean data, 2K = {2 * settings.signals},"
-    return f"the rank of the clean data, 2K = {2 * settings.signals},"
+def _headline(settings: ConvRank, rows: Sequence[Row], grown: float | None) -> str:
+    K, filters, data = settings.signals, by_level(settings, rows, FILTERS), by_level(settings, rows, DATA)
+    if not has_learned(settings, rows):
+        return (
+            f"Nothing is decided: a network has not learned its training set in {settings.steps} steps, and its filters, of "
+            f"stable rank {_range(*filters)}, are near their start."
+        )
+    if grown is None:
+        return (
+            f"The stable rank of the data does not grow threefold at these levels of noise: it ends at {_range(data[-1])}, "
+            f"from {2 * K}. That of the filters is then {_range(filters[-1])}."
+        )
+    at, word = settings.noise.index(grown), "keep" if claim_holds(settings, rows) else "do not keep"
+    what = f"the rank of the clean data, 2K = {2 * K},"
+    if settings.power == 2 and K > 1:
+        what = (
+            f"the rank {expected_rank(settings):.3g}, to which the power 2 lowers that of the clean data, 2K = {2 * K},"
+        )
+    return (
+        f"The filters {word} {what} within 25 %: up to noise of norm {grown:g} the stable rank of the data grows from {2 * K} to "
+        f"{_range(data[at])}, and that of the filters is {_range(*filters[: at + 1])} (at the start of training "
+        f"{_range(by_level(settings, rows, FILTERS + ' at the start')[at])})."
+    )
 
 
 def _comparisons(settings: ConvRank, rows: Sequence[Row]) -> list[Comparison]:
-    K, rows_of = settings.signals, lambda key: [mean(values) for values in by_level(settings, rows, key)]
-    winners = rows_of("stable rank by the winners")
+    expected = [_data_rank(settings, level) for level in settings.noise]
+    won = _means(settings, rows, "stable rank by the winners")
+    if settings.power == 2:
+        won = [quadratic_stable_rank(settings.signals)] * len(won)
+    limit = "stable rank of the filters; the limit of a small start without noise, derived here"
+    columns = settings.noise, expected, _means(settings, rows, DATA), won, _means(settings, rows, FILTERS)
     result = []
-    for level, data, filters, won in zip(settings.noise, rows_of(DATA), rows_of(FILTERS), winners, strict=True):
-        expected = data_stable_rank(
-            K, settings.samples, settings.patches, settings.dim, level, orthogonal=settings.orthogonal
-        )
-        result.append(Comparison(f"data, noise {level:g}", expected, data, "stable rank of all patches; derived here"))
-        if settings.power == 2:
-            won = quadratic_stable_rank(K)
-        meaning = "stable rank of the filters; the limit of a small start without noise, derived here"
-        result.append(Comparison(f"filters, noise {level:g}", won, filters, meaning))
+    for level, rank, data, winners, filters in zip(*columns, strict=True):
+        result.append(Comparison(f"data, noise {level:g}", rank, data, "stable rank of all patches; derived here"))
+        result.append(Comparison(f"filters, noise {level:g}", winners, filters, limit))
     return result
 
 
+def _data_rank(s: ConvRank, level: float) -> float:
+    return data_stable_rank(s.signals, s.samples, s.patches, s.dim, level, orthogonal=s.orthogonal)
+
+
 def _digits(settings: ConvRank, rows: Sequence[Row]) -> list[str]:
-    data, filters = by_level(settings, rows, DATA), by_level(settings, rows, FILTERS)
-    clean = by_level(settings, rows, CLEAN)[0]
+    data, filters, clean = (by_level(settings, rows, key) for key in (DATA, FILTERS, CLEAN))
     return [
         f"From noise of norm {settings.noise[0]:g} to {settings.noise[-1]:g} the stable rank of the patches goes from "
         f"{_range(data[0])} to {_range(data[-1])}, that of the filters from {_range(filters[0])} to {_range(filters[-1])}; the "
-        f"images alone have {_range(clean)}.",
+        f"images alone have {_range(clean[0])}.",
         "Images of digits are no orthogonal signals: nothing is predicted of them here.",
     ]
 
 
 def _errors(settings: ConvRank, rows: Sequence[Row]) -> str:
-    test, loss = by_level(settings, rows, "test error"), by_level(settings, rows, "final train loss")
-    parts = [
-        f"{mean(errors):.3f} (training loss {mean(losses):.2g}) at noise {level:g}"
-        for level, errors, losses in zip(settings.noise, test, loss, strict=True)
-    ]
+    errors, losses = _means(settings, rows, "test error"), _means(settings, rows, "final train loss")
+    cells = zip(settings.noise, errors, losses, strict=True)
+    parts = [f"{error:.3f} (training loss {loss:.2g}) at noise {level:g}" for level, error, loss in cells]
     return f"Test error: {', '.join(parts)}."
 
 
 def _rank_plot(settings: ConvRank, rows: Sequence[Row]) -> Plot:
     levels, synthetic = list(settings.noise), settings.data == "synthetic"
-    means = {key: [mean(values) for values in by_level(settings, rows, key)] for key in (DATA, FILTERS, CLEAN)}
     lines = [
-        Line("data", levels, means[DATA], points=True),
-        Line("filters", levels, means[FILTERS], points=True),
-        Line("2K" if synthetic else "clean data", levels, means[CLEAN], role="predicted"),
-        Line(
-            "filters at the start",
-            levels,
-            [mean(v) for v in by_level(settings, rows, FILTERS + " at the start")],
-            "baseline",
-        ),
+        Line("data", levels, _means(settings, rows, DATA), points=True),
+        Line("filters", levels, _means(settings, rows, FILTERS), points=True),
+        Line("2K" if synthetic else "clean data", levels, _means(settings, rows, CLEAN), "predicted"),
+        Line("filters at the start", levels, _means(settings, rows, FILTERS + " at the start"), "baseline"),
     ]
     if synthetic:
         fine = [levels[-1] * i / 100 for i in range(101)]
-        sizes = (settings.signals, settings.samples, settings.patches, settings.dim)
-        ranks = [data_stable_rank(*sizes, level, orthogonal=settings.orthogonal) for level in fine]
-        lines.append(Line("data, predicted", fine, ranks, role="predicted"))
+        lines.append(Line("data, predicted", fine, [_data_rank(settings, x) for x in fine], "predicted"))
     caption = "Noise multiplies the stable rank of the data. Filters stay near that of the clean data, until they learn noise."
     return Plot("Stable rank under noise", "norm of a noise patch", "stable rank", lines, caption, log_y=True)
 
 
 def _loss_plot(settings: ConvRank, rows: Sequence[Row]) -> Plot:
-    levels = list(settings.noise)
-    lines = [
-        Line(name, levels, [mean(values) for values in by_level(settings, rows, key)], points=True)
-        for name, key in (("training", "final train loss"), ("test", "test loss"))
-    ]
+    keys = {"training": "final train loss", "test": "test loss"}
+    lines = [Line(name, settings.noise, _means(settings, rows, key), points=True) for name, key in keys.items()]
     caption = "Where the test loss leaves the training loss, the network fits noise."
     return Plot("Loss at the end", "norm of a noise patch", "logistic loss", lines, caption, log_y=True)
 
 
 def _training_plots(settings: ConvRank, rows: Sequence[Row]) -> list[Plot]:
-    captions = {
-        "train loss": "Nothing seems to happen while responses are small: then the first filters explode.",
-        "rank/stable@weight": "From that of random filters the stable rank falls as one filter for each signal takes over.",
-    }
-    plots = []
-    for key, caption in captions.items():
-        lines = []
-        for level in settings.noise:
-            series = [row for row in rows if row.key == key and row.series == f"noise {level:g}, run 0"]
-            lines.append(Line(f"noise {level:g}", [row.x for row in series], [row.value for row in series]))
-        if key == "rank/stable@weight" and settings.data == "synthetic":
-            lines.append(Line("2K", [0.0, float(settings.steps)], [2.0 * settings.signals] * 2, role="predicted"))
-        title = "Training loss" if key == "train loss" else "Stable rank of the filters in training"
-        metric = "" if key == "train loss" else key
-        plots.append(Plot(title, "step", title.lower(), lines, caption, log_y=True, metric=metric))
-    return plots
+    def lines(key: str) -> list[Line]:
+        return [curve(rows, key, f"noise {x:g}, run 0", label=f"noise {x:g}") for x in settings.noise]
+
+    ranks = lines("rank/stable@weight")
+    if settings.data == "synthetic":
+        ranks.append(predicted("2K", 2.0 * settings.signals, ranks))
+    falls = "Nothing seems to happen while responses are small: then the first filters explode."
+    settles = "From that of random filters the stable rank falls as one filter for each signal takes over."
+    title, rank = "Stable rank of the filters in training", "stable rank of the filters in training"
+    return [
+        Plot("Training loss", "step", "training loss", lines("train loss"), falls, log_y=True),
+        Plot(title, "step", rank, ranks, settles, log_y=True, metric="rank/stable@weight"),
+    ]
 
 
 def _heat_map(settings: ConvRank, cosines: Tensor) -> HeatMap:
-    shown = cosines[: min(_SHOWN, max(2 * settings.signals, _SHOWN))]
+    shown = cosines[:_SHOWN]
     shown = shown[shown.argmax(1).argsort(stable=True)]
     return HeatMap(
         "Cosine of filters and signals",
@@ -233,6 +217,7 @@ def _heat_map(settings: ConvRank, cosines: Tensor) -> HeatMap:
     )
 
 
-def _range(values: Sequence[float]) -> str:
+def _range(*parts: Sequence[float]) -> str:
+    values = [value for part in parts for value in part]
     least, largest = f"{min(values):.3g}", f"{max(values):.3g}"
     return least if least == largest else f"{least}-{largest}"

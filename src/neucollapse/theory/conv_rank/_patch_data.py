@@ -10,6 +10,10 @@ from torch import Tensor
 from ..._types import Float, Int
 from .settings import PIXELS, ConvRank
 
+Split = tuple[Tensor, Tensor, Tensor]
+"""Signals, their signs, and which signal each sample has."""
+_TESTS = 25  # samples of each signal to test on, at least or, of digits, at most
+
 
 class Patches(NamedTuple):
     """N samples of P patches each. A patch that several samples share is kept once.
@@ -53,20 +57,15 @@ class Draw:
         """The samples, with noise patches of this norm."""
         N = len(self.samples)
         noisy = torch.arange(len(self.noise)).reshape(N, -1) + len(self.signals)
-        return Patches(
-            torch.cat([self.signals, level * self.noise]),
-            torch.cat([self.samples[:, None], noisy], dim=1),
-            self.signs[self.samples],
-        )
+        members = torch.cat([self.samples[:, None], noisy], dim=1)
+        return Patches(torch.cat([self.signals, level * self.noise]), members, self.signs[self.samples])
 
 
 def draw_patches(settings: ConvRank, generator: torch.Generator) -> tuple[Draw, Draw]:
     """Training and test samples: the same signals (other images of the same digits), other noise."""
-    (signals, signs, samples), test = _digits(settings) if settings.data == "digits" else _synthetic(settings)
-    return (
-        Draw(signals, signs, samples, _noise(settings, len(samples), generator)),
-        Draw(*test, _noise(settings, len(test[2]), generator)),
-    )
+    train, test = _digits(settings) if settings.data == "digits" else _synthetic(settings)
+    noise = (_noise(settings, len(samples), generator) for _, _, samples in (train, test))
+    return Draw(*train, next(noise)), Draw(*test, next(noise))
 
 
 def _noise(settings: ConvRank, N: int, generator: torch.Generator) -> Tensor:
@@ -78,33 +77,28 @@ def _noise(settings: ConvRank, N: int, generator: torch.Generator) -> Tensor:
     return noise / math.sqrt(d - taken)
 
 
-def _synthetic(settings: ConvRank) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
+def _synthetic(settings: ConvRank) -> list[Split]:
     # Gaussian noise and filters look alike in every orthonormal basis, so the signals may be the first 2K axes.
     K, n = settings.signals, settings.samples
     signals = torch.eye(2 * K, settings.dim, dtype=torch.float64)
-    signs = _signs(K)
-    samples, test = (torch.arange(2 * K).repeat_interleave(count) for count in (n, max(n, 25)))
-    return (signals, signs, samples), (signals, signs, test)
+    return [(signals, _signs(K), torch.arange(2 * K).repeat_interleave(count)) for count in (n, max(n, _TESTS))]
 
 
-def _digits(settings: ConvRank) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
+def _digits(settings: ConvRank) -> list[Split]:
     from ...data import load_digits
 
-    data = load_digits(seed=settings.seed, flat=True)
+    data, K = load_digits(seed=settings.seed, flat=True), settings.signals
     if data.test is None:
         raise AssertionError("the digits have a test split")
-    K, n = settings.signals, settings.samples
-    images, digits = (tensor for tensor in data.train.tensors)
-    mean = images.double().mean(0)
-    parts = []
-    for split, most in ((data.train, n), (data.test, 25)):
+    mean, parts = data.train.tensors[0].double().mean(0), []
+    for split, most in ((data.train, settings.samples), (data.test, _TESTS)):
         images, digits = split.tensors
         rows = torch.cat([(digits == digit).nonzero()[:most, 0] for digit in range(2 * K)])
         pixels = torch.nn.functional.normalize(images[rows].double() - mean)
         signals = torch.nn.functional.pad(pixels, (0, settings.dim - PIXELS))
         parts.append((signals, _signs(K)[digits[rows]], torch.arange(len(rows))))
-    return parts[0], parts[1]
+    return parts
 
 
 def _signs(K: int) -> Tensor:
-    return torch.ones(2 * K, dtype=torch.float64).index_fill(0, torch.arange(K, 2 * K), -1.0)
+    return torch.tensor([1.0] * K + [-1.0] * K, dtype=torch.float64)

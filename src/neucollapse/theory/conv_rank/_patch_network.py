@@ -21,7 +21,7 @@ def huberised_relu(z: Tensor, kappa: float, power: float) -> Tensor:
 
 
 def huberised_slope(z: Tensor, kappa: float, power: float) -> Tensor:
-    """The derivative of ``huberised_relu``: continuous, 0 below 0 and 1 above kappa."""
+    """The derivative of `huberised_relu`: continuous, 0 below 0 and 1 above kappa."""
     return (z.clamp(0, kappa) / kappa) ** (power - 1)
 
 
@@ -47,6 +47,10 @@ class Network(NamedTuple):
         """Mean logistic loss, log(1 + exp(-y f))."""
         return softplus(-patches.labels * self.scores(responses, patches)).mean()
 
+    def error(self, responses: Float[Tensor, "R U"], patches: Patches) -> float:
+        """Share of the samples whose label is not the sign of their score."""
+        return float((self.scores(responses, patches) * patches.labels <= 0).double().mean())
+
     def gradient(self, responses: Float[Tensor, "R U"], patches: Patches) -> Float[Tensor, "R U"]:
         """Derivative C of the loss by the responses. That by the filters is C X, with the patches as rows of X."""
         y = patches.labels
@@ -61,24 +65,14 @@ def descend_in_span(
     patches: Patches,
     responses: Float[Tensor, "R U"],
     moved: Float[Tensor, "R U"],
+    *,
     steps: int,
     lr: float,
 ) -> tuple[Float[Tensor, "R U"], Float[Tensor, "R U"]]:
-    """Full-batch gradient descent of the filters, without ever forming them.
+    """Full-batch gradient descent of the filters, without ever forming them: the responses Z and A after these steps.
 
     A step is W <- W - lr C X, so W = W_0 + A X throughout, and the responses Z = W X^T follow Z <- Z - lr C X X^T: a closed
-    recursion in matrices of the number of patches, whatever the dimension.
-
-    Args:
-        network: activation and second layer.
-        patches: with rows X.
-        responses: Z.
-        moved: A, zero at the start.
-        steps: how many.
-        lr: step size.
-
-    Returns:
-        Z and A after these steps.
+    recursion in matrices of the number of patches, the rows of X, whatever the dimension. A (`moved`) is zero at the start.
     """
     gram = patches.rows @ patches.rows.T
     for _ in range(steps):

@@ -18,7 +18,7 @@ _SMALL = 100
 
 
 def stable_rank_of(matrix: Float[Tensor, "a b"]) -> float:
-    """||A||_F^2 / ||A||_2^2, as ``metrics`` has it, from the largest singular value alone.
+    """||A||_F^2 / ||A||_2^2, as `metrics` has it, from the largest singular value alone.
 
     Raises:
         InputError: for a matrix of zeros.
@@ -39,18 +39,18 @@ def stable_rank_of(matrix: Float[Tensor, "a b"]) -> float:
 
 
 def data_stable_rank(K: int, n: int, patches: int, dim: int, level: float, *, orthogonal: bool = True) -> float:
-    r"""Stable rank of the matrix of all patches of 2K n samples, under noise of norm ``level``.
+    r"""Stable rank of the matrix of all patches of 2K n samples, under noise of norm `level`.
 
     Of the N = 2K n samples each has one patch with a signal of norm 1 and P-1 of noise, so a = N(P-1) noise patches with
-    variance :math:`\sigma^2 = \rho^2/d'` in each of the d' dimensions that noise has. Then
-    :math:`\mathbb E\|X\|_F^2 = N + a\rho^2`, and the largest of the squared singular values is
+    variance $\sigma^2 = \rho^2/d'$ in each of the d' dimensions that noise has. Then
+    $\mathbb E\|X\|_F^2 = N + a\rho^2$, and the largest of the squared singular values is
 
-    - noise orthogonal to the signals (d' = d - 2K): the larger of n and :math:`\sigma^2(\sqrt a + \sqrt{d'})^2`;
+    - noise orthogonal to the signals (d' = d - 2K): the larger of n and $\sigma^2(\sqrt a + \sqrt{d'})^2$;
     - noise in all directions (d' = d): n is a spike on a Wishart matrix. By the R-transform of that,
-      :math:`a\sigma^2/(1 - \sigma^2 d g)` at g = 1/n, it lifts an eigenvalue to :math:`n + a\sigma^2 n/(n - \rho^2)` where
-      :math:`n > \sigma^2(d + \sqrt{ad})`, and elsewhere none out of the bulk, up to :math:`\sigma^2(\sqrt a + \sqrt d)^2`.
+      $a\sigma^2/(1 - \sigma^2 d g)$ at g = 1/n, it lifts an eigenvalue to $n + a\sigma^2 n/(n - \rho^2)$ where
+      $n > \sigma^2(d + \sqrt{ad})$, and elsewhere none out of the bulk, up to $\sigma^2(\sqrt a + \sqrt d)^2$.
 
-    While the signal is the largest, orthogonal noise gives :math:`2K(1 + (P-1)\rho^2)`, and this is exact for the mean. The
+    While the signal is the largest, orthogonal noise gives $2K(1 + (P-1)\rho^2)$, and this is exact for the mean. The
     other cases hold for large a and d at a fixed ratio. No noise gives 2K.
 
     Example:
@@ -71,12 +71,12 @@ def data_stable_rank(K: int, n: int, patches: int, dim: int, level: float, *, or
 def small_init_stable_rank(responses: Float[Tensor, "R S"]) -> float:
     r"""Stable rank of filters that grew from a vanishing initialisation, by a power of the activation above 2.
 
-    The response z of a filter to a signal grows as :math:`\dot z \propto z^{q-1}`. With q > 2 it explodes after a time
-    :math:`\propto z_0^{2-q}`, first for the filter with the largest response at the start; when that one fits the samples of the
+    The response z of a filter to a signal grows as $\dot z \propto z^{q-1}$. With q > 2 it explodes after a time
+    $\propto z_0^{2-q}$, first for the filter with the largest response at the start; when that one fits the samples of the
     signal, those of all others are still vanishing. So every signal has one winner. Their responses become equal in long
     training, as loss and slope are the same for each, but slowly: margins grow as the logarithm of the time since the explosion.
     A filter that wins c signals then has c equal coordinates, a block of ones of size c in W^T W: hence 2K over the largest c.
-    It is 2K if no filter wins twice, which among m filters of each sign has probability :math:`\prod_{i<K} (1 - i/m)^2`.
+    It is 2K if no filter wins twice, which among m filters of each sign has probability $\prod_{i<K} (1 - i/m)^2$.
 
     Args:
         responses: of the filters to the 2K signals at the start; first half of both has second layer and label +1.
@@ -93,11 +93,11 @@ def small_init_stable_rank(responses: Float[Tensor, "R S"]) -> float:
 def quadratic_stable_rank(K: int) -> float:
     r"""Stable rank of filters that grew from a vanishing initialisation by the power 2, in the limit of many filters.
 
-    Now :math:`\dot z \propto z`: responses grow in proportion, and a filter ends with :math:`\max(g, 0)` on the K signals of its
-    sign, g standard normal, and nothing else. As :math:`\mathbb E\max(g,0)^2 = 1/2` and
-    :math:`(\mathbb E\max(g,0))^2 = 1/(2\pi)`, W^T W has trace K/2 and largest eigenvalue 1/2 + (K-1)/(2 pi) for each sign:
+    Now $\dot z \propto z$: responses grow in proportion, and a filter ends with $\max(g, 0)$ on the K signals of its
+    sign, g standard normal, and nothing else. As $\mathbb E\max(g,0)^2 = 1/2$ and
+    $(\mathbb E\max(g,0))^2 = 1/(2\pi)$, W^T W has trace K/2 and largest eigenvalue 1/2 + (K-1)/(2 pi) for each sign:
 
-    .. math:: \frac{2K}{1 + (K-1)/\pi} < 2\pi .
+    $$\frac{2K}{1 + (K-1)/\pi} < 2\pi .$$
 
     Example:
         >>> round(quadratic_stable_rank(10), 3)
@@ -110,8 +110,8 @@ def robust_level(n: int, power: float) -> float:
     r"""Norm of noise at which a filter learns a noise patch as fast as a signal: n^(1/q).
 
     A signal is in 1/(2K) of the samples, a noise patch in 1/N, and gradients are in proportion to squared norms: a response z to
-    them grows by :math:`z^{q-1}/(2K)` and :math:`\rho^2 z^{q-1}/N`, from responses of 1 to :math:`\rho` at the start. The
-    exploding times are equal where :math:`\rho^q = N/(2K) = n`. An order of magnitude: a filter wins by its largest response, and
+    them grows by $z^{q-1}/(2K)$ and $\rho^2 z^{q-1}/N$, from responses of 1 to $\rho$ at the start. The
+    exploding times are equal where $\rho^q = N/(2K) = n$. An order of magnitude: a filter wins by its largest response, and
     there are more noise patches than signals.
 
     Example:
