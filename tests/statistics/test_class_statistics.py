@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from neucollapse import ClassStatistics, FileFormatError, InputError, NonFiniteError
 from neucollapse._environment import numba_available
-from neucollapse.statistics import _sums
 
 K, D = 5, 7
-FAST = [pytest.param(True, marks=pytest.mark.skipif(not numba_available(), reason="needs the extra fast")), False]
+needs_numba = pytest.mark.skipif(not numba_available(), reason="needs the extra fast")
+METHODS = [pytest.param("numba", marks=needs_numba), "torch"]
 
 
 def twin(features, labels, K):
@@ -106,15 +106,13 @@ def test_float64_near_collapse_under_a_large_offset(scatter):
     assert relative(stats.within_trace(), np.trace(truth)) <= 1e-9
 
 
-@pytest.mark.parametrize("fast", FAST)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("scatter", ["full", "trace"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_narrow_features_against_the_float64_truth_of_the_same_numbers(dtype, scatter, fast, monkeypatch):
-    monkeypatch.setattr(_sums, "_FAST_FROM", 0)
-    monkeypatch.setattr(_sums, "numba_available", lambda: fast)
+def test_narrow_features_against_the_float64_truth_of_the_same_numbers(dtype, scatter, method):
     features, labels = collapsed(ratio=1e-5 if dtype == torch.float32 else 0.1, offset=0.0, d=64, n=400, dtype=dtype)
     truth = twin(features.double(), labels, K)["within"]
-    stats = collect(features, labels, scatter=scatter)
+    stats = collect(features, labels, scatter=scatter, method=method)
     if scatter == "full":
         # Half of what is promised: on the grid of such features, products without OFF_GRID round one way (up to 1.4e-6).
         assert relative(stats.within_scatter(), truth) <= 5e-7
@@ -229,24 +227,22 @@ def test_labels_to_ignore_are_counted_and_any_other_label_outside_is_an_error():
     assert stats.num_samples == len(labels) - 10
 
 
-@pytest.mark.parametrize("fast", FAST)
-def test_non_finite_rows_raise_drop_or_propagate_and_never_half_enter(fast, monkeypatch):
-    monkeypatch.setattr(_sums, "_FAST_FROM", 0)
-    monkeypatch.setattr(_sums, "numba_available", lambda: fast)
+@pytest.mark.parametrize("method", METHODS)
+def test_non_finite_rows_raise_drop_or_propagate_and_never_half_enter(method):
     features, labels = collapsed(offset=0.0)
     features[17, 2] = torch.nan
     features[50, 0] = torch.inf
-    stats = ClassStatistics(K, D, "trace")
+    stats = ClassStatistics(K, D, "trace", method=method)
     with pytest.raises(NonFiniteError, match=rf"2 of 200 rows; the first is row 17 .*class {int(labels[17])}"):
         stats.update(features, labels)
     assert stats.num_samples == 0
     assert stats.left_out["non_finite"] == 0
-    dropping = ClassStatistics(K, D, "trace", nan="drop")
+    dropping = ClassStatistics(K, D, "trace", nan="drop", method=method)
     dropping.update(features, labels)
     rows = [i for i in range(200) if i not in (17, 50)]
     assert dropping.left_out["non_finite"] == 2
     assert relative(dropping.class_means, twin(features[rows], labels[rows], K)["means"]) <= 1e-12
-    propagating = ClassStatistics(K, D, "trace", nan="propagate")
+    propagating = ClassStatistics(K, D, "trace", nan="propagate", method=method)
     propagating.update(features, labels)
     assert propagating.class_means[labels[17]].isnan().any()
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neucollapse import ClassStatistics, InputError, measure
-from neucollapse.statistics import _sums
+from neucollapse._environment import numba_available
 
+METHODS = ["numba", "torch"] if numba_available() else ["torch"]
 TYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 
 
@@ -57,7 +58,7 @@ def collected(features, labels, K, batch, **options):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("kind", ["outlier first", "two places", "drift"])
 @pytest.mark.parametrize(("N", "d"), [(65_536, 8), (12_000, 80)])
-def test_long_classes_keep_the_scatter_in_one_batch_and_in_many(N, d, kind, dtype, normalize, monkeypatch):
+def test_long_classes_keep_the_scatter_in_one_batch_and_in_many(N, d, kind, dtype, normalize):
     features, labels = hostile(kind, N, d, dtype)
     pooled, weighted, squares = twin(features, labels, 2, normalize)
     tolerance = 1e-9 if dtype == torch.float64 else 1e-6
@@ -68,9 +69,8 @@ def test_long_classes_keep_the_scatter_in_one_batch_and_in_many(N, d, kind, dtyp
     for stats in (collected(features, labels, 2, N, **options), merged):
         assert relative(stats.within_scatter(), pooled) <= tolerance
         assert relative(stats.within_scatter("class"), weighted) <= tolerance
-    for fast in (True, False):
-        monkeypatch.setattr(_sums, "numba_available", lambda fast=fast: fast)
-        stats = collected(features.flip(0), labels.flip(0), 2, N, scatter="trace", normalize=normalize)
+    for method in METHODS:
+        stats = collected(features.flip(0), labels.flip(0), 2, N, scatter="trace", normalize=normalize, method=method)
         assert relative(stats.class_variances * stats.counts, squares) <= tolerance
 
 
@@ -89,13 +89,13 @@ def test_an_outlier_among_the_first_rows_leaves_the_variability_of_the_rest():
     offset=st.sampled_from([0.0, 1.0, 100.0]),
     outliers=st.integers(0, 3),
     missing=st.booleans(),
-    fast=st.booleans(),
+    method=st.sampled_from(METHODS),
     scatter=st.sampled_from(["full", "trace"]),
     normalize=st.booleans(),
 )
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_one_batch_is_batches_of_128_is_merged_is_reversed(
-    seed, dtype, d, K, log_scale, offset, outliers, missing, fast, scatter, normalize
+    seed, dtype, d, K, log_scale, offset, outliers, missing, method, scatter, normalize
 ):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(K, (1200,), generator=generator).sort()[0]
@@ -109,9 +109,7 @@ def test_one_batch_is_batches_of_128_is_merged_is_reversed(
     merged = ClassStatistics(K, d, **options)
     for part, own in zip(X.split(333), labels.split(333), strict=True):
         merged.merge(collected(part, own, K, 333, **options))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sums, "_FAST_FROM", 0 if fast else 1 << 60)
-        one = collected(X, labels, K, 1200, **options)
+    one = collected(X, labels, K, 1200, method=method, **options)
     others = [collected(X, labels, K, 128, **options), collected(X.flip(0), labels.flip(0), K, 1200, **options), merged]
     pooled, _, squares = twin(X, labels, K, normalize)
     narrow = 1e-9 if dtype == torch.float64 else 1e-6

@@ -20,6 +20,7 @@ VOUCH = 8  # rows whose mean is worth more than a centre that lies far from it
 # grows with the rows (1e-6 at 1,024, 4e-6 at 2,048, where half-precision features repeat the same residuals).
 _ROWS = 512
 _KEPT_UP_TO = 1 << 20  # entries of scratch memory that are kept between batches
+_TINY = 1e-12  # below this size of an entry float32 squares lose digits; they are then taken in float64
 _PANEL = 128  # columns a product: the scatter is symmetric, and what lies left of its panel is not formed
 
 
@@ -89,30 +90,55 @@ class Products(NamedTuple):
 
 
 @dataclass
-class Totals:
-    """Sums of a batch over its m classes, in float64.
+class Sums:
+    """Sums about centres over the m classes of a batch, in float64, and the scatters where they were asked for.
 
-    ``centres`` (K, d) are those of all classes, ``classes`` (m,) those of the batch; a new one gets its centre here.
-    ``weights`` (m,) asks for a second scatter, in which the rows of a class weigh as they say. Where the batch is one block,
-    ``products`` may stand in place of both scatters.
+    Where the batch is one block, ``products`` may stand in place of both scatters. ``residuals`` then holds anything until
+    the block is added.
     """
 
+    residuals: Tensor  # (m, d)
+    squares: Tensor  # (m,)
+    norms: Tensor  # (m,)
+    largest: Tensor  # (m,), the largest norm
+    scatter: Tensor | None = None  # (d, d), on and above the diagonal alone
+    weighted: Tensor | None = None  # the same, rows weighted by what their class weighs
+    products: Products | None = None
+    zero_rows: int = 0  # rows that ``normalize`` could not give unit norm
+
+    @property
+    def finite(self) -> bool:
+        """Whether nothing has overflown and no feature is NaN or infinite."""
+        return bool(torch.isfinite(self.squares.sum() + self.norms.sum()))
+
+    def typical(self, features: Tensor) -> float:
+        """About the size of an entry of ``features``: the norms of all rows over the number of entries."""
+        return float(self.norms.sum()) / max(1, features.numel())
+
+    def in_range(self, features: Tensor) -> bool:
+        """Whether the sums are finite, and the squares too large for float32 to have lost small ones."""
+        if not self.finite:
+            return False
+        return features.dtype == torch.float64 or self.typical(features) > _TINY or not bool(features.any())
+
+
+@dataclass
+class Totals:
+    """What adds up the ``sums`` of a batch, block by block.
+
+    ``centres`` (K, d) are those of all classes, ``classes`` (m,) those of the batch; a new one gets its centre here.
+    ``weights`` (m,) asks for a second scatter, in which the rows of a class weigh as they say.
+    """
+
+    sums: Sums
     centres: Tensor
     classes: Tensor
     new: Tensor  # (m,)
     narrow: torch.dtype  # the type of residuals
-    residuals: Tensor  # (m, d), zero unless the batch is one block
-    squares: Tensor  # (m,)
-    norms: Tensor  # (m,)
-    largest: Tensor  # (m,)
     weights: Tensor | None
     scratch: Scratch
     full: bool  # whether scatters are asked for
     one_block: bool  # whether the batch is a single block
-    scatter: Tensor | None = None  # (d, d), on and above the diagonal
-    weighted: Tensor | None = None  # (d, d), on and above the diagonal
-    products: Products | None = None
-    zero_rows: int = 0
 
     def add(self, block: Block, dtype: torch.dtype, *, normalize: bool) -> None:
         """Add the rows of a block, held in ``dtype`` where residuals are formed."""
@@ -121,12 +147,12 @@ class Totals:
             rows = self.scratch("wide", len(rows), rows, dtype).copy_(rows)
         lengths = _lengths(rows)
         if normalize:
-            self.zero_rows += int((lengths == 0).sum())
+            self.sums.zero_rows += int((lengths == 0).sum())
             rows = torch.div(
                 rows, lengths.where(lengths > 0, 1)[:, None], out=self.scratch("wide", len(rows), rows, dtype)
             )
-        self.norms[part].index_add_(0, own, lengths.double())
-        self.largest[part].scatter_reduce_(0, own, lengths.double(), "amax")
+        self.sums.norms[part].index_add_(0, own, lengths.double())
+        self.sums.largest[part].scatter_reduce_(0, own, lengths.double(), "amax")
         self._add_residuals(rows, own, part)
 
     def _add_residuals(self, rows: Tensor, own: Tensor, part: slice) -> None:
@@ -150,26 +176,27 @@ class Totals:
             weights = None if self.weights is None else self.weights[part][own]
             products = Products(residual, weights)
             if self.one_block and shift is None:
-                self.products = products
+                self.sums.products = products
             else:
                 products.add_to(*self._scatters())
+        total = self.sums
         if shift is None and self.one_block:
-            self.residuals.copy_(sums)
-            self.squares.copy_(squares)
+            total.residuals.copy_(sums)
+            total.squares.copy_(squares)
         elif shift is None:
-            self.residuals[part] += sums
-            self.squares[part] += squares
+            total.residuals[part] += sums
+            total.squares[part] += squares
         else:
             if self.one_block:
-                self.residuals.zero_()
+                total.residuals.zero_()
             self._add_shifted(shift, counts[:, None], sums.double(), squares, part)
 
     def _scatters(self) -> tuple[Tensor, Tensor | None]:
-        d = self.centres.shape[1]
-        if self.scatter is None:
-            self.scatter = self.scratch.zeros("scatter", d, self.centres)
-            self.weighted = None if self.weights is None else self.scratch.zeros("weighted", d, self.centres)
-        return self.scatter, self.weighted
+        total, d = self.sums, self.centres.shape[1]
+        if total.scatter is None:
+            total.scatter = self.scratch.zeros("scatter", d, self.centres)
+            total.weighted = None if self.weights is None else self.scratch.zeros("weighted", d, self.centres)
+        return total.scatter, total.weighted
 
     def _near(self, rows: Tensor, own: Tensor, part: slice, fresh: Tensor) -> Tensor:
         """Centres (g, d) of the classes of a block, in the type of ``rows``; of new ones the mean of its rows."""
@@ -203,20 +230,20 @@ class Totals:
             residual = self.scratch("narrow", len(rows), rows, self.narrow).copy_(residual)
         sums = self.scratch.zeros("sums", len(near), near, self.narrow).index_add_(0, own, residual)
         squares = torch.linalg.vector_norm(residual, dim=1).double().square_()
-        return residual, sums, self.squares.new_zeros(len(near)).index_add_(0, own, squares)
+        return residual, sums, self.sums.squares.new_zeros(len(near)).index_add_(0, own, squares)
 
     def _add_shifted(self, shift: Tensor, counts: Tensor, sums: Tensor, squares: Tensor, part: slice) -> None:
         """Add sums about a centre that lies ``shift`` (g, d) from the class's own."""
-        halfway = sums + counts / 2 * shift
-        self.residuals[part] += sums + counts * shift
-        self.squares[part] += squares + 2 * torch.linalg.vecdot(shift, halfway)
+        total, halfway = self.sums, sums + counts / 2 * shift
+        total.residuals[part] += sums + counts * shift
+        total.squares[part] += squares + 2 * torch.linalg.vecdot(shift, halfway)
         moved = shift.any(dim=1)
         t, halfway = shift[moved], halfway[moved]
-        if self.scatter is not None:
-            self.scatter += t.T @ halfway + halfway.T @ t
-        if self.weighted is not None and self.weights is not None:
+        if total.scatter is not None:
+            total.scatter += t.T @ halfway + halfway.T @ t
+        if total.weighted is not None and self.weights is not None:
             t = t * self.weights[part][moved, None]
-            self.weighted += t.T @ halfway + halfway.T @ t
+            total.weighted += t.T @ halfway + halfway.T @ t
 
 
 def _lengths(rows: Tensor) -> Tensor:

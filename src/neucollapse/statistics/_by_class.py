@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._labels import IGNORED, Labels, counted_labels, flat_labels
 from .._memory import check_memory
-from ._class_statistics import ClassStatistics
+from ._class_statistics import ClassStatistics, NaNs
 
 
 class ScatterByClass:
@@ -31,7 +31,7 @@ class ScatterByClass:
         [[1.0, 0.0], [0.0, 0.0]]
     """
 
-    def __init__(self, num_classes: int, dim: int, *, ignore_index: int = IGNORED, nan: str = "raise") -> None:
+    def __init__(self, num_classes: int, dim: int, *, ignore_index: int = IGNORED, nan: NaNs = "raise") -> None:
         check_memory(8 * num_classes * dim * dim, f"a scatter of each of {num_classes} classes in {dim} dimensions")
         self.num_classes, self.dim, self.ignore_index = num_classes, dim, ignore_index
         self.classes = [ClassStatistics(1, dim, nan=nan) for _ in range(num_classes)]

@@ -3,25 +3,29 @@
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from msgspec.structs import asdict
 from torch import Tensor
 
-from .._errors import InputError
+from .._environment import numba_available
+from .._errors import InputError, MissingExtraError
 from .._files import fitting_contents, load_tensors, save_tensors
 from .._labels import Labels, label_tensor
 from .._records import checked
 from .._schema import Statistics
 from ._batch import DTYPES, Batch, check_batch, finite_rows
-from ._blocks import Scratch
+from ._blocks import Scratch, Sums
 from ._derived import DerivedStatistics, check_choice
 from ._identity import check_same_on_all_ranks, check_same_settings
 from ._moments import Moments
 from ._precision import Precision
-from ._sums import Sums, residual_sums, working_dtype
+from ._sums import residual_sums, working_dtype
+
+NaNs = Literal["raise", "drop", "propagate"]
+"""What a row with NaN or infinity does."""
 
 _SMALLEST = 1e-140  # size of an entry below which squares lose digits in float64 too
 
@@ -42,10 +46,11 @@ class ClassStatistics(DerivedStatistics):
     of each class (near the mean of its first samples), so that nothing cancels near collapse or under a common offset.
     Over the K' classes present,
 
-    .. math::
-        \mu_c = \frac1{n_c}\sum_{y_i = c} h_i, \qquad
-        S_W = \frac1N \sum_i (h_i - \mu_{y_i})(h_i - \mu_{y_i})^\top, \qquad
-        S_B = \frac1{K'}\sum_c (\mu_c - \mu_G)(\mu_c - \mu_G)^\top .
+    $$
+    \mu_c = \frac1{n_c}\sum_{y_i = c} h_i, \qquad
+    S_W = \frac1N \sum_i (h_i - \mu_{y_i})(h_i - \mu_{y_i})^\top, \qquad
+    S_B = \frac1{K'}\sum_c (\mu_c - \mu_G)(\mu_c - \mu_G)^\top .
+    $$
 
     Averages can weigh each ``"class"`` alike or each ``"sample"`` alike, always by name; with equal counts they agree.
 
@@ -53,9 +58,8 @@ class ClassStatistics(DerivedStatistics):
     are others up to 64 dimensions. In more, float32 residuals are added in short blocks, about a centre that the rows of
     the block vouch for, and blocks in float64 (error below 1e-6 of the scatter, whatever the order and the outliers).
     float16 and bfloat16 are widened to float32 first. Where squares leave the range of float64 they are infinite, and
-    the class means still right. Memory is O(K d) with ``scatter="trace"`` and O(K d + d^2) with
-    ``"full"``, never O(N). On CUDA the sums over a class are run-to-run exact only under
-    ``torch.use_deterministic_algorithms(True)``.
+    the class means still right. Memory is O(K d) with ``scatter="trace"`` and O(K d + d^2) with ``"full"``, never O(N). On
+    CUDA the sums over a class are run-to-run exact only under ``torch.use_deterministic_algorithms(True)``.
 
     Args:
         num_classes: K.
@@ -66,12 +70,15 @@ class ClassStatistics(DerivedStatistics):
             (1/K') sum_c S_c / n_c is kept too; no single pass can form that without.
         ignore_index: label of rows to leave out. Any other label outside [0, K) is an error.
         nan: what a row with NaN or infinity does: ``"raise"``, ``"drop"`` (and be counted) or ``"propagate"``.
+        method: how traces of raw features are summed on the CPU: by a loop that numba compiles (extra ``fast``), in
+            plain torch, or, by ``"auto"``, compiled where numba is installed and the batch is large.
         device: where the sums live; by default where the first batch is (but MPS has no float64: then the CPU).
 
     Raises:
         InputError: wrong shapes, float labels, labels out of range, unusable arguments; more classes and dimensions than
             fit into memory, with an estimate, before anything is allocated.
         NonFiniteError: NaN or infinity in the features, with ``nan="raise"``. Nothing of that batch is added.
+        MissingExtraError: ``method="numba"`` without numba.
 
     Example:
         >>> stats = ClassStatistics(num_classes=2, dim=2)
@@ -84,17 +91,21 @@ class ClassStatistics(DerivedStatistics):
         self,
         num_classes: int,
         dim: int,
-        scatter: str = "full",
+        scatter: Literal["full", "trace"] = "full",
         *,
         normalize: bool = False,
         class_counts: Labels | None = None,
         ignore_index: int = -100,
-        nan: str = "raise",
+        nan: NaNs = "raise",
+        method: Literal["auto", "numba", "torch"] = "auto",
         device: torch.device | str | None = None,
     ) -> None:
         num_classes, dim = _checked_size("num_classes", num_classes), _checked_size("dim", dim)
         check_choice("scatter", scatter, ("full", "trace"))
         check_choice("nan", nan, ("raise", "drop", "propagate"))
+        check_choice("method", method, ("auto", "numba", "torch"))
+        if method == "numba" and not numba_available():
+            raise MissingExtraError("numba", "fast", "ClassStatistics(method='numba')")
         if not isinstance(ignore_index, int) or isinstance(ignore_index, bool) or not isinstance(normalize, bool):
             raise InputError(
                 f"expected ignore_index as an integer and normalize as a bool, got {ignore_index!r} and {normalize!r}"
@@ -104,7 +115,7 @@ class ClassStatistics(DerivedStatistics):
         if class_counts is not None and scatter != "full":
             raise InputError(f"class_counts serve the class-weighted scatter: expected scatter='full', got {scatter!r}")
         self.num_classes, self.dim, self.scatter, self.normalize = num_classes, dim, scatter, normalize
-        self.ignore_index, self.nan = ignore_index, nan
+        self.ignore_index, self.nan, self.method = ignore_index, nan, method
         self._class_counts = None if class_counts is None else _checked_counts(class_counts, num_classes)
         self._device = None if device is None else torch.device(device)
         self.reset()
@@ -181,6 +192,7 @@ class ClassStatistics(DerivedStatistics):
             scatter=self.scatter == "full",
             weights=None if class_counts is None else 1 / class_counts[classes].clamp(min=1).double(),
             normalize=self.normalize,
+            method=self.method,
             scratch=self._scratch,
         )
         return _Part(classes, counts, new, sums)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .._memory import check_memory
-from ._sums import Sums
+from ._blocks import Sums
 
 _PATIENCE = 8  # samples of a class before its centre is first checked
 # A centre moves once its offset makes up more than this share of its class's squares. One sample as centre makes up about
@@ -77,8 +77,8 @@ class Moments:
         self.largest[classes] = torch.maximum(self.largest[classes], sums.largest)
         if self.scatter is not None and sums.scatter is not None:
             self.scatter += sums.scatter
-        if self.weighted_scatter is not None and sums.weighted_scatter is not None:
-            self.weighted_scatter += sums.weighted_scatter
+        if self.weighted_scatter is not None and sums.weighted is not None:
+            self.weighted_scatter += sums.weighted
         if self.scatter is not None and sums.products is not None:
             sums.products.add_to(self.scatter, self.weighted_scatter)
 
