@@ -30,7 +30,7 @@ KIND = Kind(
 
 @pytest.fixture
 def place(tmp_path):
-    return RunFolder(tmp_path / "run", KIND, DEFAULTS, {"code": "1" * 64})
+    return RunFolder(tmp_path / "run", KIND, DEFAULTS, {"a.npz": "1" * 64})
 
 
 def begun(place):
@@ -61,7 +61,7 @@ def test_settings_that_an_earlier_version_lacks_are_its_defaults(place):
     ("change", "words"),
     [
         ({"settings": {**DEFAULTS, "lr": 0.2}}, r"lr=0\.2 \(now 0\.1\), says state"),
-        ({"files": {"code": "2" * 64}}, "other contents of None"),
+        ({"files": {"a.npz": "2" * 64}}, r"other contents of a\.npz"),
         ({"settings": "none"}, "does not say of which training run it is"),
     ],
 )
@@ -109,15 +109,15 @@ def test_digests_follow_contents(tmp_path):
     folder.mkdir()
     for path in (file, folder / "images", folder / "labels"):
         path.write_bytes(b"one")
-    names = {"dataset": str(folder), "code": str(file), "none": None, "gone": str(tmp_path / "gone")}
-    before = digests(names)
-    assert set(before) == {"dataset", "code"}
+    paths = (str(folder), str(file), None, str(tmp_path / "gone"))
+    before = digests(*paths)
+    assert set(before) == {str(folder), str(file)}
     (folder / "labels").write_bytes(b"two")
-    after = digests(names)
-    assert after["code"] == before["code"]
-    assert after["dataset"] != before["dataset"]
+    after = digests(*paths)
+    assert after[str(file)] == before[str(file)]
+    assert after[str(folder)] != before[str(folder)]
     (folder / "labels").rename(folder / "labels2")
-    assert digests(names)["dataset"] != after["dataset"]
+    assert digests(*paths)[str(folder)] != after[str(folder)]
 
 
 def test_half_written_files_are_deleted_and_other_hidden_ones_are_not(place):

@@ -69,7 +69,7 @@ class RunFolder:
         path: the folder.
         kind: of the run.
         settings: of the run, as plain JSON values.
-        files: SHA-256 of the files that settings name, by the name of the setting.
+        files: SHA-256 of the files that settings name, by their paths.
     """
 
     path: Path
@@ -158,7 +158,7 @@ class RunFolder:
         changed = [
             f"{name}={value!r} (now {now.get(name)!r})" for name, value in before.items() if value != now.get(name)
         ]
-        changed += [f"other contents of {now[name]}" for name, sha in self.files.items() if files.get(name, sha) != sha]
+        changed += [f"other contents of {name}" for name, sha in self.files.items() if files.get(name, sha) != sha]
         if changed:
             raise InputError(
                 f"{self.path} holds a {self.kind.name} with {', '.join(changed)}, says {path.name}; expected the same settings "
@@ -166,15 +166,14 @@ class RunFolder:
             )
 
 
-def digests(paths: Mapping[str, str | None]) -> dict[str, str]:
-    """SHA-256 of the file, or of all files of the folder, that each setting names; without those that name none.
+def digests(*paths: str | None) -> dict[str, str]:
+    """SHA-256 of each file, or of all files of a folder, by its path; without those that are not there.
 
     Example:
-        >>> digests({"dataset": "no/such/file", "code": None})
+        >>> digests("no/such/file", None)
         {}
     """
-    found = {name: Path(path) for name, path in paths.items() if path is not None}
-    return {name: _sha256(path) for name, path in found.items() if path.exists()}
+    return {path: _sha256(Path(path)) for path in paths if path is not None and Path(path).exists()}
 
 
 def _sha256(path: Path) -> str:

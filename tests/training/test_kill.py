@@ -14,7 +14,7 @@ import torch
 from neucollapse.metrics import CollapseResult
 from neucollapse.training import MLPBackbone, TrainConfig, load_checkpoint
 from neucollapse.training._run import train
-from neucollapse.training._stop import StopOnSignal
+from neucollapse.training._stopping import StopOnSignal
 
 from .. import fault
 from ..slow import slow_but

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import random
+import re
 import shutil
 import sys
 
@@ -11,11 +12,13 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from neucollapse import InputError, MissingExtraError
 from neucollapse._errors import FileFormatError, FileWriteError, OptionError, ResumeWarning
 from neucollapse._files import load_tensors, save_tensors
 from neucollapse._lock import locked
+from neucollapse.heads import FixedHead
 from neucollapse.metrics import CollapseResult
 from neucollapse.report._run import read_run
 from neucollapse.training import MLPBackbone, TrainConfig, load_checkpoint, train
@@ -182,17 +185,24 @@ def test_a_checkpoint_that_names_no_run_goes_on_under_its_config(copy):
     assert train(CONFIG, copy, progress=False).to_dict() == complete
 
 
-def test_other_contents_of_a_data_set_are_another_run(tmp_path):
-    def write(shift):
+@pytest.mark.parametrize("changed", ["data.npz", "code.safetensors"])
+def test_other_contents_of_a_file_that_is_named_are_another_run(changed, tmp_path):
+    def write(name, shift):
         x = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)) + shift
-        np.savez(tmp_path / "data.npz", x=x.numpy(), y=np.arange(40) % 2)
+        if name == "data.npz":
+            np.savez(tmp_path / name, x=x.numpy(), y=np.arange(40) % 2)
+        else:
+            save_file({"weight": torch.eye(2, 4) * (1 + shift)}, tmp_path / name)
 
-    config = TrainConfig(dataset=str(tmp_path / "data.npz"), backbone=MLPBackbone(width=8, depth=1), dim=4, epochs=1)
-    write(0)
+    config = TrainConfig(
+        dataset=str(tmp_path / "data.npz"), head=FixedHead(code=str(tmp_path / "code.safetensors")),
+        backbone=MLPBackbone(width=8, depth=1), dim=4, epochs=1,
+    )  # fmt: skip
+    write("data.npz", 0), write("code.safetensors", 0)
     first = train(config, tmp_path / "run", progress=False)
     assert train(config, tmp_path / "run", progress=False).to_dict() == first.to_dict()
-    write(1)
-    with pytest.raises(InputError, match=r"other contents of .*data\.npz"):
+    write(changed, 1)
+    with pytest.raises(InputError, match=f"other contents of .*{re.escape(changed)}"):
         train(config, tmp_path / "run", progress=False)
 
 

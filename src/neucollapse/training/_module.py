@@ -37,11 +37,7 @@ def build_model(config: TrainConfig, input_shape: Sequence[int], num_classes: in
         num_classes: K.
 
     Returns:
-        A module from inputs ``(B, *input_shape)`` to logits ``(B, K)``.
-
-    Raises:
-        InputError: when the backbone does not take such inputs, or the head does not fit d and K.
-        FileFormatError: when the file of a fixed head's code cannot be used.
+        A module from inputs ``(B, *input_shape)`` to logits ``(B, K)``. What does not fit is refused by backbone or head.
 
     Example:
         >>> model = build_model(TrainConfig(dim=3, head=CosineHead()), input_shape=(1, 8, 8), num_classes=10)

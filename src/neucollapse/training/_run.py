@@ -17,6 +17,7 @@ from .._names import names_options
 from .._run_folder import CONFIG, Kind, RunFolder, digests
 from .._schema import TRAIN_CONFIG
 from ..data import Dataset
+from ..heads import FixedHead
 from ..metrics import CollapseResult, Flag
 from ..metrics._storage import SCHEMA as RESULT_SCHEMA
 from ..metrics._storage import write_result
@@ -24,13 +25,12 @@ from ._batches import evaluation_loader, training_loader
 from ._callback import CollapseCallback
 from ._checkpoint import RunCheckpoint, SafeCheckpointIO, identity_of, latest_checkpoint
 from ._config import TrainConfig
-from ._early import StopWhen
 from ._history import with_terminal_phase, write_history
 from ._lightning import Callback, pl, quiet
 from ._module import CollapseModule, build_model
 from ._progress import EpochProgress
 from ._random import random_state, seed_all, set_random_state
-from ._stop import StopOnSignal
+from ._stopping import StopOnSignal, StopWhen
 from ._training_set import changed_training_set
 
 _RESULT, _CHECKPOINTS = "result.json", "checkpoints"
@@ -72,9 +72,8 @@ def train(config: TrainConfig, run_dir: str | Path, *, resume: bool = True, prog
         The measurement of the trained model, splits ``train`` and, if the data set has one, ``test``.
 
     Raises:
-        InputError: when another process is training in the folder, or the folder holds anything but a run of this config.
-        FileFormatError: when a data set cannot be used, or checkpoints are there and none can be read.
-        MissingExtraError: without the ``train`` extra.
+        InputError: when another process is training in the folder, or the folder holds anything but a run of this config. A data
+            set, a code or checkpoints that cannot be used are a ``FileFormatError``, a missing extra is a ``MissingExtraError``.
 
     Example:
         >>> result = train(TrainConfig(epochs=1), "runs/first")  # doctest: +SKIP
@@ -85,7 +84,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, resume: bool = True, prog
             f"expected a TrainConfig, such as PRESETS['digits-simplex'] or TrainConfig.load(file), got {config!r:.60}"
         )
     run_dir = Path(run_dir)
-    place = RunFolder(run_dir, _KIND, config.to_dict(), digests(_files(config)))
+    place = RunFolder(run_dir, _KIND, config.to_dict(), digests(*_files(config)))
     with place.held(), quiet(), _globals_restored(config.threads):
         if not resume:
             _spare_measurements(run_dir / _RESULT)
@@ -175,12 +174,10 @@ def _describe(result: CollapseResult, config: TrainConfig, dataset: Dataset, tra
         result.flags.append(Flag("changed_training_set", sentence, "train"))
 
 
-def _files(config: TrainConfig) -> dict[str, str | None]:
-    """The files that settings name; a data set that is built in is none, even if a file is called like it."""
-    return {
-        "dataset": None if config.dataset in _BUILT_IN else config.dataset,
-        "code": getattr(config.head, "code", None),
-    }
+def _files(config: TrainConfig) -> tuple[str | None, ...]:
+    """The files that a config names; a data set that is built in is none, even if a file is called like it."""
+    dataset = None if config.dataset in _BUILT_IN else config.dataset
+    return dataset, config.head.code if isinstance(config.head, FixedHead) else None
 
 
 def _identity_of_result(path: Path) -> Any:
