@@ -57,9 +57,9 @@ EDITS = {
 USED = """
 import torch
 from neucollapse import heads
-from neucollapse.training import TrainConfig, train
+from neucollapse.training import MLPBackbone, TrainConfig, train
 print(heads.Shared(3, 2)(torch.zeros(4, 3)).shape)
-train(TrainConfig(head=heads.SharedHead(), width=8, depth=1, epochs=1), "run", progress=False)
+train(TrainConfig(head=heads.SharedHead(), backbone=MLPBackbone(width=8, depth=1), epochs=1), "run", progress=False)
 """
 SEEN = "torch.Size([4, 2])"
 TESTS = ("tests/heads/test_contract.py", "-k", "shared")

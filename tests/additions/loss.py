@@ -62,9 +62,9 @@ EDITS = {
 USED = """
 import torch
 from neucollapse import heads, losses
-from neucollapse.training import TrainConfig, train
+from neucollapse.training import MLPBackbone, TrainConfig, train
 print(losses.WrongProbability()(torch.zeros(4, 3), torch.arange(4) % 2, heads.Linear(3, 2)).shape)
-train(TrainConfig(loss=losses.WrongProbabilityLoss(), width=8, depth=1, epochs=1), "run", progress=False)
+train(TrainConfig(loss=losses.WrongProbabilityLoss(), backbone=MLPBackbone(width=8, depth=1), epochs=1), "run", progress=False)
 """
 SEEN = "torch.Size([])"
 TESTS = (
