@@ -1,7 +1,7 @@
 """What every model of the literature is here: a loop that yields rows, and findings that set the prediction beside them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Generic, NamedTuple, TypeVar
@@ -81,6 +81,13 @@ class Model(ABC, Generic[S]):
     def generator(self, stream: int = -1) -> torch.Generator:
         """A generator of this seed; each stream draws other numbers, so that one part of a model does not shift another's."""
         return torch.Generator().manual_seed((self.settings.seed << 20) + stream + 1)
+
+    def draw(self, stream: int, shapes: Mapping[str, Sequence[int]], over: float = 1.0) -> State:
+        """Gaussian float64 tensors of these shapes, one after the other from a stream, divided by a number."""
+        generator = self.generator(stream)
+        return {
+            name: torch.randn(*shape, generator=generator, dtype=torch.float64) / over for name, shape in shapes.items()
+        }
 
 
 def model_of(settings: Settings) -> Model:

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from ..losses import cross_entropy
 from .class_sizes import check_counts
 
 Loss = Literal["ce", "mse"]
@@ -149,6 +150,14 @@ class Relaxation:
         if self.loss == "ce":
             return self.proportions @ (logits.logsumexp(dim=1) - logits.diagonal())
         return self.proportions @ (logits - torch.eye(len(logits), dtype=logits.dtype)).square().sum(dim=1) / 2
+
+
+def sample_loss(logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+    """The mean loss of logits (N, K) with labels (N,): F of the samples themselves."""
+    if loss == "ce":
+        return cross_entropy(logits, labels)
+    one_hot = torch.nn.functional.one_hot(labels, logits.shape[1]).double()
+    return (logits - one_hot).square().sum() / (2 * len(labels))
 
 
 def nuclear_norm(X: Tensor) -> Tensor:

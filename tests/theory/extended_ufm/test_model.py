@@ -10,9 +10,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from neucollapse import InputError
+from neucollapse.geometry import simplex
 from neucollapse.theory import simulate
-from neucollapse.theory.extended_ufm.model import deep_objective, forward, misalignment, random_start
-from neucollapse.theory.extended_ufm.mse_optimum import deep_optimum, deep_target, shrinkage, threshold, threshold_decay
+from neucollapse.theory.extended_ufm.model import ExtendedUFMModel, deep_objective, forward, misalignment
+from neucollapse.theory.extended_ufm.mse_optimum import deep_optimum, shrinkage, threshold, threshold_decay
 from neucollapse.theory.settings import ExtendedUFM
 from neucollapse.theory.solvers import minimise
 
@@ -34,16 +35,35 @@ def decays_of(K: int, n: int, layers: int, strength: float, tilt: list[float]) -
     return tuple(strength * threshold_decay(K, n, layers) * value / mean for value in tilt)
 
 
+def deep_target(K, n, dim, decays, bias=False):
+    """Matrices that reach ``deep_optimum``: ``W1`` (dim, N) are the features, ``W2`` ... ``WL`` (K, dim), and ``b``.
+
+    Orthogonal class means without bias, a simplex with it; in too few dimensions, their projection.
+    """
+    optimum = deep_optimum(K, n, dim, decays, bias)
+    U, modes = torch.eye(K, dtype=torch.float64), K - 1 if bias else K
+    if bias:
+        U = simplex(K, K - 1) * math.sqrt((K - 1) / K)  # orthonormal columns
+    U = U[:, : min(modes, dim)]
+    inner = torch.zeros(dim, U.shape[1], dtype=torch.float64)
+    inner[: U.shape[1]] = torch.eye(U.shape[1], dtype=torch.float64)
+    first, *middle, last = optimum.singular_values
+    target = {"W1": (first / math.sqrt(n) * inner @ U.T).repeat_interleave(n, dim=1)}
+    target |= {f"W{i}": a * inner @ inner.T for i, a in enumerate(middle, start=2)}
+    target[f"W{len(decays)}"] = last * U @ inner.T
+    return target | ({"b": torch.full((K, 1), 1 / K, dtype=torch.float64)} if bias else {})
+
+
 def solved(K, n, dim, decays, bias, starts=10):
     """The least value over zero and random starts, each from small decays upwards. It knows no closed form.
 
     Deep landscapes have local minima of lower rank: at 5 layers, K = 5 and 0.75 of the threshold three starts all end in one.
     """
-    settings = ExtendedUFM(classes=K, samples=n, dim=dim, layers=len(decays), bias=bias)
-    zero = {name: 0 * tensor for name, tensor in random_start(settings, torch.Generator()).items()}
+    model = ExtendedUFMModel(ExtendedUFM(classes=K, samples=n, dim=dim, layers=len(decays), bias=bias))
+    zero = {name: 0 * tensor for name, tensor in model.start().items()}
     best, value = zero, (1 - 1 / K if bias else 1) / 2
     for seed in range(starts):
-        now = random_start(settings, torch.Generator().manual_seed(seed), scale=1.5)
+        now = model.start(seed, scale=1.5)
         for share in (0.1, 1.0):
             objective = lambda state, share=share: deep_objective(state, [share * decay for decay in decays])  # noqa: E731
             end = minimise(objective, now)

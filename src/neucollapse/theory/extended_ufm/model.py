@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ...geometry import etf_floor, orthogonal_frame_floor
+from .._findings import curve, level, record
 from .._measure import balanced_labels, measured
 from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
-from ..solvers import Minimum, descent, minimise, stops
+from ..solvers import descent, minimise, stops
 from .mse_optimum import DeepOptimum, deep_optimum, threshold_decay
 from .settings import ExtendedUFM
 
@@ -19,9 +21,7 @@ _TOLERANCE = 1e-8
 
 def forward(state: State, relu: bool = False) -> list[Tensor]:
     """Features of every layer, the free ones first, and the logits (K, N); relu acts after every matrix but first and last."""
-    weights = [
-        state[name] for name in sorted((name for name in state if name[0] == "W"), key=lambda name: int(name[1:]))
-    ]
+    weights = [state[f"W{i}"] for i in range(1, len(state) + ("b" not in state))]
     layers = [weights[0]]
     for weight in weights[1:-1]:
         image = weight @ layers[-1]
@@ -48,17 +48,6 @@ def misalignment(state: State, relu: bool = False) -> list[float]:
     return values
 
 
-def random_start(settings: ExtendedUFM, generator: torch.Generator, scale: float = 1.0) -> State:
-    """Gaussian matrices, the features in R^d of expected squared norm 1."""
-    K, d, L = settings.classes, settings.dim, settings.layers
-    shapes = [(d, K * settings.samples), *[(d, d)] * (L - 2), (K, d)]
-    state = {
-        f"W{i}": scale * torch.randn(*shape, generator=generator, dtype=torch.float64) / math.sqrt(d)
-        for i, shape in enumerate(shapes, start=1)
-    }
-    return state | ({"b": torch.zeros(K, 1, dtype=torch.float64)} if settings.bias else {})
-
-
 class ExtendedUFMModel(Model[ExtendedUFM]):
     """Gradient descent, then the optimum from random starts, then what is left of it as the decay grows."""
 
@@ -66,11 +55,12 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
         """Descend, solve from every start, follow the optimum as the decay grows; ends with the best that was found."""
         best = yield from self._descend()
         best = self._lower(self._zero(), best)
+        # Second derivatives tell little across kinks.
+        solve = partial(minimise, iterations=1000, newton_steps=0) if self._relu else minimise
         for start in range(self.settings.starts):
-            end = self._solve(start)
+            end = solve(self._objective, self.start(start + 1, scale=1.5))
             best = self._lower(best, end.state)
-            yield Row("starts", float(start), "objective", end.value)
-            yield Row("starts", float(start), "gradient norm", end.gradient_norm)
+            yield from record("starts", start, {"objective": end.value, "gradient norm": end.gradient_norm})
         if not self._relu:
             yield from self._sweep()
         return best
@@ -80,13 +70,10 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
         s, predicted = self.settings, self._predicted()
         found = float(self._objective(end))
         shrunk = self._shrinkage(end)
+        least, mean = "least value of the random starts, ", "mean singular value of the logits "
         comparisons = [
-            Comparison(
-                "objective", predicted.value, found, "least value of the random starts, gradient descent and zero"
-            ),
-            Comparison(
-                "shrinkage", predicted.shrinkage, shrunk, "mean singular value of the logits over that of the targets"
-            ),
+            Comparison("objective", predicted.value, found, f"{least}gradient descent and zero"),
+            Comparison("shrinkage", predicted.shrinkage, shrunk, f"{mean}over that of the targets"),
         ]
         if predicted.rank:
             comparisons += self._by_layer(end)
@@ -112,12 +99,9 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
             )
         else:
             first = f"Nothing below {predicted.value:.8g}, {geometry}, was found from {s.starts} starts (least: {found:.8g})."
-        values = series(rows, "objective", "starts")[1]
-        reached = sum(value <= predicted.value + _TOLERANCE for value in values)
-        second = (
-            f"{reached} of {len(values)} random starts reach it; the others end in stationary points of a larger value."
-        )
-        sentences = [first, second if reached < len(values) else f"All {len(values)} random starts reach it."]
+        reached = sum(value <= predicted.value + _TOLERANCE for value in series(rows, "objective", "starts")[1])
+        some = f"{reached} of {s.starts} random starts reach it; the others end in stationary points of a larger value."
+        sentences = [first, some if reached < s.starts else f"All {s.starts} random starts reach it."]
         if not self._relu:
             limit = threshold_decay(s.classes, s.samples, s.layers)
             jump = (s.layers - 2) / (s.layers - 1)
@@ -144,25 +128,25 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
 
     def _plots(self, rows: Sequence[Row]) -> list[Plot]:
         s, plots = self.settings, []
-        words = {
-            "nc1/trace_ratio": "Within-class variability of every layer",
-            self._frame_key: "Class means of every layer",
-        }
-        for key, title in words.items():
-            lines = [Line(f"layer {i}", *series(rows, key, f"layer {i}")) for i in range(1, s.layers)]
-            caption = (
-                "Gradient descent; layer 1 are the free features. All layers collapse, together or one after the other."
-            )
-            plots.append(Plot(title, "step", key, [line for line in lines if line.x], caption, log_y=True, metric=key))
-        x, y = series(rows, "objective", "descent")
-        dashed = Line("predicted optimum", [x[0], x[-1]], [self._predicted().value] * 2, "predicted")
-        plots.append(Plot("The objective", "step", "objective", [Line("gradient descent", x, y), dashed], log_y=True))
-        x, y = series(rows, "shrinkage", "sweep")
-        if x:
-            curve = [deep_optimum(s.classes, s.samples, s.dim, (decay,) * s.layers, s.bias).shrinkage for decay in x]
-            followed = series(rows, "followed", "sweep")
-            lines = [Line("found", x, y, points=True), Line("predicted", x, curve, "predicted")]
-            lines.append(Line("branch followed from small decays", *followed, "baseline"))
+        caption = (
+            "Gradient descent; layer 1 are the free features. All layers collapse, together or one after the other."
+        )
+        words = {"nc1/trace_ratio": "Within-class variability", self._frame_key: "Class means"}
+        for key, what in words.items():
+            lines = [curve(rows, key, f"layer {i}") for i in range(1, s.layers)]
+            lines, title = [line for line in lines if line.x], f"{what} of every layer"
+            plots.append(Plot(title, "step", key, lines, caption, log_y=True, metric=key))
+        found = curve(rows, "objective", "descent", label="gradient descent")
+        dashed = level("predicted optimum", self._predicted().value, [found])
+        plots.append(Plot("The objective", "step", "objective", [found, dashed], log_y=True))
+        decays = series(rows, "shrinkage", "sweep")[0]
+        if decays:
+            optima = [deep_optimum(s.classes, s.samples, s.dim, (decay,) * s.layers, s.bias) for decay in decays]
+            lines = [
+                curve(rows, "shrinkage", "sweep", label="found", points=True),
+                Line("predicted", decays, [optimum.shrinkage for optimum in optima], "predicted"),
+                curve(rows, "followed", "sweep", label="branch followed from small decays", role="baseline"),
+            ]
             caption = (
                 "One decay for all matrices. Found is the better of zero and of what is left when the decay grows slowly; beyond "
                 "two matrices that branch outlives its being optimal."
@@ -170,38 +154,40 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
             plots.append(Plot("Collapse to zero", "decay", "logits over targets", lines, caption))
         return plots
 
+    def start(self, stream: int = -1, scale: float = 1.0) -> State:
+        """Gaussian matrices of a scale, the features in R^d of expected squared norm scale^2; the bias is 0."""
+        s = self.settings
+        shapes = [(s.dim, s.classes * s.samples), *[(s.dim, s.dim)] * (s.layers - 2), (s.classes, s.dim)]
+        drawn = self.draw(stream, {f"W{i}": shape for i, shape in enumerate(shapes, start=1)})
+        state = {name: scale * tensor / math.sqrt(s.dim) for name, tensor in drawn.items()}
+        return state | ({"b": torch.zeros(s.classes, 1, dtype=torch.float64)} if s.bias else {})
+
     def _descend(self) -> Run:
         s = self.settings
-        start = now = random_start(s, self.generator())
+        start = now = self.start()
         for step, now in descent(self._objective, start, stops(s.steps, _CHUNKS)[1:], s.lr):
             yield Row("descent", float(step), "objective", float(self._objective(now)))
             for i, values in enumerate(self._measures(now), start=1):
-                yield from (Row(f"layer {i}", float(step), key, value) for key, value in values.items())
+                yield from record(f"layer {i}", step, values)
         return now
-
-    def _solve(self, start: int) -> Minimum:
-        begin = random_start(self.settings, self.generator(start + 1), scale=1.5)
-        if self._relu:  # second derivatives tell little across kinks
-            return minimise(self._objective, begin, iterations=1000, newton_steps=0)
-        return minimise(self._objective, begin)
 
     def _sweep(self) -> Iterator[Row]:
         """Ever larger decays, each from where the last one ended; the first from a random start."""
         s = self.settings
         limit = threshold_decay(s.classes, s.samples, s.layers)
-        now = random_start(s, self.generator(s.starts + 1), scale=1.5)
+        now = self.start(s.starts + 1, scale=1.5)
         for point in range(s.sweep):
             decay = limit * 1.4 * (point + 0.5) / s.sweep
-
-            def objective(state: State, decays: Sequence[float] = (decay,) * s.layers) -> Tensor:
-                return deep_objective(state, decays)
-
+            objective = partial(deep_objective, decays=(decay,) * s.layers)
             end = minimise(objective, now)
             now, followed = end.state, self._shrinkage(end.state)
             better = end.value < float(objective(self._zero()))
-            yield Row("sweep", decay, "shrinkage", followed if better else 0.0)
-            yield Row("sweep", decay, "followed", followed)
-            yield Row("sweep", decay, "gradient norm", end.gradient_norm)
+            numbers = {
+                "shrinkage": followed if better else 0.0,
+                "followed": followed,
+                "gradient norm": end.gradient_norm,
+            }
+            yield from record("sweep", decay, numbers)
 
     def _objective(self, state: State) -> Tensor:
         return deep_objective(state, self.settings.decays(), self._relu)
@@ -214,9 +200,7 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
         return deep_optimum(s.classes, s.samples, s.dim, s.decays(), s.bias)
 
     def _zero(self) -> State:
-        zero = {
-            name: torch.zeros_like(tensor) for name, tensor in random_start(self.settings, self.generator()).items()
-        }
+        zero = {name: torch.zeros_like(tensor) for name, tensor in self.start().items()}
         return zero | ({"b": torch.full_like(zero["b"], 1 / self.settings.classes)} if "b" in zero else {})
 
     def _shrinkage(self, state: State) -> float:
@@ -229,10 +213,8 @@ class ExtendedUFMModel(Model[ExtendedUFM]):
     def _measures(self, state: State) -> list[dict[str, float]]:
         s = self.settings
         labels = balanced_labels(s.classes, s.samples)
-        layers, misaligned = forward(state, self._relu)[:-1], misalignment(state, self._relu)
-        return [
-            measured(layer.T, labels) | {"misalignment": value} for layer, value in zip(layers, misaligned, strict=True)
-        ]
+        pairs = zip(forward(state, self._relu)[:-1], misalignment(state, self._relu), strict=True)
+        return [measured(layer.T, labels) | {"misalignment": value} for layer, value in pairs]
 
     @property
     def _relu(self) -> bool:

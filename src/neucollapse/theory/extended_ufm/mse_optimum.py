@@ -26,11 +26,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import scipy.optimize
-import torch
-from torch import Tensor
 
 from ..._errors import InputError
-from ...geometry import simplex
 
 
 @dataclass(frozen=True)
@@ -122,22 +119,3 @@ def deep_optimum(K: int, n: int, dim: int, decays: Sequence[float], bias: bool =
     price = shared * (t * math.sqrt(n)) ** (2 / L)  # = decay times squared singular value, of every matrix
     value = (rank * (1 - t) ** 2 + modes - rank) / (2 * K) + rank * L / 2 * price
     return DeepOptimum(value, t, rank, tuple(math.sqrt(price / decay) for decay in decays))
-
-
-def deep_target(K: int, n: int, dim: int, decays: Sequence[float], bias: bool = False) -> dict[str, Tensor]:
-    """Matrices that reach `deep_optimum`: `W1` (dim, N) are the features, `W2` ... `WL` (K, dim), and `b`.
-
-    Orthogonal class means without bias, a simplex with it; in too few dimensions, their projection.
-    """
-    optimum = deep_optimum(K, n, dim, decays, bias)
-    U, modes = torch.eye(K, dtype=torch.float64), K - 1 if bias else K
-    if bias:
-        U = simplex(K, K - 1) * math.sqrt((K - 1) / K)  # orthonormal columns
-    U = U[:, : min(modes, dim)]
-    inner = torch.zeros(dim, U.shape[1], dtype=torch.float64)
-    inner[: U.shape[1]] = torch.eye(U.shape[1], dtype=torch.float64)
-    first, *middle, last = optimum.singular_values
-    target = {"W1": (first / math.sqrt(n) * inner @ U.T).repeat_interleave(n, dim=1)}
-    target |= {f"W{i}": a * inner @ inner.T for i, a in enumerate(middle, start=2)}
-    target[f"W{len(decays)}"] = last * U @ inner.T
-    return target | ({"b": torch.full((K, 1), 1 / K, dtype=torch.float64)} if bias else {})

@@ -1,21 +1,20 @@
 """The layer-peeled model under a step imbalance: minority collapse and where it begins (Fang et al., arXiv:2101.12699).
 
 The model, its name and minority collapse are theirs; the thresholds and the four-number form of the optimum are derived in
-`relaxation`, `_step` and `_budget`.
+`relaxation`, `step` and `budget`.
 """
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from ...losses import cross_entropy
+from .._findings import record
 from .._measure import measured
 from .._model import Comparison, Findings, Model, Row, Run, State, series
 from ..class_sizes import class_means, labels_of, step_counts
-from ..relaxation import Relaxation
+from ..relaxation import Relaxation, sample_loss
 from ..solvers import descent, minimise
 from ._plots import plots
 from .budget import budget_bound, budget_logits, budget_threshold
@@ -24,13 +23,6 @@ from .step import step_logits
 
 _EVERY = 20  # steps of gradient descent
 _MERGED = 1e-6  # a gap between minority logits that counts as none; beyond the threshold it is below 1e-10
-
-
-class Prediction(NamedTuple):
-    """The optimum at one ratio: logits (K, K) of each class, value of the objective."""
-
-    logits: Tensor
-    value: float
 
 
 def threshold(settings: LayerPeeled) -> float:
@@ -49,15 +41,15 @@ def threshold(settings: LayerPeeled) -> float:
     return (1 / math.sqrt(settings.samples * settings.decay_weight * settings.decay_features) - B) / A
 
 
-def predicted(settings: LayerPeeled, counts: Tensor) -> Prediction:
-    """The optimum for class sizes (K,) of a step imbalance, majority first."""
+def predicted(settings: LayerPeeled, counts: Tensor) -> tuple[Tensor, float]:
+    """The optimum for class sizes (K,) of a step imbalance, majority first: the logits (K, K) of each class, and the value."""
     A = settings.classes - settings.minority
     if settings.regularisation == "budget":
         logits = budget_logits(counts, A, _radius(settings), settings.loss)[0]
-        return Prediction(logits, Relaxation(counts, 0.0, settings.loss, "class").value(logits))
+        return logits, Relaxation(counts, 0.0, settings.loss, "class").value(logits)
     problem = _relaxation(settings, counts)
     logits = problem.mse_logits() if settings.loss == "mse" else step_logits(problem, A)
-    return Prediction(logits, problem.value(logits))
+    return logits, problem.value(logits)
 
 
 def lower_bound(settings: LayerPeeled, counts: Tensor, logits: Tensor) -> float:
@@ -70,19 +62,13 @@ def lower_bound(settings: LayerPeeled, counts: Tensor, logits: Tensor) -> float:
 def objective(settings: LayerPeeled, counts: Tensor) -> Callable[[State], Tensor]:
     """The objective of a state of `weight` (K, d) and `features` (N, d)."""
     labels = labels_of(counts)
-    one_hot = torch.nn.functional.one_hot(labels, len(counts)).double()
-
-    def loss(logits: Tensor) -> Tensor:
-        if settings.loss == "ce":
-            return cross_entropy(logits, labels)
-        return (logits - one_hot).square().sum() / (2 * len(labels))
 
     def value(state: State) -> Tensor:
         W, H = within_budget(settings, counts, state)
+        loss = sample_loss(H @ W.mT, labels, settings.loss)
         if settings.regularisation == "budget":
-            return loss(H @ W.mT)
-        decay = settings.decay_weight * W.square().sum() + settings.decay_features * H.square().sum()
-        return loss(H @ W.mT) + decay / 2
+            return loss
+        return loss + (settings.decay_weight * W.square().sum() + settings.decay_features * H.square().sum()) / 2
 
     return value
 
@@ -116,8 +102,7 @@ class LayerPeeledModel(Model[LayerPeeled]):
         for index, counts in enumerate(self.sizes):
             solved.append((yield from self._solve(counts, index)))
         yield from self._descend(self.sizes[-1])
-        found, foreseen = zip(*solved, strict=True)
-        return {"found": torch.stack(found), "predicted": torch.stack(foreseen)}
+        return {name: torch.stack([logits[name] for logits in solved]) for name in ("found", "predicted")}
 
     def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Where minority classes merged, and where they were to."""
@@ -130,19 +115,18 @@ class LayerPeeledModel(Model[LayerPeeled]):
         apart = float((end["found"] - end["predicted"]).abs().max())
         excess = max(series(rows, "certified gap")[1])
         agrees = abs(places.index(found) - places.index(foreseen)) <= 1 and apart <= 1e-6
+        first, past = (
+            "first ratio of the path with merged minority classes",
+            "the first one past the predicted threshold",
+        )
+        over, less = (
+            "over all classes and ratios; predicted is the convex optimum",
+            "value found, less a bound from below ",
+        )
         comparisons = [
-            Comparison(
-                "first ratio of the path with merged minority classes",
-                foreseen,
-                found,
-                "the first one past the predicted threshold",
-            ),
-            Comparison(
-                "largest error of a logit", 0.0, apart, "over all classes and ratios; predicted is the convex optimum"
-            ),
-            Comparison(
-                "largest certified gap", 0.0, excess, "value found, less a bound from below that its own logits give"
-            ),
+            Comparison(first, foreseen, found, past),
+            Comparison("largest error of a logit", 0.0, apart, over),
+            Comparison("largest certified gap", 0.0, excess, f"{less}that its own logits give"),
         ]
         sentences = [
             _headline(s, at, found, merged, ratios),
@@ -152,47 +136,38 @@ class LayerPeeledModel(Model[LayerPeeled]):
         if s.steps:
             gap = series(rows, "minority gap", "gradient descent")[1][-1]
             foretold = minority_gap(end["predicted"][-1], s.minority)
-            comparisons.append(
-                Comparison(
-                    "minority gap after gradient descent", foretold, gap, f"at ratio {ratios[-1]:g}, {s.steps} steps"
-                )
-            )
+            when = f"at ratio {ratios[-1]:g}, {s.steps} steps"
+            comparisons.append(Comparison("minority gap after gradient descent", foretold, gap, when))
             sentences.append(
                 f"Gradient descent at ratio {ratios[-1]:g} leaves a gap of {gap:.2g} between a minority class's own logit and "
                 f"another minority class's; the optimum has {foretold:.2g}."
             )
         return Findings(sentences, comparisons, plots(rows, at), end, agrees)
 
-    def _solve(self, counts: Tensor, index: int) -> Generator[Row, None, tuple[Tensor, Tensor]]:
+    def _solve(self, counts: Tensor, index: int) -> Run:
+        """The optimum at one ratio beside its prediction; ends with the logits of both."""
         s = self.settings
         end = minimise(objective(s, counts), self._random(counts, index), tolerance=1e-10)
         W, H = within_budget(s, counts, end.state)
-        logits, foretold = class_means(H, counts) @ W.mT, predicted(s, counts)
+        logits, (foretold, value) = class_means(H, counts) @ W.mT, predicted(s, counts)
         ratio = float(counts[0] / counts[-1])
-        numbers = _numbers(W, H, counts, s.minority) | {
-            "value": end.value,
-            "certified gap": end.value - lower_bound(s, counts, logits),
-            "gradient norm": end.gradient_norm,
-        }
-        yield from (Row("optimum", ratio, key, value) for key, value in numbers.items())
-        yield Row("predicted", ratio, "minority gap", minority_gap(foretold.logits, s.minority))
-        yield Row("predicted", ratio, "value", foretold.value)
-        return logits, foretold.logits
+        certified = end.value - lower_bound(s, counts, logits)
+        solved = {"value": end.value, "certified gap": certified, "gradient norm": end.gradient_norm}
+        yield from record("optimum", ratio, _numbers(W, H, counts, s.minority) | solved)
+        yield from record("predicted", ratio, {"minority gap": minority_gap(foretold, s.minority), "value": value})
+        return {"found": logits, "predicted": foretold}
 
     def _descend(self, counts: Tensor) -> Iterator[Row]:
         s, value = self.settings, objective(self.settings, counts)
         shown = [min(done + _EVERY, s.steps) for done in range(0, s.steps, _EVERY)]
         for step, now in descent(value, self._random(counts, -1), shown, s.lr, momentum=s.momentum):
-            numbers = _numbers(*within_budget(s, counts, now), counts, s.minority) | {"value": float(value(now))}
-            yield from (Row("gradient descent", float(step), key, number) for key, number in numbers.items())
+            numbers = _numbers(*within_budget(s, counts, now), counts, s.minority)
+            yield from record("gradient descent", step, numbers | {"value": float(value(now))})
 
     def _random(self, counts: Tensor, stream: int) -> State:
-        generator, s = self.generator(stream), self.settings
+        s = self.settings
         shapes = {"weight": (s.classes, s.dim), "features": (int(counts.sum()), s.dim)}
-        return {
-            name: torch.randn(shape, generator=generator, dtype=torch.float64) / math.sqrt(s.dim)
-            for name, shape in shapes.items()
-        }
+        return self.draw(stream, shapes, math.sqrt(s.dim))
 
 
 def minority_gap(logits: Tensor, minority: int) -> float:
@@ -215,23 +190,18 @@ def _numbers(W: Tensor, H: Tensor, counts: Tensor, minority: int) -> dict[str, f
 
 
 def _headline(s: LayerPeeled, at: float, found: float, merged: list[float], ratios: list[float]) -> str:
-    A, loss = s.classes - s.minority, "cross-entropy" if s.loss == "ce" else "mean squared error"
-    who = f"With {A} majority and {s.minority} minority classes and {loss}, "
+    loss = "cross-entropy" if s.loss == "ce" else "mean squared error"
+    who = f"With {s.classes - s.minority} majority and {s.minority} minority classes and {loss}, minority classes are predicted "
     if math.isinf(at):
-        return (
-            who
-            + f"minority classes are predicted to keep apart at every ratio; they {'do not' if merged else 'do'} on this path."
-        )
+        return f"{who}to keep apart at every ratio; they {'do not' if merged else 'do'} on this path."
     if at <= 1:
-        return (
-            who + "minority classes are predicted to be merged at every ratio, that of equal sizes too; "
-            f"they {'are' if len(merged) == len(ratios) else 'are not'} on this path."
-        )
+        seen = "are" if len(merged) == len(ratios) else "are not"
+        return f"{who}to be merged at every ratio, that of equal sizes too; they {seen} on this path."
     before = max((ratio for ratio in ratios if ratio < found), default=None)
     none = "the path ends before it" if ratios[-1] < at else "on the path none merge"
     seen = none if not merged else f"on the path they are merged from ratio {found:g} on"
     apart = "" if before is None else f", with all apart at {before:g}"
-    return who + f"minority classes are predicted to merge from an imbalance ratio of {at:.4g} on; {seen}{apart}."
+    return f"{who}to merge from an imbalance ratio of {at:.4g} on; {seen}{apart}."
 
 
 def _radius(s: LayerPeeled) -> float:

@@ -1,18 +1,18 @@
 """Plots of unconstrained features with unequal classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from .._model import Line, Plot, Row, series
+from .._findings import curve
+from .._model import Line, Plot, Row
+
+DISTANCES = ("logits", "classifiers", "class means")
 
 
 def simplex_plots(rows: Sequence[Row]) -> list[Plot]:
     """Distances to SELI over the logarithm of the decay, found and predicted, far beyond what floats can hold."""
-    lines = []
-    for name in ("logits", "classifiers", "class means"):
-        lines.append(Line(name, *series(rows, f"distance of {name}", "optimum"), points=True))
-        lines.append(Line(f"{name}, predicted", *series(rows, f"distance of {name}", "predicted"), role="predicted"))
+    lines = _beside(rows, {name: f"distance of {name}" for name in DISTANCES})
     return [
         Plot(
             "Towards simplex-encoded labels", "log(1 / decay)", "distance of directions", lines,
@@ -28,11 +28,7 @@ def frame_plots(rows: Sequence[Row], counts: Tensor) -> list[Plot]:
     """Lengths of classifiers over the decay, one class of each size."""
     sizes = sorted(set(counts.tolist()), reverse=True)
     chosen = sizes if len(sizes) <= 4 else [sizes[i * (len(sizes) - 1) // 3] for i in range(4)]
-    lines = []
-    for size in chosen:
-        key = f"length of classifier {counts.tolist().index(size)}"
-        lines.append(Line(f"{size} samples", *series(rows, key, "optimum"), points=True))
-        lines.append(Line(f"{size} samples, predicted", *series(rows, key, "predicted"), role="predicted"))
+    lines = _beside(rows, {f"{size} samples": f"length of classifier {counts.tolist().index(size)}" for size in chosen})
     return [
         Plot(
             "Lengths of classifiers", "log(1 / decay)", "length", lines,
@@ -43,6 +39,15 @@ def frame_plots(rows: Sequence[Row], counts: Tensor) -> list[Plot]:
     ]  # fmt: skip
 
 
+def _beside(rows: Sequence[Row], keys: Mapping[str, str]) -> list[Line]:
+    """Points of the optimum and a line of its prediction for each key, by the name of its lines."""
+    lines = []
+    for name, key in keys.items():
+        lines.append(curve(rows, key, "optimum", label=name, points=True))
+        lines.append(curve(rows, key, "predicted", label=f"{name}, predicted", role="predicted"))
+    return lines
+
+
 def _metric(rows: Sequence[Row], key: str, title: str, caption: str) -> Plot:
-    line = Line("found", *series(rows, key, "optimum"), points=True)
+    line = curve(rows, key, "optimum", label="found", points=True)
     return Plot(title, "log(1 / decay)", "coefficient of variation", [line], caption, metric=key)
