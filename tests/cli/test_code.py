@@ -343,7 +343,7 @@ def test_codes_added_at_the_same_time_are_all_kept(tmp_path):
 def test_a_code_added_since_the_command_began_is_kept(tmp_path):
     path = tmp_path / "atlas.safetensors"
     for K in (4, 5, 6):  # each as if the others had been at work meanwhile
-        _codes.check_atlas(path)
+        _codes.check_atlas(path, "softmax")
         assert _codes.keep(path, geometry.simplex(K), "softmax", "here").startswith("Added")
     assert len(Atlas.load(path)) == 3
     assert "nothing was added" in _codes.keep(path, geometry.simplex(5), "softmax", "again")

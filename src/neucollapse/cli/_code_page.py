@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._codes import Facts, title_of, writing
+from ._codes import Facts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ def write_page(path: Path, points: "Tensor", code: Facts, about: dict[str, str])
     optimal = bool(code.certificate.get("optimal"))
     page = CodePage(
         points=points.numpy(),
-        title=title_of(code.kind, code.K, code.d),
+        title=code.title,
         headline=_headline(code, optimal),
         tone="good" if optimal else "note",
         sentences=_sentences(code.words),
@@ -28,8 +28,7 @@ def write_page(path: Path, points: "Tensor", code: Facts, about: dict[str, str])
         least_cosine=bound.value,
         least_cosine_name=bound.name,
     )
-    with writing(path):
-        write_code_page(page, path)
+    write_code_page(page, path)
 
 
 def _headline(code: Facts, optimal: bool) -> str:

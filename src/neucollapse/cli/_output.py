@@ -1,12 +1,14 @@
-"""What subcommands print: the verdict, a table of numbers beside their optima, flags; or JSON."""
+"""What subcommands print: tables of numbers, sentences, the verdict and the flags of a result; or JSON."""
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..metrics import CollapseResult
+
+_WIDE = 200  # characters: a file or a pipe has no margin to cut at
 
 
 def number(value: float | None) -> str:
@@ -14,7 +16,7 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def print_json(content: dict[str, Any]) -> None:
+def print_json(content: Mapping[str, Any]) -> None:
     """Write JSON to standard output."""
     sys.stdout.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
@@ -30,59 +32,77 @@ def as_json(result: "CollapseResult") -> dict[str, Any]:
     }
 
 
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numbers: Collection[str] = (),
+    cut: Collection[str] = (),
+    title: str = "",
+    header: bool = True,
+) -> None:
+    """Print a table: columns of ``numbers`` are flush right and never broken, the others folded, or ``cut``, at the margin."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    heading = Text(title) if title else None
+    table = Table(title=heading, title_justify="left", title_style="bold", box=SIMPLE, show_header=header)
+    for name in columns:
+        is_number = name in numbers
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    for row in rows:
+        cells = zip(columns, row, strict=True)
+        table.add_row(
+            *(Text(text, no_wrap=True, overflow="ellipsis") if name in cut else Text(text) for name, text in cells)
+        )
+    console = Console(highlight=False)
+    (console if console.is_terminal else Console(highlight=False, width=_WIDE)).print(table)
+
+
+def print_sentences(headline: str, rest: Iterable[str] = ()) -> None:
+    """Print a sentence, and under it others."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{escape(headline)}[/bold]")
+    for sentence in rest:
+        console.print(f"  {escape(sentence)}")
+
+
 def print_verdict(result: "CollapseResult") -> None:
     """Print what the numbers say, and what to know beside them."""
     from rich.console import Console
     from rich.markup import escape
 
-    console = Console(highlight=False)
     headline, *rest = result.verdict()
-    console.print(f"\n[bold]{escape(headline)}[/bold]")
-    for sentence in rest:
-        console.print(f"  {escape(sentence)}")
+    sys.stdout.write("\n")
+    print_sentences(headline, rest)
     for flag in result.flags:
-        console.print(f"  [yellow]note[/yellow] {escape(str(flag))}", style="dim" if flag.severity == "note" else "")
+        style = "dim" if flag.severity == "note" else ""
+        Console(highlight=False).print(f"  [yellow]note[/yellow] {escape(str(flag))}", style=style)
 
 
-def print_table(title: str, rows: Iterable[tuple[str, str, str, str]]) -> None:
-    """Print measured numbers beside their optima, with what they mean."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def print_result(title: str, result: "CollapseResult") -> None:
+    """Print the numbers of a result beside their optima, with the titles of the registry."""
+    from ..metrics import REGISTRY
 
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE)
-    for name in ("metric", "measured", "optimum", "meaning"):
-        table.add_column(name, justify="right" if name in ("measured", "optimum") else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    Console(highlight=False).print(table)
+    rows: list[tuple[str, ...]] = []
+    for key, value in result.numbers.items():
+        split, _, rest = key.partition("/")
+        name = (rest if split in result.splits else key).split("@layer:")[0]
+        rows.append((key, number(value), number(result.optima.get(key)), REGISTRY[name].title))
+    print_table(("metric", "measured", "optimum", "meaning"), rows, numbers=("measured", "optimum"), title=title)
 
 
 def print_columns(title: str, results: Mapping[str, "CollapseResult"], keys: Iterable[str]) -> None:
     """Print numbers of several results side by side, and their optima; of the training split where none is named."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=SIMPLE)
-    table.add_column("metric", overflow="fold")
-    for name in (*results, "optimum"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows: list[tuple[str, ...]] = []
     for key in keys:
         optima = {number(result.optima[key]) for result in results.values() if result.optima.get(key) is not None}
         measured = [number(result.numbers.get(key)) for result in results.values()]
-        table.add_row(escape(key.removeprefix("train/")), *measured, ", ".join(sorted(optima)))
-    Console(highlight=False).print(table)
-
-
-def result_rows(result: "CollapseResult", keys: Iterable[str]) -> Iterable[tuple[str, str, str, str]]:
-    """Rows of ``print_table`` for some keys of a result, with the definitions of the registry."""
-    from ..metrics import REGISTRY
-
-    for key in keys:
-        if key in result.numbers:
-            bare = key.split("/", 1)[1] if key.split("/", 1)[0] in result.splits else key
-            metric = REGISTRY[bare.split("@layer:")[0]]
-            yield key, number(result.numbers[key]), number(result.optima.get(key)), metric.title
+        rows.append((key.removeprefix("train/"), *measured, ", ".join(sorted(optima))))
+    columns = (*results, "optimum")
+    print_table(("metric", *columns), rows, numbers=columns, title=title)

@@ -25,6 +25,15 @@ def require_page(path: Path | None, option: str) -> None:
     require_folder(path.absolute().parent, f"the folder of {option}")
 
 
+def require_file(path: Path | None, option: str, suffix: str) -> None:
+    """Raise ``FileWriteError`` if no file of this suffix can stand at ``path``."""
+    if path is None:
+        return
+    if path.is_dir() or path.suffix.lower() != suffix:
+        raise FileWriteError(path, f"expected {option} as a file ending in {suffix}")
+    require_folder(path.absolute().parent, f"the folder of {option}")
+
+
 def _require_rights(path: Path, there: Path) -> None:
     if not os.access(there, os.W_OK | os.X_OK):
         raise FileWriteError(path, f"the folder {there} cannot be written")

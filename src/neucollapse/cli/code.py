@@ -13,6 +13,7 @@ import tyro
 
 from .._errors import InputError
 from . import _codes
+from ._targets import require_file
 
 if TYPE_CHECKING:
     from ..geometry import Solution
@@ -65,12 +66,10 @@ class Code:
     def run(self) -> int:
         """Solve, write, print."""
         budget = None if self.budget is None else _codes.seconds(self.budget)
-        _codes.check_target(self.out, "--out", ".safetensors")
-        _codes.check_target(self.plot, "--plot", ".html")
-        if self.save_to_atlas is not None:
-            _codes.refuse_for_atlas(self.kind)
-            _codes.check_target(self.save_to_atlas, "--save-to-atlas", ".safetensors")
-        _codes.check_atlas(self.save_to_atlas)
+        require_file(self.out, "--out", ".safetensors")
+        require_file(self.plot, "--plot", ".html")
+        require_file(self.save_to_atlas, "--save-to-atlas", ".safetensors")
+        _codes.check_atlas(self.save_to_atlas, self.kind)
         solution, interrupted = self._solve(budget)
         if solution is None:
             sys.stderr.write("neucollapse: interrupted before the search had a first code\n")
@@ -104,14 +103,13 @@ class Code:
 
     def _print(self, solution: "Solution", code: _codes.Facts, told: dict[str, str]) -> None:
         if self.json:
-            _codes.show_json(code, **told, stats=_plain(solution.stats))
+            code.show_json(**told, stats=_plain(solution.stats))
             return
-        more = [("source", solution.source), ("how it ended", solution.result.value)]
-        _codes.show(code, _codes.title_of(self.kind, self.classes, self.dim), more)
+        code.show(code.title, [("source", solution.source), ("how it ended", solution.result.value)])
 
     def _write(self, solution: "Solution", code: _codes.Facts, told: dict[str, str]) -> Iterator[str]:
         if self.out is not None:
-            _codes.save_code(self.out, solution.points, code, **told, stats=_plain(solution.stats))
+            code.save(self.out, solution.points, **told, stats=_plain(solution.stats))
             yield f"Code: {self.out}"
         if self.plot is not None:
             from ._code_page import write_page

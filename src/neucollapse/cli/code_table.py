@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError
 from ._codes import span
-from ._output import print_json
+from ._output import print_json, print_table
 
 if TYPE_CHECKING:
     from ..geometry import Optimum
 
 _MOST = 20_000  # sizes
-_NUMBERS = 62  # columns that all but the source take
-_WIDE = 200  # a file or a pipe has no margin to cut sources at
+_COLUMNS = ("d", "K", "margin", "max cosine")
 _NAMES = ("d", "K", "margin", "max_cosine", "status", "max_cosine_status", "source")
 
 
@@ -75,26 +74,12 @@ def _print(found: "list[Optimum]") -> None:
     if not found:
         sys.stdout.write("No code of these sizes is known here. Try: neucollapse code --classes K --dim d\n")
         return
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=_WIDE)
-    table = Table(box=SIMPLE)
-    for name in ("d", "K", "margin", "max cosine"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("source", no_wrap=True)
-    room = max(12, console.width - _NUMBERS)
-    for best in found:
-        numbers = (str(best.d), str(best.K), f"{best.margin:.12f}", f"{best.max_cosine:.12f}")
-        source = best.source.removeprefix("Best known code: ").removeprefix("Best code found here: ")
-        table.add_row(*numbers, best.status, escape(_shorten(source, room)))
-    console.print(table)
+    rows = (
+        (str(best.d), str(best.K), f"{best.margin:.12f}", f"{best.max_cosine:.12f}", best.status, _source(best.source))
+        for best in found
+    )
+    print_table((*_COLUMNS, "status", "source"), rows, numbers=_COLUMNS, cut=("source",))
 
 
-def _shorten(text: str, room: int) -> str:
-    """The text, or its beginning and an ellipsis."""
-    return text if len(text) <= room else f"{text[: room - 1].rstrip()}…"
+def _source(text: str) -> str:
+    return text.removeprefix("Best known code: ").removeprefix("Best code found here: ")

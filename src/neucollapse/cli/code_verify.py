@@ -9,6 +9,7 @@ import tyro
 
 from .._errors import FileFormatError, InputError
 from . import _codes
+from ._targets import require_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,9 +48,9 @@ class CodeVerify:
 
     def run(self) -> int:
         """Read, certify, compare, print."""
-        _codes.check_target(self.plot, "--plot", ".html")
-        _codes.check_target(self.save_to_atlas, "--save-to-atlas", ".safetensors")
-        _codes.check_atlas(self.save_to_atlas)
+        require_file(self.plot, "--plot", ".html")
+        require_file(self.save_to_atlas, "--save-to-atlas", ".safetensors")
+        _codes.check_atlas(self.save_to_atlas, self.kind)
         points, name, tolerance, remark = self._read()
         from ..geometry.certificate import certify
 
@@ -61,10 +62,10 @@ class CodeVerify:
         best = _best_known(code)
         comparison = _compared(code, best)
         if self.json:
-            _codes.show_json(code, name=name, best_known=best, comparison=comparison, remark=remark)
+            code.show_json(name=name, best_known=best, comparison=comparison, remark=remark)
         else:
             more = [("beside the best known", comparison), *([("note", remark)] if remark else [])]
-            _codes.show(code, f"{name} of {self.file}: K = {code.K:,}, d = {code.d:,}", more)
+            code.show(f"{name} of {self.file}: K = {code.K:,}, d = {code.d:,}", more)
         for sentence in self._write(points, code, comparison):
             _codes.say(sentence, quiet=self.json)
         return 0

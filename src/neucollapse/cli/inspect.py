@@ -53,7 +53,7 @@ class Inspect:
     def _file(self) -> int:
         from ..data import load_weight
         from ..metrics import weight_metrics
-        from ._output import as_json, print_json, print_table, result_rows
+        from ._output import as_json, print_json, print_result
 
         found = load_weight(self.head, weight=self.weight_key, bias=self.bias_key, transpose=self.transpose)
         result = weight_metrics(found.weight, exact_margins=self.exact_margins or None)
@@ -63,7 +63,7 @@ class Inspect:
             return 0
         K, d = found.weight.shape
         bias = "with a bias" if found.bias is not None else "without bias"
-        print_table(f"{found.name} of {self.head}: K = {K}, d = {d}, {bias}", result_rows(result, result.numbers))
+        print_result(f"{found.name} of {self.head}: K = {K}, d = {d}, {bias}", result)
         for note in [*found.notes, *result.flags]:
             sys.stdout.write(f"note: {note}\n")
         return 0

@@ -92,7 +92,7 @@ class Measure:
     def run(self) -> int:
         """Measure, write, print."""
         from ._gate import Gate
-        from ._output import as_json, print_json, print_table, print_verdict, result_rows
+        from ._output import as_json, print_json, print_result, print_verdict
 
         conditions = [word for words in self.fail_if for word in words]
         if (
@@ -107,7 +107,7 @@ class Measure:
             print_json(as_json(result))
         else:
             K, d = result.info["num_classes"], result.info["dim"]
-            print_table(f"{self.features or self.model}: K = {K}, d = {d}", result_rows(result, result.numbers))
+            print_result(f"{self.features or self.model}: K = {K}, d = {d}", result)
             print_verdict(result)
             if page is not None:
                 sys.stdout.write(f"\nReport: {page}\n")

@@ -24,16 +24,10 @@ class ListModels:
 
     def run(self) -> int:
         """Print names and titles."""
-        from rich.box import SIMPLE
-        from rich.console import Console
-        from rich.table import Table
+        from ._output import print_table
 
-        table = Table(box=SIMPLE, title="neucollapse simulate MODEL", title_justify="left", title_style="bold")
-        table.add_column("model", no_wrap=True)
-        table.add_column("what it is")
-        for name, settings in SETTINGS.items():
-            table.add_row(name, settings.title)
-        Console(highlight=False).print(table)
+        models = ((name, settings.title) for name, settings in SETTINGS.items())
+        print_table(("model", "what it is"), models, title="neucollapse simulate MODEL")
         return 0
 
 
@@ -74,26 +68,13 @@ class Simulate:
 
 
 def _print(simulation: "Simulation") -> None:
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from ._output import number, print_sentences, print_table
 
-    from ._output import number
-
-    console = Console(highlight=False)
-    rows = simulation.findings.comparisons
+    findings, columns = simulation.findings, ("quantity", "predicted", "found", "meaning")
+    rows = [(row.name, number(row.predicted), number(row.found), row.meaning) for row in findings.comparisons]
     if rows:
-        table = Table(title=escape(simulation.settings.title), title_justify="left", title_style="bold", box=SIMPLE)
-        for name in ("quantity", "predicted", "found", "meaning"):
-            table.add_column(name, justify="right" if name in ("predicted", "found") else "left", overflow="fold")
-        for row in rows:
-            table.add_row(escape(row.name), number(row.predicted), number(row.found), escape(row.meaning))
-        console.print(table)
-    headline, *rest = simulation.findings.sentences
-    console.print(f"[bold]{escape(headline)}[/bold]")
-    for sentence in rest:
-        console.print(f"  {escape(sentence)}")
+        print_table(columns, rows, numbers=columns[1:3], title=simulation.settings.title)
+    print_sentences(findings.sentences[0], findings.sentences[1:])
 
 
 def simulation(model: str) -> type[Simulate]:

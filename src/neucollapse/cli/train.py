@@ -44,14 +44,14 @@ class Train:
         config = replace(_named(self.config), **self.settings)
         from ..report import write_report
         from ..training import train
-        from ._output import as_json, print_json, print_table, print_verdict, result_rows
+        from ._output import as_json, print_json, print_result, print_verdict
 
         result = train(config, self.out, resume=not self.restart)
         page = write_report(self.out)
         if self.json:
             print_json(as_json(result))
             return 0
-        print_table(str(result.info.get("title")), result_rows(result, result.numbers))
+        print_result(str(result.info.get("title")), result)
         print_verdict(result)
         training = result.info.get("training") or {}
         if training.get("stopped_when"):
