@@ -14,7 +14,7 @@ def greedy_cover(points: Float[Tensor, "n d"], radius: int | float) -> Int[Tenso
     """Indices of points whose balls of a radius cover all points, the first point first, then always the farthest one.
 
     Their number lies between the covering number at this radius and that at half of it: they cover, and they are more than
-    ``radius`` apart from each other.
+    `radius` apart from each other.
 
     Raises:
         InputError: no points, or a radius below 0.
@@ -36,9 +36,9 @@ def greedy_cover(points: Float[Tensor, "n d"], radius: int | float) -> Int[Tenso
 def missing_mass_bound(cells: int | float, samples: int | float) -> float:
     r"""How much probability the cells without a sample have on average: at most cells / (e n).
 
-    .. math:: \mathbb E \sum_c p_c\, 1[\text{no sample in } c] = \sum_c p_c (1 - p_c)^n \le \frac{\text{cells}}{e\, n}
+    $$\mathbb E \sum_c p_c\, 1[\text{no sample in } c] = \sum_c p_c (1 - p_c)^n \le \frac{\text{cells}}{e\, n}$$
 
-    since :math:`p (1-p)^n \le p e^{-np} \le 1/(en)`, whatever the probabilities (derived here).
+    since $p (1-p)^n \le p e^{-np} \le 1/(en)$, whatever the probabilities (derived here).
 
     Example:
         >>> round(missing_mass_bound(10, 100), 5)
@@ -55,13 +55,13 @@ def covering_bound(
 ) -> tuple[float, Int[Tensor, " K"]]:
     r"""The covering-number form of the margin bound, with covering numbers estimated on the sample.
 
-    .. math:: \mathbb E\,P(\text{error}) \le \sum_y \frac{p_y}{e\, n_y} \operatorname{Cov}(r_y, \mathcal M_y),
-        \qquad r_y = \min_{j \ne y} \gamma_{yj}
+    $$\mathbb E\,P(\text{error}) \le \sum_y \frac{p_y}{e\, n_y} \operatorname{Cov}(r_y, \mathcal M_y),
+    \qquad r_y = \min_{j \ne y} \gamma_{yj}$$
 
-    where :math:`\mathcal M_y` is the support of the features of class y, Cov counts sets of diameter below :math:`r_y`, and
-    :math:`\gamma_{yj}` is the distance of the samples of class y to the boundary with class j (the margin over
-    :math:`|M_y - M_j|`). Derived here: a feature in one set with a training sample is within :math:`r_y` of it, hence on the
-    right side of every boundary, so errors lie in sets without a sample (``missing_mass_bound``). It holds in expectation, for
+    where $\mathcal M_y$ is the support of the features of class y, Cov counts sets of diameter below $r_y$, and
+    $\gamma_{yj}$ is the distance of the samples of class y to the boundary with class j (the margin over
+    $|M_y - M_j|$). Derived here: a feature in one set with a training sample is within $r_y$ of it, hence on the
+    right side of every boundary, so errors lie in sets without a sample (`missing_mass_bound`). It holds in expectation, for
     gamma chosen beforehand and on the event that all samples have it, with f chosen without the samples. The form is that of
     Theorem 4.8 of arXiv 2310.08358, with 1/(2N) there. Here Cov is the size of a greedy cover of the **sample**, by balls of
     radius r / 2, and gamma by default the least distance found: a diagnostic, never a guarantee.

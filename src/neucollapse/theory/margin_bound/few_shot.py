@@ -1,24 +1,24 @@
 r"""The nearest class mean of a few samples: how often it errs, and bounds by class means and variances.
 
-Let :math:`a, b` be the errors of the means of n samples each of classes i and j, :math:`e` that of a query of class i, and
-:math:`u = \mu_i - \mu_j`, :math:`D = |u|`. The query is nearer to the wrong mean by
+Let $a, b$ be the errors of the means of n samples each of classes i and j, $e$ that of a query of class i, and
+$u = \mu_i - \mu_j$, $D = |u|$. The query is nearer to the wrong mean by
 
-.. math:: s = |x - \hat\mu_j|^2 - |x - \hat\mu_i|^2
-    = D^2 + \underbrace{2\langle e, u\rangle + 2 \langle e, a - b\rangle - 2\langle u, b\rangle}_{Y} + |b|^2 - |a|^2 \le 0,
+$$s = |x - \hat\mu_j|^2 - |x - \hat\mu_i|^2
+= D^2 + \underbrace{2\langle e, u\rangle + 2 \langle e, a - b\rangle - 2\langle u, b\rangle}_{Y} + |b|^2 - |a|^2 \le 0,$$
 
-so either :math:`Y \le -t D^2` or :math:`|a|^2 \ge (1 - t) D^2`, for any t in (0, 1). The parts of Y are uncorrelated with
+so either $Y \le -t D^2$ or $|a|^2 \ge (1 - t) D^2$, for any t in (0, 1). The parts of Y are uncorrelated with
 mean 0, and Cantelli's and Markov's inequalities give for **any** distribution with second moments
 
-.. math:: P(s \le 0) \le \frac{X}{X + t^2} + \frac{\operatorname{var}_i}{n (1-t) D^2}, \qquad
-    X = \frac{4}{D^4}\Big[ u^\top \Sigma_i u + \frac{u^\top \Sigma_j u
-    + \operatorname{tr} \Sigma_i (\Sigma_i + \Sigma_j)}{n} \Big].
+$$P(s \le 0) \le \frac{X}{X + t^2} + \frac{\operatorname{var}_i}{n (1-t) D^2}, \qquad
+X = \frac{4}{D^4}\Big[ u^\top \Sigma_i u + \frac{u^\top \Sigma_j u
++ \operatorname{tr} \Sigma_i (\Sigma_i + \Sigma_j)}{n} \Big].$$
 
 Derived here. Galanti, Gyorgy and Hutter (arXiv 2112.15121) introduced such bounds by the class-distance normalised variance
 V; our constants are not theirs. Where moments are estimated from the samples, the bound is a diagnostic.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,15 +33,15 @@ Draw = Callable[[int, torch.Generator], Tensor]
 def cdnv_bound(V: Float[Tensor, "..."], shots: int | float, spread: int | float = 1) -> Float[Tensor, "..."]:
     r"""The bound for two classes that are equally frequent, by V alone.
 
-    .. math:: P(\text{error}) \le \frac{16 V}{p} \Big( 1 + \frac{1 + 2V}{n} \Big) + \frac{2V}{n}, \qquad
-        V = \frac{\operatorname{var}_i + \operatorname{var}_j}{2 D^2}
+    $$P(\text{error}) \le \frac{16 V}{p} \Big( 1 + \frac{1 + 2V}{n} \Big) + \frac{2V}{n}, \qquad
+    V = \frac{\operatorname{var}_i + \operatorname{var}_j}{2 D^2}$$
 
     It is the average over both classes of the bound above at t = 1/2, with
-    :math:`u^\top \Sigma u \le D^2 \operatorname{var} / p` and
-    :math:`\operatorname{tr} \Sigma_i \Sigma_j \le \operatorname{var}_i \operatorname{var}_j / p` (derived here).
+    $u^\top \Sigma u \le D^2 \operatorname{var} / p$ and
+    $\operatorname{tr} \Sigma_i \Sigma_j \le \operatorname{var}_i \operatorname{var}_j / p$ (derived here).
 
     Args:
-        V: of the pair (``nc1/cdnv``).
+        V: of the pair (`nc1/cdnv`).
         shots: n.
         spread: p, number of dimensions over which the variance is evenly spread: 1 holds for any classes, d for round ones.
 
@@ -73,8 +73,7 @@ def pair_bounds(means: Float[Tensor, "K d"], covariances: Float[Tensor, "K d d"]
     t = torch.linspace(0.01, 0.99, 99, dtype=means.dtype)
     variances = covariances.diagonal(dim1=1, dim2=2).sum(1)
     markov = variances[:, None, None] / (shots * (1 - t) * D2[..., None])
-    bounds = (X / (X + t**2) + markov).amin(2).clamp(max=1)
-    return bounds * (1 - torch.eye(K, dtype=means.dtype))
+    return (X / (X + t**2) + markov).amin(2).clamp(max=1).fill_diagonal_(0)
 
 
 def class_bounds(pairs: Float[Tensor, "K K"]) -> Float[Tensor, " K"]:
@@ -88,14 +87,15 @@ def pair_cdnv(means: Float[Tensor, "K d"], variances: Float[Tensor, " K"]) -> Fl
     return (variances[i] + variances[j]) / (2 * (means[i] - means[j]).square().sum(1))
 
 
-@dataclass(frozen=True)
-class FewShotError:
-    """What was measured over independent draws of the means.
+class FewShotError(NamedTuple):
+    """What was measured over independent draws of the means, with standard errors (`deviation`, `pair_deviation`).
 
     Attributes:
-        error: share of queries of which the mean of another class is nearest; ``deviation``: its standard error.
-        pair_error: share of queries of a class for which one other mean is at least as near as its own, over ordered pairs of
-            classes: the error with two classes; ``pair_deviation``: its standard error.
+        error: share of queries of which the mean of another class is nearest.
+        deviation: of the error.
+        pair_error: share of queries of a class for which one other mean is at least as near as that of the class, over ordered
+            pairs of classes: the error with two classes.
+        pair_deviation: of the pair error.
     """
 
     error: float
@@ -105,7 +105,7 @@ class FewShotError:
 
 
 def few_shot_error(draw: Draw, shots: int, trials: int, generator: torch.Generator, queries: int = 20) -> FewShotError:
-    """The error of the nearest mean of ``shots`` samples, by fresh draws of means and of ``queries`` of each class.
+    """The error of the nearest mean of `shots` samples, by fresh draws of means and of `queries` of each class.
 
     Args:
         draw: of samples.
@@ -120,11 +120,9 @@ def few_shot_error(draw: Draw, shots: int, trials: int, generator: torch.Generat
         K = len(means)
         distance = torch.cdist(rows, means.expand(K, -1, -1))
         own = distance.diagonal(dim1=0, dim2=2).T[..., None]
-        nearer = (distance <= own).sum(2) - 1  # its own mean is always counted
-        shares[0, trial] = (nearer > 0).double().mean()
-        shares[1, trial] = nearer.double().mean() / (K - 1)
-    error, pair = shares.mean(1).tolist()
-    deviation, pair_deviation = (shares.std(1) / trials**0.5).tolist()
+        nearer = (distance <= own).sum(2) - 1  # the mean of the query's class is always counted
+        shares[:, trial] = torch.stack([(nearer > 0).double().mean(), nearer.double().mean() / (K - 1)])
+    (error, pair), (deviation, pair_deviation) = shares.mean(1).tolist(), (shares.std(1) / trials**0.5).tolist()
     return FewShotError(error, deviation, pair, pair_deviation)
 
 
@@ -149,6 +147,4 @@ def from_pools(pools: list[Float[Tensor, "m d"]]) -> Draw:
 
 def pool_moments(pools: list[Float[Tensor, "m d"]]) -> tuple[Float[Tensor, "K d"], Float[Tensor, "K d d"]]:
     """Means and covariances of such pools, divided by their sizes."""
-    means = torch.stack([pool.mean(0) for pool in pools])
-    centred = [pool - mean for pool, mean in zip(pools, means, strict=True)]
-    return means, torch.stack([rows.T @ rows / len(rows) for rows in centred])
+    return torch.stack([pool.mean(0) for pool in pools]), torch.stack([pool.T.cov(correction=0) for pool in pools])

@@ -1,11 +1,11 @@
 r"""What changes in the margin bound when classes swap places on the vertices of a frame.
 
-Class i has its own noise and sits at vertex :math:`\pi(i)`. A term :math:`t_{ij}` of the bound depends on the pair of classes
+Class i has its own noise and sits at vertex $\pi(i)$. A term $t_{ij}$ of the bound depends on the pair of classes
 (noise of i, in the direction of j) and on the pair of vertices (their distance):
 
 * at a **simplex** all pairs of vertices are alike, every relabelling is an isometry, and nothing changes;
-* where the noise of each class is round, :math:`t_{ij}` knows of j through the distance of the vertices alone, and the sum over j
-  through the list of distances from vertex :math:`\pi(i)`. So nothing changes either at any frame whose vertices all see the same
+* where the noise of each class is round, $t_{ij}$ knows of j through the distance of the vertices alone, and the sum over j
+  through the list of distances from vertex $\pi(i)$. So nothing changes either at any frame whose vertices all see the same
   distances: polygons, orthoplexes, all that are vertex-transitive (derived here);
 * where all classes are alike and round, the sum over classes only changes its order, at any frame;
 * the confidence never changes for equal class sizes, and the complexity only through the chosen margins.
@@ -66,7 +66,7 @@ def relabelled_bound(
 ) -> dict[str, float]:
     """The expected terms and their total with class i at vertex permutation[i], and the code as the classifier.
 
-    ``pair errors`` is what the bound is about: the exact P(g_ij <= 0) in place of each term.
+    `pair errors` is what the bound is about: the exact P(g_ij <= 0) in place of each term.
     """
     means = code[permutation]
     covariances = classes.covariances(means)
