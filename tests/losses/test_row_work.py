@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from neucollapse.losses import _row_work, _statistics, _tiles, spherical_ce
-from neucollapse.losses._row_work import RowWork, _Compiled, _Torch, row_work
+from neucollapse.losses._row_work import RowWork, _CompiledRowWork, row_work
 
 SIZES = {torch.float32: [0, -66, -116, -136, 60, 100], torch.float64: [0, -1000, 600]}  # powers of two
 
 
 def workers(weight: torch.Tensor, lengths: torch.Tensor) -> list[RowWork]:
-    return [_Torch(weight, lengths), _Compiled(weight, lengths)]
+    return [RowWork(weight, lengths), _CompiledRowWork(weight, lengths)]
 
 
 @pytest.mark.parametrize(("dtype", "exponent"), [(dtype, e) for dtype, powers in SIZES.items() for e in powers])
@@ -49,7 +49,7 @@ def test_gradients_of_rows_are_those_of_autograd(dtype):
         torch.testing.assert_close(G, expected, rtol=20 * torch.finfo(dtype).eps, atol=20 * torch.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("kind", [_Torch, _Compiled])
+@pytest.mark.parametrize("kind", [RowWork, _CompiledRowWork])
 def test_what_is_not_a_number_stays_so(kind):
     weight = torch.ones(3, 4)
     weight[1, 2] = torch.nan
@@ -79,7 +79,7 @@ def loss_and_gradients(implementation, x, weight, y, scale, smoothing):
 def test_losses_by_compiled_code_are_those_of_the_reference(dtype, scale, smoothing, compiled_tiles):
     x = torch.randn(40, 6, dtype=dtype).requires_grad_()
     weight = torch.randn(300, 6, dtype=dtype).requires_grad_()
-    assert isinstance(row_work(weight, torch.empty(300, 1, dtype=dtype)), _Compiled)
+    assert isinstance(row_work(weight, torch.empty(300, 1, dtype=dtype)), _CompiledRowWork)
     y = torch.randint(300, (40,))
     tiled, reference = (loss_and_gradients(how, x, weight, y, scale, smoothing) for how in ("tiled", "reference"))
     tolerance = 1e-12 if dtype == torch.float64 else 2e-5
@@ -102,10 +102,10 @@ def test_few_rows_strided_rows_and_half_precision_are_left_to_torch():
     def kind(weight: torch.Tensor) -> type:
         return type(row_work(weight, torch.empty(len(weight), 1, dtype=weight.dtype)))
 
-    assert kind(torch.zeros(10, 4)) is _Torch
-    assert kind(torch.zeros(2**20, 4)) is _Compiled
-    assert kind(torch.zeros(4, 2**20).T) is _Torch
-    assert kind(torch.zeros(2**20, 4, dtype=torch.bfloat16)) is _Torch
+    assert kind(torch.zeros(10, 4)) is RowWork
+    assert kind(torch.zeros(2**20, 4)) is _CompiledRowWork
+    assert kind(torch.zeros(4, 2**20).T) is RowWork
+    assert kind(torch.zeros(2**20, 4, dtype=torch.bfloat16)) is RowWork
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

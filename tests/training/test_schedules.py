@@ -7,7 +7,7 @@ from neucollapse.heads import CosineHead
 from neucollapse.losses import ArcFaceLoss, ArcMargin, CentreLoss, CosMargin, SphereMargin
 from neucollapse.training import AdamOptimizer, CollapseModule, MLPBackbone, SGDOptimizer, TrainConfig, build_model
 from neucollapse.training._lightning import Callback
-from neucollapse.training._schedules import ramp, warmed
+from neucollapse.training._schedules import ramp
 
 from .test_module import fit
 
@@ -31,12 +31,12 @@ def test_ramp():
 
 
 def test_margins_grow_from_none():
-    assert warmed(CosMargin(0.4), 0.25) == CosMargin(0.1)
-    assert warmed(ArcMargin(0.5), 0.0) == ArcMargin(0.0)
-    assert warmed(SphereMargin(3.0, "v0"), 0.5) == SphereMargin(2.0, "v0")
+    assert CosMargin(0.4).grown(0.25) == CosMargin(0.1)
+    assert ArcMargin(0.5).grown(0.0) == ArcMargin(0.0)
+    assert SphereMargin(3.0, "v0").grown(0.5) == SphereMargin(2.0, "v0")
     for margin in (CosMargin(), ArcMargin(), SphereMargin()):
-        assert warmed(margin, 1.0) == margin
-        torch.testing.assert_close(warmed(margin, 0.0).target(torch.tensor([0.3])), torch.tensor([0.3]))
+        assert margin.grown(1.0) == margin
+        torch.testing.assert_close(margin.grown(0.0).target(torch.tensor([0.3])), torch.tensor([0.3]))
 
 
 def test_scale_and_margin_of_a_run():

@@ -6,8 +6,7 @@ from torch import Tensor
 from .._errors import InputError
 from ..losses._rows import Labels, Rows
 from ..losses._unit_rows import unit_rows
-from ._head import Head, check_features, check_scale, full_precision_cosine_logits
-from ._ranks import sum_over_ranks
+from ._head import Head, check_features, check_scale, full_precision_cosine_logits, sum_over_ranks
 
 
 class ClassMeanFeatures(Head):
@@ -91,9 +90,6 @@ class ClassMeanFeatures(Head):
             features: `(..., d)`, of any length; a zero row counts as zero.
             labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
             ignore_index: label of samples that do not count.
-
-        Raises:
-            InputError: shapes that do not fit, or labels out of range.
         """
         check_features(features, self.dim)
         rows = Rows(features, labels, self.num_classes, {"ignore_index": ignore_index}, coupled=True)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from .._errors import InputError
 from .._types import Float
@@ -99,3 +99,10 @@ def full_precision_cosine_logits(features: Tensor, weight: Tensor, scale: Tensor
     dtype = torch.promote_types(x.dtype, W.dtype)
     with torch.autocast(features.device.type, enabled=False):
         return cosine_logits(x.to(dtype), W.to(dtype), scale.to(dtype))
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """The sum of `x` over all ranks, in place; `x` itself without an initialised process group."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(x)
+    return x

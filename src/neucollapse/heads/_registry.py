@@ -80,6 +80,17 @@ class LinearHead(HeadOptions):
 
 
 @dataclass(frozen=True)
+class ScaledHead(HeadOptions):
+    """Base of the heads whose logits are cosines times a scale.
+
+    Attributes:
+        scale: inverse temperature.
+    """
+
+    scale: float = 16.0
+
+
+@dataclass(frozen=True)
 class CosineHead(HeadOptions):
     """Trained directions: logits are cosines times a scale.
 
@@ -109,32 +120,28 @@ class CosineHead(HeadOptions):
 
 
 @dataclass(frozen=True)
-class SubCentreHead(HeadOptions):
+class SubCentreHead(ScaledHead):
     """Several trained directions a class, of which the nearest counts.
 
     Attributes:
-        scale: inverse temperature.
         centres: directions a class.
     """
 
     name, makes, kind = "sub-centre", "SubCentre", "centres"
-    scale: float = 16.0
     centres: int = 3
 
 
 @dataclass(frozen=True)
-class FixedHead(HeadOptions):
+class FixedHead(ScaledHead):
     """A code that is not trained.
 
     Attributes:
-        scale: inverse temperature.
         code: file of the code, as `neucollapse code -o` writes it; None for the best that is known without a search.
         reassign_every: epochs after which the points are given to the classes anew, as they lie closest to the means of
             their features; None for never.
     """
 
     name, makes, kind = "fixed", "Fixed", "fixed"
-    scale: float = 16.0
     code: str | None = None
     reassign_every: int | None = None
 
@@ -163,52 +170,35 @@ class FixedHead(HeadOptions):
 
 
 @dataclass(frozen=True)
-class FixedSimplexHead(HeadOptions):
-    """The simplex, not trained and not stored, for up to d + 1 classes.
-
-    Attributes:
-        scale: inverse temperature.
-    """
+class FixedSimplexHead(ScaledHead):
+    """The simplex, not trained and not stored, for up to d + 1 classes."""
 
     name, makes, kind = "fixed-simplex", "FixedSimplex", "fixed"
-    scale: float = 16.0
 
 
 @dataclass(frozen=True)
-class FixedHadamardHead(HeadOptions):
-    """Rows of a Hadamard matrix and their opposites, not trained and not stored, for up to 2d classes.
-
-    Attributes:
-        scale: inverse temperature.
-    """
+class FixedHadamardHead(ScaledHead):
+    """Rows of a Hadamard matrix and their opposites, not trained and not stored, for up to 2d classes."""
 
     name, makes, kind = "fixed-hadamard", "FixedHadamard", "fixed"
-    scale: float = 16.0
 
 
 @dataclass(frozen=True)
-class FixedKerdockHead(HeadOptions):
-    """A Kerdock code, not trained and not stored, for up to d(d + 2) classes.
-
-    Attributes:
-        scale: inverse temperature.
-    """
+class FixedKerdockHead(ScaledHead):
+    """A Kerdock code, not trained and not stored, for up to d(d + 2) classes."""
 
     name, makes, kind = "fixed-kerdock", "FixedKerdock", "fixed"
-    scale: float = 16.0
 
 
 @dataclass(frozen=True)
-class ClassMeansHead(HeadOptions):
+class ClassMeansHead(ScaledHead):
     """Running means of the features, not trained.
 
     Attributes:
-        scale: inverse temperature.
         momentum: of the means.
     """
 
     name, makes, kind = "class-means", "ClassMeanFeatures", "means"
-    scale: float = 16.0
     momentum: float = 0.9
 
 

@@ -9,8 +9,7 @@ from ..losses._log_odds import negatives_logsumexp
 from ..losses._rows import Labels, Rows
 from ..losses._statistics import Negatives
 from ..losses._unit_rows import unit_rows
-from ._head import Head, at_least_float32, check_features, check_scale, full_precision_cosine_logits
-from ._ranks import sum_over_ranks
+from ._head import Head, at_least_float32, check_features, check_scale, full_precision_cosine_logits, sum_over_ranks
 
 _MEMORY = 0.99  # of a class's usage, kept at each batch with samples of it
 
@@ -108,9 +107,6 @@ class SubCentre(Head):
             features: `(..., d)`, of any length.
             labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
             ignore_index: label of samples that do not count.
-
-        Raises:
-            InputError: shapes that do not fit, or labels out of range.
         """
         check_features(features, self.dim)
         rows = Rows(features, labels, self.num_classes, {"ignore_index": ignore_index}, coupled=True)

@@ -99,12 +99,6 @@ class HardMax(DirectionLoss):
     `dim` and `num_classes` make class directions that the loss owns; without them each call needs a head.
 
     A head's scale is not read. The reduction is `"max"` where none is given.
-
-    Examples:
-        >>> import torch
-        >>> loss = HardMax(dim=3, num_classes=10)
-        >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
-        (torch.Size([10, 3]), torch.Size([]))
     """
 
     reductions = REDUCTIONS

@@ -20,8 +20,8 @@ Examples:
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -74,6 +74,8 @@ class _Target(NamedTuple):
 class Margin(ABC):
     r"""Base of every margin; a subclass gives the formula, $\psi$ of a target's cosine, sine and norms."""
 
+    _none: ClassVar[dict[str, float]] = {"m": 0.0}  # its sizes where it changes nothing
+
     @abstractmethod
     def _psi(self, at: _Target) -> Tensor: ...
 
@@ -96,6 +98,16 @@ class Margin(ABC):
             psi = self._psi(_Target(cos_y, _sine_of_cosine(cos_y) if sin_y is None else sin_y, norms))
             correction = psi - cos_y
         return cos_y + correction if detached else psi
+
+    def grown(self, progress: float) -> "Margin":
+        """The margin at a part of its size, from 0, no margin, to 1, the margin itself.
+
+        Examples:
+            >>> ArcMargin(0.5).grown(0.5), SphereMargin(2.0).grown(0.5)
+            (ArcMargin(m=0.25), SphereMargin(m=1.5, version='v1'))
+        """
+        sizes = {name: none + progress * (getattr(self, name) - none) for name, none in self._none.items()}
+        return replace(cast(Any, self), **sizes)
 
 
 def _check(margin: float, least: float, most: float, what: str) -> None:
@@ -163,6 +175,7 @@ class SphereMargin(Margin):
 
     m: float = 1.5
     version: str = "v1"
+    _none = {"m": 1.0}  # noqa: RUF012
 
     def __post_init__(self) -> None:
         _check(self.m, 1.0, 16.0, "a factor")
@@ -194,6 +207,7 @@ class CombinedMargin(Margin):
     m1: float = 1.0
     m2: float = 0.3
     m3: float = 0.2
+    _none = {"m1": 1.0, "m2": 0.0, "m3": 0.0}  # noqa: RUF012
 
     def __post_init__(self) -> None:
         _check(self.m1, 0.1, 16.0, "a factor m1")

@@ -41,16 +41,13 @@ def mse(
     Args:
         logits: `(..., K)`, floating. Half precision is computed, and returned, in float32.
         labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
-        kappa: $\kappa > 0$, the weight of the true class.
+        kappa: $\kappa > 0$, the weight of the true class; an `InputError` for another.
         target: M, the logit wanted of the true class.
         over_classes: `"mean"`, c = 1/K, or `"half"`, c = 1/2.
         **options: of every loss of samples, see `RowOptions`.
 
     Returns:
         A scalar, or losses `(...)` with 0 at ignored samples for `"none"`.
-
-    Raises:
-        InputError: logits that are not floating, labels that do not fit, a kappa that is not positive, an unknown option.
 
     References:
         Hui and Belkin, "Evaluation of Neural Architectures Trained with Square Loss vs Cross-Entropy in Classification

@@ -84,12 +84,6 @@ class NONL(DirectionLoss):
     """NONL: `loss(features, labels, head=None)`. See `nonl`.
 
     `dim` and `num_classes` make class directions that the loss owns; without them each call needs a head.
-
-    Examples:
-        >>> import torch
-        >>> loss = NONL(dim=3, num_classes=10)
-        >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
-        (torch.Size([10, 3]), torch.Size([]))
     """
 
     formula = "−s ⟨w_y, x_i⟩ + log Σ_{j: y_j ≠ y} exp(s ⟨w_y, x_j⟩)"

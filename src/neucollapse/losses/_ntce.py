@@ -73,12 +73,6 @@ class NTCE(DirectionLoss):
     """NTCE: `loss(features, labels, head=None)`. See `ntce`.
 
     `dim` and `num_classes` make class directions that the loss owns; without them each call needs a head.
-
-    Examples:
-        >>> import torch
-        >>> loss = NTCE(dim=3, num_classes=10)
-        >>> loss.weight.shape, loss(torch.randn(4, 3), torch.tensor([0, 1, 2, 9])).shape
-        (torch.Size([10, 3]), torch.Size([]))
     """
 
     formula = "−s ⟨w_y, x_i⟩ + log Σ_j exp(s ⟨w_y, x_j⟩), j over the batch"

@@ -6,7 +6,6 @@ gets no gradient. Many rows on a CPU are worked on by compiled code where there 
 """
 
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,35 +15,10 @@ from .._environment import numba_available
 _COMPILED_FROM = 2**22  # entries of a weight: below, loading compiled code takes longer than many steps of torch
 
 
-@runtime_checkable
-class RowWork(Protocol):
-    """Work on the rows from `start` to `stop` of a weight (K, d), and of their lengths (K, 1)."""
-
-    def begin(self, start: int, stop: int, out: Tensor, total: Tensor) -> None:
-        """Find the lengths; write directions, and add their sum to `total` (d,)."""
-        ...
-
-    def directions(self, start: int, stop: int, out: Tensor) -> None:
-        """Write directions of rows whose lengths are known."""
-        ...
-
-    def to_tangent(self, start: int, stop: int, gradient: Tensor, units: Tensor) -> None:
-        """Turn the gradient by directions into that by rows, in place: its tangential part, over the length."""
-        ...
-
-    def exclude(self, buffer: Tensor, places: Tensor, low: int, high: int) -> None:
-        """Write -inf into a flat buffer at `places[low:high]`."""
-        ...
-
-    def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
-        """Of a tile of logits up to 88, in place; the sums of its rows are added to `total`."""
-        ...
-
-
-def row_work(weight: Tensor, lengths: Tensor) -> RowWork:
+def row_work(weight: Tensor, lengths: Tensor) -> "RowWork":
     """The best there is for a weight (K, d) and its lengths (K, 1), known or to be found."""
     plain = weight.device.type == "cpu" and weight.is_contiguous() and weight.dtype in (torch.float32, torch.float64)
-    kind = _Compiled if plain and weight.numel() >= _COMPILED_FROM and numba_available() else _Torch
+    kind = _CompiledRowWork if plain and weight.numel() >= _COMPILED_FROM and numba_available() else RowWork
     return kind(weight.detach(), lengths)
 
 
@@ -59,11 +33,20 @@ def _in_range(lengths: Tensor) -> bool:
     return bool(least < low and high < 1 / least)
 
 
-class _Torch:
+def _scaled(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows over their largest entries (n, 1), and these."""
+    largest = weight.abs().amax(dim=1, keepdim=True)
+    return weight / largest.where(largest > 0, 1), largest
+
+
+class RowWork:
+    """Work on the rows from `start` to `stop` of a weight (K, d), and of their lengths (K, 1), by torch."""
+
     def __init__(self, weight: Tensor, lengths: Tensor) -> None:
         self.weight, self.lengths = weight, lengths
 
     def begin(self, start: int, stop: int, out: Tensor, total: Tensor) -> None:
+        """Find the lengths; write directions, and add their sum to `total` (d,)."""
         rows, lengths = self.weight[start:stop], self.lengths[start:stop]
         torch.linalg.vector_norm(rows, dim=1, keepdim=True, out=lengths)
         if not _in_range(lengths):
@@ -73,6 +56,7 @@ class _Torch:
         total += out.sum(dim=0)
 
     def directions(self, start: int, stop: int, out: Tensor) -> None:
+        """Write directions of rows whose lengths are known."""
         rows, lengths = self.weight[start:stop], self.lengths[start:stop]
         if _in_range(lengths):
             torch.div(rows, lengths, out=out)
@@ -82,37 +66,31 @@ class _Torch:
         torch.div(scaled, norm.where(norm > 0, 1), out=out)
 
     def to_tangent(self, start: int, stop: int, gradient: Tensor, units: Tensor) -> None:
+        """Turn the gradient by directions into that by rows, in place: its tangential part, over the length."""
         lengths = self.lengths[start:stop]
         along = torch.bmm(gradient[:, None], units[:, :, None])[:, 0]
         gradient.addcmul_(units, along, value=-1).div_(lengths.where(lengths > 0, torch.inf))
 
     def exclude(self, buffer: Tensor, places: Tensor, low: int, high: int) -> None:
+        """Write -inf into a flat buffer at `places[low:high]`."""
         buffer.index_fill_(0, places[low:high], -torch.inf)
 
     def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
-        return _exponentials(logits, total)
+        """Of a tile of logits up to 88, in place; the sums of its rows are added to `total`."""
+        logits.exp_()
+        if total is not None:
+            total.addmv_(logits, logits.new_ones(logits.shape[1]))  # faster than a sum
+        return logits
 
 
-def _exponentials(logits: Tensor, total: Tensor | None) -> Tensor:
-    logits.exp_()
-    if total is not None:
-        total.addmv_(logits, logits.new_ones(logits.shape[1]))  # faster than a sum
-    return logits
-
-
-def _scaled(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows over their largest entries (n, 1), and these."""
-    largest = weight.abs().amax(dim=1, keepdim=True)
-    return weight / largest.where(largest > 0, 1), largest
-
-
-class _Compiled:
+class _CompiledRowWork(RowWork):
     # Between two products every call of torch finds its code out of cache, so that it is the number of calls that counts:
     # the same few tensors come again and again, and their arrays are kept (64: up to some 30 blocks of samples).
     def __init__(self, weight: Tensor, lengths: Tensor) -> None:
         from . import _compiled_rows
 
-        self.kernels, self.weight, self.lengths = _compiled_rows, weight.numpy(), lengths.numpy()
+        super().__init__(weight, lengths)
+        self.kernels, self.rows, self.norms = _compiled_rows, weight.numpy(), lengths.numpy()
         self.limits = torch.tensor([_least(weight.dtype), 1.0], dtype=weight.dtype).numpy()
         self.array = lru_cache(maxsize=64)(torch.Tensor.numpy)
         self.nowhere = weight.new_empty(0)
@@ -120,20 +98,20 @@ class _Compiled:
         self.own_exponentials = weight.dtype == torch.float32 and torch.backends.cpu.get_cpu_capability() != "AVX512"
 
     def begin(self, start: int, stop: int, out: Tensor, total: Tensor) -> None:
-        rows, lengths = self.weight[start:stop], self.lengths[start:stop]
+        rows, lengths = self.rows[start:stop], self.norms[start:stop]
         self.kernels.begin(rows, self.limits, lengths, self.array(out), self.array(total))
 
     def directions(self, start: int, stop: int, out: Tensor) -> None:
-        self.kernels.directions(self.weight[start:stop], self.limits, self.lengths[start:stop], self.array(out))
+        self.kernels.directions(self.rows[start:stop], self.limits, self.norms[start:stop], self.array(out))
 
     def to_tangent(self, start: int, stop: int, gradient: Tensor, units: Tensor) -> None:
-        self.kernels.to_tangent(self.array(gradient), self.limits, self.array(units), self.lengths[start:stop])
+        self.kernels.to_tangent(self.array(gradient), self.limits, self.array(units), self.norms[start:stop])
 
     def exclude(self, buffer: Tensor, places: Tensor, low: int, high: int) -> None:
         self.kernels.exclude(self.array(buffer), self.array(places), low, high)
 
     def exponentials(self, logits: Tensor, total: Tensor | None = None) -> Tensor:
         if not self.own_exponentials or not logits.is_contiguous():
-            return _exponentials(logits, total)
+            return super().exponentials(logits, total)
         self.kernels.exponentials(self.array(logits), self.array(self.nowhere if total is None else total))
         return logits

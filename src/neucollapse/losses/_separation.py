@@ -21,13 +21,10 @@ def closest_distance(weight: Tensor) -> Tensor:
     $\sqrt 2$ for d + 2 <= K <= 2d.
 
     Args:
-        weight: `(K, d)`, K >= 2, of any length.
+        weight: `(K, d)`, floating, K >= 2, of any length; an `InputError` for another.
 
     Returns:
         A scalar, of the type of `weight`, at least float32.
-
-    Raises:
-        InputError: a weight that is not a floating matrix of two rows or more.
 
     References:
         Liu et al., arXiv 2303.06484; "Learning with Hyperspherical Uniformity", arXiv 2103.01649.

@@ -31,15 +31,12 @@ def uniformity(
 
     Args:
         weight: `(K, d)`, K >= 2; only directions count.
-        kind: `"mhe"`, `"mhs"` or `"mgd"`.
+        kind: `"mhe"`, `"mhs"` or `"mgd"`; an `InputError` for another.
         s: exponent of the energy, 0 for the logarithm.
         width: of the kernel of the determinant.
         reduction: `"mean"` or `"sum"`, over pairs (mhe) or classes (mgd).
         floor: distance below which a pair is repelled no harder, see `riesz_energy`; None for its default by the type of the
             weight, 1e-5 in float32 and 1e-8 in float64, or 1e-4 for the determinant.
-
-    Raises:
-        InputError: an unknown kind, and as the function of that kind.
 
     Examples:
         >>> import torch

@@ -13,7 +13,7 @@ from ..losses import Margin
 from ..losses._unit_rows import unit_rows
 from ._config import TrainConfig
 from ._lightning import pl
-from ._schedules import ramp, schedule_factor, warmed
+from ._schedules import ramp, schedule_factor
 from ._training_set import IGNORED
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class CollapseModule(pl.LightningModule):
         if isinstance(head, Cosine) and isinstance(choice, CosineHead) and choice.scale_start is not None:
             head.anneal(ramp(step, steps, choice.scale_over))
         if self._margin_warmup and self._margin is not None:
-            cast(Any, self.loss).margin = warmed(self._margin, ramp(step, steps, self._margin_warmup))
+            cast(Any, self.loss).margin = self._margin.grown(ramp(step, steps, self._margin_warmup))
 
     def _sum_classes(self, features: Tensor, labels: Tensor) -> None:
         if self._reassign_every is None:

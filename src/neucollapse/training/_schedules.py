@@ -1,16 +1,13 @@
 """What changes over the steps of a run: pure functions of the step, so that a resumed run agrees bit for bit."""
 
 import math
-from dataclasses import replace
-
-from ..losses._margins import AdaMargin, ArcMargin, CombinedMargin, CosMargin, Margin, SphereMargin
 
 
 def schedule_factor(schedule: str, step: int, steps: int) -> float:
     r"""What the learning rate is multiplied with at a step.
 
     Args:
-        schedule: ``constant``: 1; ``cosine``: :math:`(1 + \cos(\pi t / T)) / 2`; ``step``: 1, from T/2 on 0.1, from 3T/4
+        schedule: ``constant``: 1; ``cosine``: $(1 + \cos(\pi t / T)) / 2$; ``step``: 1, from T/2 on 0.1, from 3T/4
             on 0.01.
         step: t, from 0.
         steps: T, the steps of the whole run.
@@ -42,19 +39,3 @@ def ramp(step: int, steps: int, share: float | int) -> float:
         [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
     """
     return min(1.0, step / (share * steps)) if share else 1.0
-
-
-def warmed(margin: Margin, progress: float) -> Margin:
-    """A margin at a part of its size: 0 is none (a factor of 1 for SphereFace), 1 is the margin itself.
-
-    Example:
-        >>> warmed(ArcMargin(0.5), 0.5), warmed(SphereMargin(2.0), 0.5)
-        (ArcMargin(m=0.25), SphereMargin(m=1.5, version='v1'))
-    """
-    if isinstance(margin, SphereMargin):
-        return replace(margin, m=1 + progress * (margin.m - 1))
-    if isinstance(margin, CombinedMargin):
-        return replace(margin, m1=1 + progress * (margin.m1 - 1), m2=progress * margin.m2, m3=progress * margin.m3)
-    if isinstance(margin, (ArcMargin, CosMargin, AdaMargin)):
-        return replace(margin, m=progress * margin.m)
-    return margin
