@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct
 
 ARRAYS = "neucollapse/arrays/1"
-TRAIN_CONFIG = "neucollapse/config/2"  # the fields of TrainConfig
+TRAIN_CONFIG = "neucollapse/config/2"  # the fields of TrainConfig, with a choice as an object of its name and options
+CHECKPOINT = "neucollapse/checkpoint/1"  # beside the tensors a tree, in which they are named
 CHECKPOINT = "neucollapse/checkpoint/1"
 CONFIG = "neucollapse/config/2"
 

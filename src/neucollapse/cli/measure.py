@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from ..metrics import CollapseResult
     from ._gate import Gate
 
+_OF_A_MODEL = ("layers", "classifier", "pool", "mode", "strict", "device")
+_OF_FILES = (
+    "weight", "weight_key", "bias_key", "transpose", "features_key", "labels_key", "split", "ood", "renumber"
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -95,9 +100,8 @@ class Measure:
         from ._output import as_json, print_json, print_result, print_verdict
 
         conditions = [word for words in self.fail_if for word in words]
-        if (
-            len(conditions) > 1 and not self.features and not set("<>") & set(conditions[-1])
-        ):  # a file behind conditions
+        if len(conditions) > 1 and not self.features and not set("<>") & set(conditions[-1]):
+            # A file stands behind the conditions.
             return replace(self, features=conditions.pop(), fail_if=(tuple(conditions),)).run()
         gate = Gate(conditions, self.preset)
         require_folder(self.out, "--out")
@@ -117,83 +121,73 @@ class Measure:
         return FINDING if found else FINE
 
     def _write(self, result: "CollapseResult", folder: Path) -> Path:
-        from ..report import write_report
+        from ..report import write_report  # with plotly, which a measurement without a page does not need
 
         return write_report(result.save(folder))
 
     def _measure(self, gate: "Gate") -> "CollapseResult":
-        if self.model is not None:
-            return self._of_model(self.model, gate)
-        if not self.features:
-            raise InputError("expected a file of features, or --model module:function; see neucollapse measure --help")
-        for option, given in self._model_options().items():
-            raise InputError(f"--{option} needs a --model, and a file has features only (got {given!r})")
-        return self._of_files(gate)
-
-    def _of_model(self, name: str, gate: "Gate") -> "CollapseResult":
         from .._measure import measure
         from ._models import model_and_loader
 
-        if self.features:
-            raise InputError("expected features or --model, got both")
-        for option, given in (("weight", self.weight), ("ood", self.ood), ("renumber", self.renumber)):
-            if given:
-                raise InputError(f"--{option} needs a file of features, got --model {name}")
-        model, loader = model_and_loader(name, loader_needed=True)
-        gate.check_places(list(loader) if isinstance(loader, Mapping) else [], self.layers)
-        return measure(model, loader, **self._model_options(), **self._options())
-
-    def _of_files(self, gate: "Gate") -> "CollapseResult":
-        from .._measure import measure
-        from ..data import open_features
-
-        features = self._open()
-        gate.check_places(list(features) if isinstance(features, Mapping) else [], ())
-        options: dict[str, Any] = {**self._options(), **self._classifier(), "renumber": self.renumber}
-        if self.ood is not None:
-            options["ood"] = open_features(self.ood, features=self.features_key, labels=self.labels_key)
+        model: Any = None
+        loader, options = None, self._options()
+        if self.model is not None:
+            if self.features:
+                raise InputError("expected features or --model, got both")
+            self._refuse(_OF_FILES, f"needs a file of features, got --model {self.model}")
+            model, loader = model_and_loader(self.model, loader_needed=True)
+            options |= {name: getattr(self, name) for name in _OF_A_MODEL}
+            options["layers"] = "auto" if self.layers == ("auto",) else self.layers
+        elif self.features:
+            self._refuse(_OF_A_MODEL, "needs a --model, and a file has features only")
+            model = self._open()
+            options |= {**self._classifier(), "renumber": self.renumber, "ood": self._ood()}
+        else:
+            raise InputError("expected a file of features, or --model module:function; see neucollapse measure --help")
+        splits = model if loader is None else loader
+        gate.check_places(list(splits) if isinstance(splits, Mapping) else [], self.layers)
         try:
-            return measure(features, **options)
-        except NonFiniteError as error:  # here the file is at fault
+            return measure(model, loader, **options)
+        except NonFiniteError as error:
+            if self.model is not None:
+                raise
+            # Here the file is at fault.
             raise FileFormatError(self.features, str(error).replace("nan='drop'", "--drop-nan")) from None
+
+    def _refuse(self, names: tuple[str, ...], why: str) -> None:
+        """Refuse options of these names that are not the defaults: nothing would read them."""
+        for name in names:
+            if getattr(self, name) != getattr(type(self), name):
+                raise InputError(f"--{name.replace('_', '-')} {why} (got {getattr(self, name)!r})")
 
     def _options(self) -> dict[str, Any]:
         """What ``measure`` takes for a model and for features."""
         return {
+            **{name: getattr(self, name) for name in ("min_samples", "preset", "scatter", "seed", "ignore_index")},
             "num_classes": self.classes,
             "class_names": self.class_names.split(",") if self.class_names else None,
-            "min_samples": self.min_samples,
-            "preset": self.preset,
             "optimum": None if self.optimum == "none" else self.optimum,
             "exact_margins": self.exact_margins or None,
-            "scatter": self.scatter,
             "second_pass": not self.one_pass,
-            "seed": self.seed,
-            "ignore_index": self.ignore_index,
             "nan": "drop" if self.drop_nan else "raise",
         }
-
-    def _model_options(self) -> dict[str, Any]:
-        """What ``measure`` takes for a model alone, where it is not the default."""
-        given = {
-            "layers": "auto" if self.layers == ("auto",) else self.layers,
-            "classifier": self.classifier,
-            "pool": None if self.pool == "mean" else self.pool,
-            "mode": None if self.mode == "eval" else self.mode,
-            "strict": self.strict,
-            "device": self.device,
-        }
-        return {name: value for name, value in given.items() if value}
 
     def _open(self) -> Any:
         from ..data import feature_splits, open_features
 
         keys: dict[str, Any] = {"features": self.features_key, "labels": self.labels_key}
-        keys["ignore_index"] = self.ignore_index
         splits = [self.split] if self.split else feature_splits(self.features, features=self.features_key)
+        keys["ignore_index"] = self.ignore_index
         if not splits:
             return open_features(self.features, **keys)
         return {split: open_features(self.features, split=split, **keys) for split in splits}
+
+    def _ood(self) -> Any:
+        from ..data import open_features
+
+        if self.ood is None:
+            return None
+        return open_features(self.ood, features=self.features_key, labels=self.labels_key)
 
     def _classifier(self) -> dict[str, Any]:
         if self.weight is None:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .._errors import FileFormatError, InputError, ResumeWarning
 from .._files import fitting_contents, load_tensors, save_tensors
+from .._schema import CHECKPOINT
 from ._lightning import Checkpoint, CheckpointIO, pl
 from ._random import random_state, set_random_state
 
-SCHEMA = "neucollapse/checkpoint/1"
 _PATTERN = "epoch-*.safetensors"
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -27,15 +27,11 @@ class SafeCheckpointIO(CheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint.
-
-        Raises:
-            InputError: when it holds an object that is neither a tensor nor plain; the message says where.
-        """
+        """Write a checkpoint; ``InputError`` says where it holds an object that is neither a tensor nor plain."""
         del storage_options
         tensors: dict[str, Tensor] = {}
         tree = _encode(checkpoint, "checkpoint", tensors)
-        save_tensors(path, tensors, schema=SCHEMA, metadata={"tree": tree})
+        save_tensors(path, tensors, schema=CHECKPOINT, metadata={"tree": tree})
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint, onto the CPU; Lightning moves it. Nothing in it can run code."""
@@ -48,12 +44,8 @@ class SafeCheckpointIO(CheckpointIO):
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint written by ``SafeCheckpointIO``.
-
-    Raises:
-        FileFormatError: when it is no such file, truncated or damaged.
-    """
-    tensors, metadata = load_tensors(path, schema=SCHEMA)
+    """Read a checkpoint written by ``SafeCheckpointIO``; ``FileFormatError`` when it is none, truncated or damaged."""
+    tensors, metadata = load_tensors(path, schema=CHECKPOINT)
     with fitting_contents(path):
         content = _decode(metadata["tree"], tensors)
         if not isinstance(content, dict):
@@ -86,11 +78,7 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
 
 
 def identity_of(path: str | Path) -> Any:
-    """Of which run a checkpoint is, as the ``RunCheckpoint`` that wrote it was told; None where it was not.
-
-    Raises:
-        FileFormatError: as ``load_checkpoint``.
-    """
+    """Of which run a checkpoint is, as the ``RunCheckpoint`` that wrote it was told; None where it was not."""
     content = load_checkpoint(path)
     with fitting_contents(path):
         return content.get("callbacks", {}).get(RunCheckpoint.__name__, {}).get("identity")
