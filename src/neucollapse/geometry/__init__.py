@@ -2,20 +2,20 @@
 
 K classes in d dimensions are K rows of a matrix, unit rows for a *code*. Three numbers say how good a code is:
 
-* its **margin** rho, the smallest distance of a class to the convex hull of all others (``one_vs_rest``): what a
+* its **margin** rho, the smallest distance of a class to the convex hull of all others (`one_vs_rest`): what a
   softmax classifier can separate by. Generalized neural collapse (arXiv 2310.05351) maximises it: softmax codes.
-* its **maximal cosine** s (``max_cosine``): the spherical code, or Tammes, problem minimises it; rho >= 1 - s always.
-* its **energy** (``mean_energy``): hyperspherical uniformity (arXiv 2303.06484) minimises it.
+* its **maximal cosine** s (`max_cosine`): the spherical code, or Tammes, problem minimises it; rho >= 1 - s always.
+* its **energy** (`mean_energy`): hyperspherical uniformity (arXiv 2303.06484) minimises it.
 
-All three agree on the simplex for K <= d+1, the home of neural collapse, and on few other sizes. ``best_known(K, d)``
-looks up the best values and says whether they are proved, and ``best_code(K, d)`` gives a code: a closed form, one of the
-``constructions``, one of the atlas, or what a search finds; ``required_dim(K, margin)`` asks the other way round.
-``solve(SoftmaxCode(K, d))`` searches alone, ``certify`` says how good any code is, against the ``bounds``. ``align`` turns
-and permutes a code onto class means, ``angle_to_code`` says how many degrees they are from it; ``assign_by_similarity``
-chooses which class sits where. Cosines are signed throughout: ``coherence``, which takes absolute values, is another
+All three agree on the simplex for K <= d+1, the home of neural collapse, and on few other sizes. `best_known(K, d)`
+looks up the best values and says whether they are proved, and `best_code(K, d)` gives a code: a closed form, one of the
+`constructions`, one of the atlas, or what a search finds; `required_dim(K, margin)` asks the other way round.
+`solve(SoftmaxCode(K, d))` searches alone, `certify` says how good any code is, against the `bounds`. `align` turns
+and permutes a code onto class means, `angle_to_code` says how many degrees they are from it; `assign_by_similarity`
+chooses which class sits where. Cosines are signed throughout: `coherence`, which takes absolute values, is another
 problem, whose best frames are not a target of collapse.
 
-Every function takes any array-like, of any float type, and returns detached CPU float64. ``pair_tiles`` alone keeps the
+Every function takes any array-like, of any float type, and returns detached CPU float64. `pair_tiles` alone keeps the
 device and type of a tensor.
 
     >>> from neucollapse.geometry import best_known, one_vs_rest, orthoplex, simplex

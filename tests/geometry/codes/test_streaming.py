@@ -7,8 +7,7 @@ import torch
 
 from neucollapse import InputError
 from neucollapse.geometry import SoftmaxCode, SphericalCode, max_cosine, solve
-from neucollapse.geometry.codes import _multistart
-from neucollapse.geometry.codes._streaming import _listed, _neighbours, _tiled, spread
+from neucollapse.geometry.codes._streaming import _listed, _neighbours, _tiled, solve_in_tiles, spread
 
 
 @pytest.mark.parametrize("tile", [7, 40, 10**6])
@@ -60,13 +59,16 @@ def test_random_points_spread_and_the_best_is_kept():
     assert values[-1] < searched.value + 0.05
 
 
-def test_solve_goes_in_tiles_from_many_points_on(monkeypatch):
-    monkeypatch.setattr(_multistart, "_STREAMED_FROM", 100)
-    known = solve(SphericalCode(288, 16), budget=0.1, progress=False)  # nothing better than the construction is near
-    assert known.value <= 0.25 + 1e-12
-    random = solve(SoftmaxCode(300, 5), budget=0.1, progress=False)
+def test_searches_in_tiles_are_never_worse_than_where_they_begin():
+    known = solve_in_tiles(SphericalCode(288, 16), seed=0, budget=0.1, progress=False)
+    assert known.value <= 0.25 + 1e-12  # the construction: nothing better is near
+    random = solve_in_tiles(SoftmaxCode(300, 5), seed=0, budget=0.1, progress=False)
     assert random.value == pytest.approx(1 - max_cosine(random.points), abs=1e-15)
     assert 1 - random.value <= random.stats["first"] + 1e-6
+
+
+def test_solve_goes_in_tiles_from_many_points_on():
+    assert "first" in solve(SoftmaxCode(4200, 8), budget=0.1, progress=False).stats
     for unused in ({"starts": 3}, {"target": 0.5}, {"checkpoint": "search.safetensors"}):
-        with pytest.raises(InputError, match=f"uses no '{next(iter(unused))}' for 300 points"):
-            solve(SoftmaxCode(300, 5), budget=0.1, **unused)
+        with pytest.raises(InputError, match=f"uses no '{next(iter(unused))}' for 4,200 points"):
+            solve(SoftmaxCode(4200, 8), budget=0.1, **unused)

@@ -14,7 +14,7 @@ from neucollapse.geometry.constructions import (
     hexacosichoron,
     snub_cube,
 )
-from neucollapse.geometry.constructions._polytopes import TRIBONACCI
+from neucollapse.geometry.constructions._roots import TRIBONACCI
 
 
 @pytest.mark.parametrize(

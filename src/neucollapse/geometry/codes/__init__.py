@@ -1,8 +1,8 @@
 """The search for codes: problems, starts, descent, polish, and the solution with its certificate.
 
-``solve(problem)`` is the door. ``_multistart`` plans, ``_search`` screens and refines batches of starts (``_starts``,
-``_descent``), over processes (``_workers``) and into a file (``_checkpoint``); ``_polish`` takes the best to the last digit.
-Everything behind ``_solve`` loads when a search begins.
+`solve(problem)` is the door. `_multistart` plans batches of starts, keeps them in a file and has them done over processes
+(`_workers`); `_search` is what is done with one start (`_starts`, `_descent`), and `_polish` takes the best to the last
+digit. `_streaming` is for codes of many thousand points. Everything behind `_solve` loads when a search begins.
 """
 
 from ._problems import GrassmannianFrame as GrassmannianFrame

@@ -1,17 +1,21 @@
-"""Pairs of a code that touch, or nearly: their cosines, slopes and curvature along the sphere."""
+"""Pairs of a code that touch, or nearly: their cosines, slopes and curvature along the sphere, and Newton's equations."""
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-from ._descent import ABSOLUTE
+from ._descent import ABSOLUTE, cosines, normalise
+
+_ROUNDING = 1e-14  # ridge that rounding asks for, of the mean diagonal entry
+_LEAST = 1e-9  # ridge to begin with where that is not enough
 
 
 class Contacts(NamedTuple):
-    """Pairs (i, j) of unit rows ``points``, and what Newton's method needs of them.
+    """Pairs (i, j) of unit rows `points`, and what Newton's method needs of them.
 
-    Moves of the points are coordinates (K, d-1) along ``bases`` of their tangent spaces.
+    Moves of the points are coordinates (K, d-1) along `bases` of their tangent spaces.
     """
 
     points: np.ndarray  # (K, d)
@@ -41,14 +45,14 @@ class Contacts(NamedTuple):
         return (self.slope_i * step[self.i]).sum(axis=1) + (self.slope_j * step[self.j]).sum(axis=1)
 
     def pull(self, weight: np.ndarray) -> np.ndarray:
-        """``sum_a weight_a`` times the slopes, (K, d-1)."""
+        """`sum_a weight_a` times the slopes, (K, d-1)."""
         total = np.zeros((len(self.points), self.slope_i.shape[1]))
         np.add.at(total, self.i, weight[:, None] * self.slope_i)
         np.add.at(total, self.j, weight[:, None] * self.slope_j)
         return total
 
     def curvature(self, weight: np.ndarray, square: np.ndarray) -> np.ndarray:
-        """``sum_a weight_a`` times the second derivatives plus ``square_a`` times the slopes' squares, (n, n)."""
+        """`sum_a weight_a` times the second derivatives plus `square_a` times the slopes' squares, (n, n)."""
         K, k, i, j = len(self.points), self.slope_i.shape[1], self.i, self.j
         H = np.zeros((K, K, k, k))
         H[i, j] = (weight * self.sign)[:, None, None] * (self.bases[i].transpose(0, 2, 1) @ self.bases[j])
@@ -68,18 +72,59 @@ class Contacts(NamedTuple):
         return csr_array((entries.ravel(), (np.repeat(np.arange(m), 2 * k), columns.ravel())), shape=(m, K * k))
 
 
+class Step(NamedTuple):
+    points: np.ndarray  # (K, d-1)
+    level: float
+    multiplier: np.ndarray  # (m,)
+    rise: np.ndarray  # (m,), of the contacts above the level
+
+
+class Condensed(NamedTuple):
+    r"""Newton's equations of a sharpest code, condensed to the moves of the points: one factor, many right sides.
+
+    For contacts a with multipliers $\lambda_a$, stiffness $\sigma_a$, curvature H and slopes J they are
+
+    $$H x + J^T (\lambda + \delta) = 0, \quad \sum_a (\lambda_a + \delta_a) = 1, \quad
+      \delta_a = \sigma_a (J x - \tau)_a + q_a$$
+
+    in the moves x, the change $\tau$ of the level and $\delta$ of the multipliers.
+    """
+
+    at: Contacts
+    stiffness: np.ndarray
+    factor: tuple[np.ndarray, bool]
+    of_level: np.ndarray  # what a change of the level does to the points
+
+    @classmethod
+    def of(
+        cls, at: Contacts, multiplier: np.ndarray, stiffness: np.ndarray, ridge: float = 0.0
+    ) -> tuple["Condensed", float]:
+        """The equations, and the ridge that makes up for negative curvature; given back, it is tried first."""
+        H = at.curvature(multiplier, stiffness)
+        ridge = max(ridge, _ROUNDING * float(H.ravel()[:: len(H) + 1].mean()))
+        while True:
+            try:
+                factor = cho_factor(H + ridge * np.eye(len(H)), lower=True, overwrite_a=True, check_finite=False)
+                break
+            except np.linalg.LinAlgError:
+                ridge = 10 * max(ridge, _LEAST)
+        of_level = cho_solve(factor, at.pull(stiffness).ravel(), check_finite=False)
+        return cls(at, stiffness, factor, of_level), ridge
+
+    def solve(self, multiplier: np.ndarray, q: np.ndarray) -> Step:
+        at = self.at
+        fixed = cho_solve(self.factor, -at.pull(multiplier + q).ravel(), check_finite=False)
+        v = at.pull(self.stiffness).ravel()
+        level = float((1 - (multiplier + q).sum() - v @ fixed) / (v @ self.of_level - self.stiffness.sum()))
+        points = (fixed + self.of_level * level).reshape(len(at.points), -1)
+        rise = at.change(points) - level
+        return Step(points, level, self.stiffness * rise + q, rise)
+
+
 def contacts_above(U: np.ndarray, level: float, kind: int) -> tuple[np.ndarray, np.ndarray]:
     """The pairs i < j whose (absolute) cosine is above a level."""
     i, j = np.nonzero(np.triu(cosines(U, kind) > level, 1))
     return i, j
-
-
-def cosines(U: np.ndarray, kind: int) -> np.ndarray:
-    """Cosines of all pairs, or their absolute values, with -1 on the diagonal."""
-    C = U @ U.T
-    C = np.abs(C) if kind == ABSOLUTE else C
-    np.fill_diagonal(C, -1)
-    return C
 
 
 def imbalance(U: np.ndarray, i: np.ndarray, j: np.ndarray, multipliers: np.ndarray, kind: int) -> float:
@@ -91,10 +136,6 @@ def imbalance(U: np.ndarray, i: np.ndarray, j: np.ndarray, multipliers: np.ndarr
     np.add.at(force, i, w[:, None] * (U[j] - C[:, None] * U[i]))
     np.add.at(force, j, w[:, None] * (U[i] - C[:, None] * U[j]))
     return longest(force)
-
-
-def normalise(U: np.ndarray) -> np.ndarray:
-    return U / np.linalg.norm(U, axis=1)[:, None]
 
 
 def longest(rows: np.ndarray) -> float:

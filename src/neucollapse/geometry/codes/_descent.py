@@ -1,6 +1,6 @@
 """Descent on the sphere: smooth objectives of K unit vectors, and an L-BFGS that lowers them from many starts.
 
-Plain numpy, which numba compiles as it stands (extra ``fast``): for a few dozen points that is several times faster; for
+Plain numpy, which numba compiles as it stands (extra `fast`): for a few dozen points that is several times faster; for
 hundreds the matrix products take most of the time either way.
 """
 
@@ -13,13 +13,10 @@ import numpy as np
 from ..._environment import numba_available
 from .._clock import late
 
-
-def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    return function
-
-
 # Without numba the functions run as plain Python.
-compiled: Callable[..., Any] = _plain if not numba_available() else import_module("numba").njit(cache=True)
+compiled: Callable[..., Any] = (
+    import_module("numba").njit(cache=True) if numba_available() else lambda function: function
+)
 
 SIGNED, ABSOLUTE, RIESZ, LOGARITHMIC = 0, 1, 2, 3
 _MEMORY = 12
@@ -43,7 +40,7 @@ def _exponentials_of_all(C, p, top):
 
 
 # A loop over pairs pays where it is compiled, and there alone.
-_exponentials: Callable[..., Any] = _exponentials_of_all if not numba_available() else _exponentials_of_most
+_exponentials = _exponentials_of_most if numba_available() else _exponentials_of_all
 
 
 @compiled
@@ -51,8 +48,8 @@ _exponentials: Callable[..., Any] = _exponentials_of_all if not numba_available(
 def evaluate(U: np.ndarray, kind: int, p: float) -> tuple[float, np.ndarray]:
     """An objective at unit rows U (K, d), and its gradient along the sphere.
 
-    ``SIGNED``, ``ABSOLUTE``: the smooth maximum ``log(sum_{i != j} exp(p c_ij)) / p`` of the cosines, or their absolute
-    values. ``RIESZ``: the mean over pairs of ``|u_i - u_j|^-p``. ``LOGARITHMIC``: that of ``-log|u_i - u_j|``.
+    `SIGNED`, `ABSOLUTE`: the smooth maximum `log(sum_{i != j} exp(p c_ij)) / p` of the cosines, or their absolute
+    values. `RIESZ`: the mean over pairs of `|u_i - u_j|^-p`. `LOGARITHMIC`: that of `-log|u_i - u_j|`.
     """
     K = len(U)
     G = U @ U.T
@@ -114,7 +111,7 @@ def descend(U: np.ndarray, kind: int, p: float, iterations: int, tolerance: floa
     """L-BFGS with a weak Wolfe line search by bisection, which also serves the nearly kinked objectives of large p.
 
     Steps move all rows along the tangent and back to the sphere. It ends at a gradient (of the largest row) below
-    ``tolerance``, where no step helps, or after ``iterations``. Returns the rows and the value.
+    `tolerance`, where no step helps, or after `iterations`. Returns the rows and the value.
     """
     K, d = U.shape
     steps, changes, curvature = np.zeros((_MEMORY, K, d)), np.zeros((_MEMORY, K, d)), np.zeros(_MEMORY)
@@ -160,6 +157,19 @@ def descend(U: np.ndarray, kind: int, p: float, iterations: int, tolerance: floa
     return U, value
 
 
+def cosines(U: np.ndarray, kind: int) -> np.ndarray:
+    """Cosines of all pairs, or their absolute values, with -1 on the diagonal."""
+    C = U @ U.T
+    C = np.abs(C) if kind == ABSOLUTE else C
+    np.fill_diagonal(C, -1)
+    return C
+
+
+def normalise(U: np.ndarray) -> np.ndarray:
+    """The rows over their norms."""
+    return U / np.linalg.norm(U, axis=1)[:, None]
+
+
 def anneal(
     U: np.ndarray,
     kind: int,
@@ -171,7 +181,7 @@ def anneal(
     tolerance: float,
     deadline: float | None = None,
 ) -> np.ndarray:
-    """``descend`` on smooth maxima of sharpness first, first * factor, ..., last; to the deadline at most."""
+    """`descend` on smooth maxima of sharpness first, first * factor, ..., last; to the deadline at most."""
     p = first
     while True:
         U = lower(U, kind, p, iterations, tolerance, deadline=deadline)
@@ -183,7 +193,7 @@ def anneal(
 def lower(
     U: np.ndarray, kind: int, p: float, iterations: int, tolerance: float, *, deadline: float | None = None
 ) -> np.ndarray:
-    """The rows that ``descend`` ends with, to the deadline at most: piece by piece, as compiled code looks at no clock."""
+    """The rows that `descend` ends with, to the deadline at most: piece by piece, as compiled code looks at no clock."""
     if deadline is None:
         return descend(U, kind, p, iterations, tolerance)[0]
     piece = max(1, int(_PIECE / len(U) ** 2 / U.shape[1]))

@@ -1,10 +1,10 @@
 r"""A primal-dual interior-point method for the code with the least maximal cosine near a given one.
 
-Minimise t with ``c_a + s_a = t`` and slacks ``s_a >= 0`` over the pairs a that come near the maximum. Newton's method on
+Minimise t with `c_a + s_a = t` and slacks `s_a >= 0` over the pairs a that come near the maximum. Newton's method on
 
-.. math:: \sum_a \lambda_a \nabla c_a = 0, \quad \sum_a \lambda_a = 1, \quad c_a + s_a = t, \quad \lambda_a s_a = \mu
+$$\sum_a \lambda_a \nabla c_a = 0, \quad \sum_a \lambda_a = 1, \quad c_a + s_a = t, \quad \lambda_a s_a = \mu$$
 
-with :math:`\mu \to 0` (Fiacco and McCormick's rule as in Ipopt, doi:10.1007/s10107-004-0559-y): it goes from an
+with $\mu \to 0$ (Fiacco and McCormick's rule as in Ipopt, doi:10.1007/s10107-004-0559-y): it goes from an
 annealed code to ten digits, and tells the pairs that carry a multiplier from those that only come near.
 """
 
@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._clock import late
-from ._condensed import Condensed, Step
-from ._contacts import Contacts, contacts_above, cosines, longest
+from ._contacts import Condensed, Contacts, Step, contacts_above, longest
+from ._descent import cosines
 
 _NEAR = 0.1  # pairs this much below the maximum may come to carry a multiplier
 _LAST = 1e-16  # complementarity at the end

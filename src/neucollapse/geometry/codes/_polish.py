@@ -1,10 +1,10 @@
 """Newton's method on the contacts of a code: from the few digits of a smooth maximum to the last one.
 
 At a best code the pairs at the maximal cosine t carry multipliers lam >= 0 of sum 1 with
-``sum_j lam_ij (u_j - t u_i) = 0`` for every i. ``approach`` (``_interior``) finds these pairs; then
+`sum_j lam_ij (u_j - t u_i) = 0` for every i. `approach` (`_interior`) finds these pairs; then
 
-* ``equalise``: Newton's method on the equations above together with ``<u_i, u_j> = t`` for them;
-* ``tighten``: the last gain, where a code has more contacts than it needs.
+* `equalise`: Newton's method on the equations above together with `<u_i, u_j> = t` for them;
+* `tighten`: the last gain, where a code has more contacts than it needs.
 """
 
 from typing import NamedTuple
@@ -14,8 +14,8 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array, hstack
 
 from .._clock import late
-from ._condensed import Condensed
-from ._contacts import Contacts, contacts_above, cosines, imbalance, longest
+from ._contacts import Condensed, Contacts, contacts_above, imbalance, longest
+from ._descent import cosines
 from ._interior import approach
 
 FIRST = 1e4  # sharpness that an annealed code has
@@ -23,7 +23,6 @@ _LONGEST = 0.05  # step of a point, in radians
 _ROUNDS = 30
 _TIGHT = 1e-9  # contacts this near to the maximum are meant to be equal
 _STIFFNESS = 1e5
-UNKNOWNS = 6000  # K (d-1) up to which the dense systems are worth their while
 
 
 class Polished(NamedTuple):
@@ -102,7 +101,7 @@ def tighten(code: Polished, kind: int, deadline: float | None = None) -> Polishe
 
 
 def _least_squares(J: csr_array, right: np.ndarray) -> np.ndarray:
-    """The least x with ``J x`` nearest to the right side, from the normal equations: called again, it corrects itself."""
+    """The least x with `J x` nearest to the right side, from the normal equations: called again, it corrects itself."""
     normal = (J.T @ J).toarray()
     factor = cho_factor(normal + 1e-12 * np.eye(len(normal)), lower=True, overwrite_a=True, check_finite=False)
     return cho_solve(factor, J.T @ right, check_finite=False)

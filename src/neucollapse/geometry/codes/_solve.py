@@ -1,18 +1,20 @@
-"""``solve``: search for the best code of a problem, over many starts and processes, to the last digit where it can."""
+"""`solve`: search for the best code of a problem, over many starts and processes, to the last digit where it can."""
 
 import math
 import os
 from pathlib import Path
 from typing import Any
 
-from ..._errors import InputError, SolverError
+from ..._errors import InputError, OptionError, SolverError
 from ..._names import names_options
+from .._rows import check_whole
 from ..frames import simplex, tight_frame
 from ._problems import PROBLEMS, MaximumGramDeterminant, Problem
 from ._solution import Outcome, Solution
 
 _IN_PROCESS = 400  # K d starts up to which starting processes takes longer than the search
 _SHORT = 20.0  # seconds of a budget up to which it does
+_STREAMED_FROM = 4000  # points
 
 
 @names_options
@@ -33,7 +35,7 @@ def solve(
     Starts are random, antipodal, cyclic or harmonic; every other batch of 16 moves a few points of the best codes so far.
     L-BFGS lowers a smooth maximum of the cosines (or the energy itself), sharper from stage to stage:
 
-    .. math:: f_p(W) = \frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}, \qquad p \to 10^5 .
+    $$f_p(W) = \frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}, \qquad p \to 10^5 .$$
 
     A primal-dual interior-point method takes the best of each batch to the last digit; beyond K (d-1) = 1,000 it takes the
     best of all alone, and beyond 6,000 none. A softmax code is searched as a spherical code, and its margin taken exactly.
@@ -41,25 +43,26 @@ def solve(
     then the lower bound 1 - max cosine.
 
     Args:
-        problem: ``SoftmaxCode(K, d)``, ``SphericalCode(K, d)``, ``GrassmannianFrame``, ``MinimumEnergy``, ...
+        problem: `SoftmaxCode(K, d)`, `SphericalCode(K, d)`, `GrassmannianFrame`, `MinimumEnergy`, ...
         seed: the same seed and number of starts (no budget) give the same code, whatever the number of workers.
         starts: how many; by default 32, or as many as the budget allows, one batch at least.
         budget: seconds for the call, the certificate included; compiling, once after an installation, is not counted.
         target: stop after the batch whose best value is as good as this, to 1e-10.
         workers: processes of one thread; by default one for small or short searches, else one a core, 16 at most.
-        checkpoint: a file to keep the search in. If it exists, the search goes on from there.
+        checkpoint: a file to keep the search in. If it exists, the search goes on from there; one that is damaged or of
+            another search raises `FileFormatError`.
         progress: show a bar on standard error, where that is a terminal.
-        throw: raise ``SolverError`` (which holds the solution) unless everything asked for was done.
+        throw: raise `SolverError` (which holds the solution) unless everything asked for was done.
 
     Returns:
-        A ``Solution``, whose ``result`` says how the search ended. An interrupt (Ctrl-C), the end of the budget or of a
+        A `Solution`, whose `result` says how the search ended. An interrupt (Ctrl-C), the end of the budget or of a
         worker process before its time return the best code so far, every finished start counted.
 
     Raises:
-        InputError: unusable arguments. FileFormatError: a checkpoint that is damaged or of another search.
-        SolverError: with ``throw``, where the search was interrupted, out of time or lost a worker.
+        OptionError: an option that has no use for so many points; any other unusable argument raises `InputError`.
+        SolverError: with `throw`, where the search was interrupted, out of time or lost a worker.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import SoftmaxCode
         >>> solution = solve(SoftmaxCode(7, 3), starts=16)
         >>> round(solution.value, 12), solution.result.name
@@ -68,11 +71,24 @@ def solve(
     _check(problem, seed, starts, budget, target, workers)
     if isinstance(problem, MaximumGramDeterminant):
         return _closed_form(problem)
-    from ._multistart import Plan, run
+    if problem.K > _STREAMED_FROM and problem.kind in ("spherical", "softmax"):
+        for name, value in (("starts", starts), ("target", target), ("checkpoint", checkpoint)):
+            if value is not None:
+                raise OptionError(
+                    f"solve uses no {name!r} for {problem.K:,} points: beyond {_STREAMED_FROM:,} one start goes downhill "
+                    "until the budget ends; give budget= alone"
+                )
+        from ._streaming import solve_in_tiles
 
-    file = None if checkpoint is None else Path(checkpoint)
-    processes = workers or _processes(problem, starts or 32, budget)
-    solution = run(Plan(problem, seed, starts, target, processes, file, progress, budget))
+        solution = solve_in_tiles(problem, seed=seed, budget=budget, progress=progress)
+    else:
+        from ._multistart import multistart
+
+        solution = multistart(
+            problem, seed=seed, starts=starts, budget=budget, target=target,
+            workers=workers or _processes(problem, starts or 32, budget),
+            checkpoint=None if checkpoint is None else Path(checkpoint), progress=progress,
+        )  # fmt: skip
     if throw and not solution.result.finished:
         raise SolverError(solution.result.value, solution)
     return solution
@@ -92,8 +108,8 @@ def _check(problem: Any, seed: Any, starts: Any, budget: Any, target: Any, worke
 def check_counts(seed: Any, starts: Any, workers: Any) -> None:
     """Refuse what counts nothing; None stands for the default."""
     for name, value, least in (("seed", seed, 0), ("starts", starts, 1), ("workers", workers, 1)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise InputError(f"expected {name} as a whole number >= {least}, got {value!r}")
+        if value is not None:
+            check_whole(value, name, least)
 
 
 def is_number(value: Any) -> bool:

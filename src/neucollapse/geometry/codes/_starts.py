@@ -8,20 +8,19 @@ import itertools
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ._descent import ABSOLUTE
+from ._descent import ABSOLUTE, cosines, normalise
 
 _CROWD = 150  # points of space beyond which random starts find nothing good
 _GROUPS = "T", "O", "I", "D2", "D3", "D4", "D5", "D6"
 
 
 def fresh(K: int, d: int, rng: np.random.Generator, place: int) -> np.ndarray:
-    """Start number ``place`` (K, d): two of three random, the others cyclic or harmonic."""
+    """Start number `place` (K, d): two of three random, the others cyclic or harmonic."""
     makers = [_random, _random, _cyclic, _random, _harmonic, _random]
     if d == 3 and K > _CROWD:
         makers = [_random, _polyhedral, _cyclic, _polyhedral, _polyhedral, _polyhedral]
     U = makers[place % len(makers)](K, d, rng)
-    U = U + 1e-6 * rng.standard_normal(U.shape)  # no two points coincide, and no saddle is met exactly
-    return U / np.linalg.norm(U, axis=1)[:, None]
+    return normalise(U + 1e-6 * rng.standard_normal(U.shape))  # no two points coincide, and no saddle is met exactly
 
 
 def hop(U: np.ndarray, kind: int, rng: np.random.Generator) -> np.ndarray:
@@ -29,27 +28,18 @@ def hop(U: np.ndarray, kind: int, rng: np.random.Generator) -> np.ndarray:
     K, d = U.shape
     V = U.copy()
     if rng.random() < 0.4:  # shaken: many good codes differ from a better one by a few contacts
-        return _shaken(V, rng)
-    moved = rng.integers(1, 4)
-    for _ in range(min(moved, K - 1)):
-        C = V @ V.T
-        C = np.abs(C) if kind == ABSOLUTE else C
-        np.fill_diagonal(C, -1)
+        return normalise(V + 10 ** rng.uniform(-2, -0.7) * rng.standard_normal(V.shape))
+    for _ in range(min(rng.integers(1, 4), K - 1)):
+        C = cosines(V, kind)
         crowded = (C > C.max() - 1e-2).sum(axis=1) + rng.random(K)
         at = int(crowded.argmax() if rng.random() < 0.5 else rng.integers(K))
         rest = np.delete(V, at, axis=0)
-        probes = rng.standard_normal((2000, d))
-        probes /= np.linalg.norm(probes, axis=1)[:, None]
+        probes = normalise(rng.standard_normal((2000, d)))
         near = probes @ rest.T
         near = np.abs(near) if kind == ABSOLUTE else near
         holes = np.argsort(near.max(axis=1))[:3]
         V[at] = probes[rng.choice(holes)]
     return V
-
-
-def _shaken(V, rng):
-    V = V + 10 ** rng.uniform(-2, -0.7) * rng.standard_normal(V.shape)
-    return V / np.linalg.norm(V, axis=1)[:, None]
 
 
 def _random(K, d, rng):

@@ -3,15 +3,22 @@
 import math
 from collections.abc import Iterator
 from itertools import count
+from time import monotonic
 from typing import NamedTuple
 
 import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from ..._progress import track
 from ..._types import Float
 from .._clock import late
+from ..constructions import candidates, pad
+from ..frames import max_cosine, unit_rows
+from ._problems import Problem, SoftmaxCode
+from ._solution import Outcome, Solution
 
+_SECONDS = 60.0  # where no budget is given
 _TILE = 1 << 22  # entries of a block of cosines: 16 MB
 _SHARPNESS = 8.0  # of the smooth maximum, in units of 1 / (gap between the largest cosine and a typical one)
 _CROWDED = 2.0  # and of 1 / (gap between nearest neighbours at the start)
@@ -22,6 +29,30 @@ _REACH = 40.0  # a pair this far below the maximum, in units of 1 / p, weighs no
 _SKIN = 0.5  # how much further lists reach, so that they serve while points move
 _LISTED = 5  # dimensions up to which a k-d tree finds neighbours quickly
 _SPARSE = 0.02  # share of the pairs up to which a list is quicker than tiles
+
+
+def solve_in_tiles(problem: Problem, *, seed: int, budget: float | int | None, progress: bool) -> Solution:
+    """From a construction where there is one, else from random points, downhill in tiles until the budget ends."""
+    begin, (K, d) = monotonic(), (problem.K, problem.d)
+    construction = next(iter(candidates(K, d)), None)
+    if construction is not None:
+        points, source = pad(construction.build(K), d), f"part of {construction.name}"
+    else:
+        points = torch.randn(K, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        points, source = points / points.norm(dim=1, keepdim=True), f"random points with seed {seed}"
+    best, first, outcome = points, None, Outcome.FOUND
+    try:
+        steps = spread(points, deadline=begin + (_SECONDS if budget is None else budget))
+        for s, found in track(steps, None, "spreading", show=progress):
+            first = s if first is None else first
+            best = points if s >= first else found
+    except KeyboardInterrupt:
+        outcome = Outcome.INTERRUPTED
+    W = unit_rows(best)
+    s = max_cosine(W)
+    value = 1 - s if isinstance(problem, SoftmaxCode) else s
+    stats = {"seed": seed, "seconds": monotonic() - begin, "first": first}
+    return Solution(problem, W, value, outcome, f"Found by search from {source}.", stats)
 
 
 class _Neighbours(NamedTuple):
@@ -45,7 +76,7 @@ def spread(
 
     What is yielded is the best so far, at the start and whenever it is better than before.
 
-    The gradient of :math:`\frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}` takes two products of K x K x d, in
+    The gradient of $\frac1p \log \sum_{i \ne j} e^{p \langle w_i, w_j \rangle}$ takes two products of K x K x d, in
     float32, one block of rows at a time; the hard maximum falls out of the same pass. In low dimensions few pairs come near
     the maximum: a k-d tree lists them, in float64, and again when points have moved so far that others may have come near.
     Steps have a given length, longer while the smooth maximum falls and shorter where it rises; p grows where progress

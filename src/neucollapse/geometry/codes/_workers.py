@@ -7,7 +7,7 @@ from concurrent.futures import BrokenExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
 
-from .._clock import left
+from .._clock import late, left
 
 _GRACE = 0.5  # seconds after a deadline that processes have to hand in what they hold
 _ONE_THREAD = dict.fromkeys(
@@ -15,7 +15,7 @@ _ONE_THREAD = dict.fromkeys(
 )
 
 Results = Generator[tuple[int, Any], None, None]
-# map_(function, arguments, deadline) yields (place, result) in any order; fewer than were asked for after the deadline
+# map_(function, arguments, deadline) yields (place, result) in any order; no call begins after the deadline
 Map = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]], float | None], Results]
 
 
@@ -33,6 +33,13 @@ def mapping(workers: int) -> Iterator[Map]:
         yield _over(workers)
 
 
+def _in_turn(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], deadline: float | None) -> Results:
+    for place, one in enumerate(arguments):
+        if late(deadline):
+            return
+        yield place, function(*one)
+
+
 def _over(workers: int) -> Map:
     from joblib.externals.loky import get_reusable_executor
 
@@ -44,22 +51,34 @@ def _over(workers: int) -> Map:
         lost = False
         try:
             for place, one in enumerate(arguments):
-                futures[executor.submit(function, *one)] = place
+                futures[executor.submit(_in_time, function, one, deadline)] = place
         except BrokenExecutor:  # a process is gone already; what others have done still counts
             lost = True
-        timeout = None if deadline is None else max(left(deadline), 0) + _GRACE
         try:
-            yield from _completed(futures, timeout, lost=lost)
+            for future in as_completed(futures, None if deadline is None else max(left(deadline), 0) + _GRACE):
+                if isinstance(future.exception(), BrokenExecutor):
+                    lost = True
+                else:
+                    yield from ((futures[future], result) for result in future.result())
+        except TimeoutError:
+            return
         finally:
             if not all(future.done() for future in futures):
                 executor.shutdown(wait=False, kill_workers=True)
+        if lost:
+            raise WorkerLost
 
     return over
 
 
+def _in_time(function: Callable[..., Any], arguments: tuple[Any, ...], deadline: float | None) -> list[Any]:
+    """The result, or none after the deadline: calls wait for a free process."""
+    return [] if late(deadline) else [function(*arguments)]
+
+
 @contextmanager
 def _no_code_of_the_folder() -> Iterator[None]:
-    """Processes that are started do not look for modules in the current folder first, as Python's ``-m`` and ``-c`` do.
+    """Processes that are started do not look for modules in the current folder first, as Python's `-m` and `-c` do.
 
     What this process can import they still can: they are told where it looks.
     """
@@ -72,23 +91,6 @@ def _no_code_of_the_folder() -> Iterator[None]:
             del os.environ["PYTHONSAFEPATH"]
         else:
             os.environ["PYTHONSAFEPATH"] = before
-
-
-def _completed(futures: dict[Any, int], timeout: float | None, *, lost: bool) -> Iterator[tuple[int, Any]]:
-    try:
-        for future in as_completed(futures, timeout=timeout):
-            if isinstance(future.exception(), BrokenExecutor):
-                lost = True
-            else:
-                yield futures[future], future.result()
-    except TimeoutError:
-        return
-    if lost:
-        raise WorkerLost
-
-
-def _in_turn(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], _: float | None) -> Results:
-    return ((place, function(*one)) for place, one in enumerate(arguments))
 
 
 def _leave_interrupts() -> None:

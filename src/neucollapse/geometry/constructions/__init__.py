@@ -3,14 +3,14 @@
 A construction needs no search: integers, finite fields and combinatorics give K unit vectors in d dimensions whose maximal
 cosine is known beforehand, exactly. Three kinds matter to a network with K classes and d features:
 
-* **sharp codes**, proved best of their sizes: E8, the Leech lattice and its sections, ``isotropic``, and small ones;
-* **large codes** with prefixes: ``kerdock``, ``gold``, ``dual_bch``, ``delsarte_goethals`` make the first ``count`` of up to
+* **sharp codes**, proved best of their sizes: E8, the Leech lattice and its sections, `isotropic`, and small ones;
+* **large codes** with prefixes: `kerdock`, `gold`, `dual_bch`, `delsarte_goethals` make the first `count` of up to
   millions of points, far better than a search would: (d, K) = (511, 100000) at 0.061 in a second, where random points reach
   about 0.25;
-* **lines**, whose *absolute* cosines are small: equiangular lines and unbiased bases. ``antipodal`` makes them codes.
+* **lines**, whose *absolute* cosines are small: equiangular lines and unbiased bases. `antipodal` makes them codes.
 
-``CATALOGUE`` lists all of them with what they reach; ``candidates(K, d)`` those that give K points in d dimensions, best first.
-A subset of a code is a code with at most its maximal cosine, and ``pad`` adds dimensions, so each serves many sizes.
+`CATALOGUE` lists all of them with what they reach; `candidates(K, d)` those that give K points in d dimensions, best first.
+A subset of a code is a code with at most its maximal cosine, and `pad` adds dimensions, so each serves many sizes.
 
     >>> from neucollapse.geometry.constructions import candidates
     >>> [(c.name, c.K, c.d, c.max_cosine) for c in candidates(1000, 64)][:1]
@@ -47,8 +47,6 @@ from ._operations import antipodal as antipodal
 from ._operations import direct_sum as direct_sum
 from ._operations import halves as halves
 from ._operations import pad as pad
-from ._polytopes import hexacosichoron as hexacosichoron
-from ._polytopes import snub_cube as snub_cube
 from ._roots import a_roots as a_roots
 from ._roots import barnes_wall as barnes_wall
 from ._roots import clebsch as clebsch
@@ -57,6 +55,8 @@ from ._roots import e6_roots as e6_roots
 from ._roots import e7_roots as e7_roots
 from ._roots import e8_roots as e8_roots
 from ._roots import gosset as gosset
+from ._roots import hexacosichoron as hexacosichoron
 from ._roots import petersen as petersen
 from ._roots import schlaefli as schlaefli
 from ._roots import six_dimensional_lines as six_dimensional_lines
+from ._roots import snub_cube as snub_cube

@@ -3,12 +3,13 @@
 A binary word of length d is the unit vector of its signs over sqrt(d), and the cosine of two is 1 - 2 (their distance)/d. So
 binary codes of known distances are spherical codes of known maximal cosine, for millions of classes, without a look at any
 pair. The words here come in blocks: the rows of a Hadamard matrix, all times one row of signs. Every function makes the
-first ``count`` points without the rest, and every subset of a code is a code at least as good.
+first `count` points without the rest, and every subset of a code is a code at least as good. Numbers out of range raise
+`InputError`.
 """
 
 from collections.abc import Iterable, Iterator
 from functools import reduce
-from itertools import product
+from itertools import chain, product
 from math import sqrt
 from typing import Any
 
@@ -18,8 +19,8 @@ from torch import Tensor
 
 from ..._errors import InputError
 from ..._types import Float
-from .._rows import as_rows
-from ._exact import check_count, check_whole
+from .._rows import as_rows, check_whole
+from ._exact import check_count
 from ._galois import galois_field
 
 
@@ -30,26 +31,19 @@ def kerdock(m: int, count: int | None = None, *, lines: bool = False) -> Float[T
     smaller maximal cosine (orthoplex bound), and no real set of lines has more unbiased bases. The bases are the axes, and
     for each s in the field F of d/2 elements the signs
 
-    .. math:: (-1)^{f_s(x, \varepsilon) + \lambda\cdot(x, \varepsilon)}, \qquad
-              f_s = \sum_{i=1}^{m-1} \mathrm{Tr}\,(sx)^{2^i+1} + \varepsilon\,\mathrm{Tr}(sx),
+    $$(-1)^{f_s(x, \varepsilon) + \lambda\cdot(x, \varepsilon)}, \qquad
+      f_s = \sum_{i=1}^{m-1} \mathrm{Tr}\,(sx)^{2^i+1} + \varepsilon\,\mathrm{Tr}(sx),$$
 
-    over all linear forms :math:`\lambda`, on the d points :math:`(x, \varepsilon)` of :math:`F \times \{0, 1\}`: a Kerdock
-    set, quadratic forms whose differences have full rank. Points come basis by basis, d points, then their opposites: the
-    first 2d are the orthoplex, so that small counts are best possible too.
+    over all linear forms $\lambda$, on the d points $(x, \varepsilon)$ of $F \times \{0, 1\}$: a Kerdock set, quadratic
+    forms whose differences have full rank (Cameron and Seidel 1973; Calderbank, Cameron, Kantor and Seidel 1997). Points come
+    basis by basis, d points, then their opposites: the first 2d are the orthoplex, so that small counts are best possible too.
 
     Args:
         m: half the exponent of d = 4^m, at least 1.
         count: how many points, in 1..K; all by default.
         lines: without the opposites: d(d/2+1) lines of coherence 1/sqrt(d).
 
-    Raises:
-        InputError: if m or ``count`` is out of range.
-
-    References:
-        Cameron and Seidel 1973; Calderbank, Cameron, Kantor and Seidel 1997, "Z4-Kerdock codes, orthogonal spreads, and
-        extremal Euclidean line-sets".
-
-    Example:
+    Examples:
         >>> from neucollapse.geometry import max_cosine
         >>> W = kerdock(3, 1000)
         >>> W.shape, round(max_cosine(W), 12)
@@ -58,15 +52,15 @@ def kerdock(m: int, count: int | None = None, *, lines: bool = False) -> Float[T
     d = 4 ** check_whole(m, "m (half the exponent of d)", 1)
     K = d * (d // 2 + 1) * (1 if lines else 2)
     count = check_count(count, K)
-    return _fill(count, d, _both_signs(_bases(d, _quadratic_signs(m, 1), axes=True), lines=lines))
+    return _fill(count, d, _bases(d, _quadratic_signs(m, 1), axes=True, opposites=not lines))
 
 
 def delsarte_goethals(m: int, r: int, count: int | None = None, *, lines: bool = False) -> Float[Tensor, "K d"]:
     r"""The 2d (d/2)^r points of a Delsarte-Goethals code in d = 4^m dimensions: maximal cosine 2^(r-1)/sqrt(d).
 
-    r = 1 is ``kerdock`` without its axes. Each step of r takes d/2 times the points and doubles the cosine: (64, 131072) at
-    1/4, (256, 8388608) at 1/8. The forms are those of ``kerdock`` with the sum from i = r on, plus
-    :math:`\mathrm{Tr}(s_i x^{2^i+1})` with any :math:`s_i \in F` for each i < r.
+    r = 1 is `kerdock` without its axes. Each step of r takes d/2 times the points and doubles the cosine: (64, 131072) at
+    1/4, (256, 8388608) at 1/8. The forms are those of `kerdock` with the sum from i = r on, plus $\mathrm{Tr}(s_i x^{2^i+1})$
+    with any $s_i \in F$ for each i < r (Delsarte and Goethals 1975, "Alternating bilinear forms over GF(q)").
 
     Args:
         m: half the exponent of d = 4^m, at least 1.
@@ -74,13 +68,7 @@ def delsarte_goethals(m: int, r: int, count: int | None = None, *, lines: bool =
         count: how many points, in 1..K; all by default.
         lines: without the opposites.
 
-    Raises:
-        InputError: if m, r or ``count`` is out of range.
-
-    References:
-        Delsarte and Goethals 1975, "Alternating bilinear forms over GF(q)".
-
-    Example:
+    Examples:
         >>> from neucollapse.geometry import max_cosine
         >>> round(max_cosine(delsarte_goethals(3, 2, 1000)), 12)
         0.25
@@ -88,22 +76,21 @@ def delsarte_goethals(m: int, r: int, count: int | None = None, *, lines: bool =
     d = 4 ** check_whole(m, "m (half the exponent of d)", 1)
     check_whole(r, "r (number of free coefficients)", 1, m)
     count = check_count(count, (1 if lines else 2) * d * (d // 2) ** r)
-    return _fill(count, d, _both_signs(_bases(d, _quadratic_signs(m, r)), lines=lines))
+    return _fill(count, d, _bases(d, _quadratic_signs(m, r), opposites=not lines))
 
 
 def dual_bch(m: int, t: int, count: int | None = None, *, lines: bool = False) -> Float[Tensor, "K d"]:
     r"""The 2^(mt+1) signed words of the extended dual BCH code in d = 2^m dimensions: maximal cosine of order (t-1) 2/sqrt(d).
 
-    The words :math:`\pm(-1)^{\mathrm{Tr}(c_1 x + c_3 x^3 + \dots + c_{2t-1} x^{2t-1})}`, x in the field of d elements.
+    The words $\pm(-1)^{\mathrm{Tr}(c_1 x + c_3 x^3 + \dots + c_{2t-1} x^{2t-1})}$, x in the field of d elements
+    (MacWilliams and Sloane, "The Theory of Error-Correcting Codes", chapters 9 and 15).
 
-    =====  =====================  ==============================================================
-    t      points                 maximal cosine
-    =====  =====================  ==============================================================
-    1      2d: the orthoplex      0; the positive half is the Sylvester-Hadamard matrix
-    2      2 d^2                  sqrt(2/d) for odd m, 2/sqrt(d) for even m
-    3      2 d^3                  2 sqrt(2/d) for odd m, 4/sqrt(d) for even m
-    t      2 d^t                  at most 2(t-1)/sqrt(d) (Weil)
-    =====  =====================  ==============================================================
+    | t | points             | maximal cosine                                                |
+    | - | ------------------ | ------------------------------------------------------------- |
+    | 1 | 2d: the orthoplex  | 0; the positive half is the Sylvester-Hadamard matrix         |
+    | 2 | 2 d^2              | sqrt(2/d) for odd m, 2/sqrt(d) for even m                     |
+    | 3 | 2 d^3              | 2 sqrt(2/d) for odd m, 4/sqrt(d) for even m                   |
+    | t | 2 d^t              | at most 2(t-1)/sqrt(d) (Weil)                                 |
 
     Args:
         m: the exponent of d = 2^m.
@@ -111,13 +98,7 @@ def dual_bch(m: int, t: int, count: int | None = None, *, lines: bool = False) -
         count: how many points, in 1..K; all by default.
         lines: without the opposites.
 
-    Raises:
-        InputError: if m, t or ``count`` is out of range.
-
-    References:
-        MacWilliams and Sloane, "The Theory of Error-Correcting Codes", chapters 9 and 15.
-
-    Example:
+    Examples:
         >>> from neucollapse.geometry import max_cosine
         >>> round(max_cosine(dual_bch(5, 2)), 12)
         0.25
@@ -125,28 +106,22 @@ def dual_bch(m: int, t: int, count: int | None = None, *, lines: bool = False) -
     d = 2 ** check_whole(m, "m (exponent of d)", 1)
     check_whole(t, "t (designed number of errors)", 1, (2 ** ((m + 1) // 2) + 1) // 2)
     count = check_count(count, (1 if lines else 2) * d**t)
-    return _fill(count, d, _both_signs(_bases(d, _power_signs(m, t)), lines=lines))
+    return _fill(count, d, _bases(d, _power_signs(m, t), opposites=not lines))
 
 
 def gold(m: int, count: int | None = None) -> Float[Tensor, "K d"]:
     r"""All cyclic shifts of the 2^m + 1 Gold sequences of length d = 2^m - 1: d(d+2) points.
 
     Maximal cosine (2^((m+1)/2) - 1)/d for odd m, (2^(m/2+1) - 1)/d for even m: (d, K) = (31, 1023) at 7/31, (127, 16383) at
-    15/127, (511, 262143) at 31/511. The words :math:`(-1)^{\mathrm{Tr}(ax + bx^3)}`, over the nonzero x of the field of 2^m
-    elements in the order of powers, for all (a, b) but (0, 0): ``dual_bch(m, 2)`` without its opposites and the point x = 0.
+    15/127, (511, 262143) at 31/511 (Gold 1967). The words $(-1)^{\mathrm{Tr}(ax + bx^3)}$, over the nonzero x of the field of
+    2^m elements in the order of powers, for all (a, b) but (0, 0): `dual_bch(m, 2)` without its opposites and the point x = 0.
     The first d points, b = 0, are the shifts of one maximal sequence: all cosines -1/d.
 
     Args:
         m: the exponent, at least 3.
         count: how many points, in 1..K; all by default.
 
-    Raises:
-        InputError: if m or ``count`` is out of range.
-
-    References:
-        Gold 1967, "Optimal binary sequences for spread spectrum multiplexing".
-
-    Example:
+    Examples:
         >>> from neucollapse.geometry import max_cosine
         >>> round(31 * max_cosine(gold(5)), 12)
         7.0
@@ -155,8 +130,7 @@ def gold(m: int, count: int | None = None) -> Float[Tensor, "K d"]:
     count = check_count(count, d * (d + 2))
     time = galois_field(d + 1).powers  # the order in which multiplying x by a primitive element is a cyclic shift
     blocks = (block[:, time] * sqrt((d + 1) / d) for block in _bases(d + 1, _power_signs(m, 2)))
-    first = next(blocks)[1:]  # without the word of zeros
-    return _fill(count, d, (block for part in ([first], blocks) for block in part))
+    return _fill(count, d, chain([next(blocks)[1:]], blocks))  # without the word of zeros
 
 
 def binary_code(words: Any) -> Float[Tensor, "K d"]:
@@ -170,7 +144,7 @@ def binary_code(words: Any) -> Float[Tensor, "K d"]:
     Raises:
         InputError: if it is not a matrix of zeros and ones.
 
-    Example:
+    Examples:
         >>> binary_code([[0, 0, 0, 0], [0, 1, 0, 1]]).tolist()
         [[0.5, 0.5, 0.5, 0.5], [0.5, -0.5, 0.5, -0.5]]
     """
@@ -204,26 +178,19 @@ def _power_signs(m: int, t: int) -> Iterator[np.ndarray]:
         yield 1.0 - 2 * reduce(np.bitwise_xor, terms, 0 * x)
 
 
-def _bases(d: int, rows: Iterable[np.ndarray], *, axes: bool = False) -> Iterator[np.ndarray]:
+def _bases(d: int, rows: Iterable[np.ndarray], *, axes: bool = False, opposites: bool = False) -> Iterator[np.ndarray]:
     """Orthonormal bases (d, d): the axes if asked for, then the Sylvester-Hadamard matrix times each row of signs."""
-    if axes:
-        yield np.eye(d)
     from scipy.linalg import hadamard
 
-    basis = hadamard(d) / sqrt(d)
-    for row in rows:
-        yield basis * row
-
-
-def _both_signs(bases: Iterable[np.ndarray], *, lines: bool) -> Iterator[np.ndarray]:
-    for basis in bases:
+    sylvester = hadamard(d) / sqrt(d)
+    for basis in chain([np.eye(d)] if axes else [], (sylvester * row for row in rows)):
         yield basis
-        if not lines:
+        if opposites:
             yield -basis
 
 
 def _fill(count: int, d: int, blocks: Iterable[np.ndarray]) -> Float[Tensor, "K d"]:
-    """The first ``count`` rows of the blocks; no block is made that is not needed."""
+    """The first `count` rows of the blocks; no block is made that is not needed."""
     points = torch.empty(count, d, dtype=torch.float64)
     start = 0
     for block in blocks:

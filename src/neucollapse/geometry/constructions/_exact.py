@@ -1,15 +1,14 @@
 """What all constructions share: from exact coordinates, or an exact Gram matrix, to unit rows in float64."""
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..._errors import InputError
 from ..._types import Float
+from .._rows import check_whole
 
 
 def unit(points: np.ndarray) -> Float[Tensor, "K d"]:
@@ -19,23 +18,14 @@ def unit(points: np.ndarray) -> Float[Tensor, "K d"]:
 
 
 def check_count(count: Any, K: int) -> int:
-    """``count``, the number of points asked for out of K; all of them where it is None."""
+    """`count`, the number of points asked for out of K; all of them where it is None."""
     if count is None:
         return K
     return check_whole(count, "count (number of points)", 1, K)
 
 
-def check_whole(value: Any, name: str, least: int, most: int | None = None) -> int:
-    """A whole number from ``least`` to ``most``, or a sentence that says what was got instead."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or int(value) < least or (most is not None and int(value) > most):
-        upper = "" if most is None else f" and <= {most}"
-        raise InputError(f"expected {name} as a whole number >= {least}{upper}, got {value!r}")
-    return int(value)
-
-
 def signs(n: int, *, even: bool = False) -> np.ndarray:
-    """All sign patterns of n coordinates, int8 (2^n, n), the all-plus one first; ``even``: with an even number of minuses."""
+    """All sign patterns of n coordinates, int8 (2^n, n), the all-plus one first; `even`: with an even number of minuses."""
     bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
     if even:
         bits = bits[bits.sum(axis=1) % 2 == 0]
@@ -49,9 +39,9 @@ def onto_sum_zero(points: np.ndarray) -> np.ndarray:
 
 
 def from_gram(column: Callable[[int], np.ndarray], K: int, rank: int) -> Float[Tensor, "K d"]:
-    """K unit vectors in ``rank`` dimensions with a given Gram matrix, a multiple of a projection, by pivoted Cholesky.
+    """K unit vectors in `rank` dimensions with a given Gram matrix, a multiple of a projection, by pivoted Cholesky.
 
-    The Gram matrix is asked for one column at a time, ``rank`` of them: K x K is never stored.
+    The Gram matrix is asked for one column at a time, `rank` of them: K x K is never stored.
     """
     columns = np.zeros((rank, K))  # coordinate by coordinate, so that each step reads memory in order
     left = np.ones(K)  # squared norms of what the coordinates so far leave out

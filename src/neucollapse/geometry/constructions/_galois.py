@@ -17,7 +17,7 @@ class GaloisField:
         p: the characteristic, a prime.
         k: the degree over the prime field.
         powers: (q-1,) the powers 1, g, g^2, ... of a primitive element g (the number p for k > 1).
-        logarithms: (q,) the inverse of ``powers``; 0 at the element 0, which has none.
+        logarithms: (q,) the inverse of `powers`; 0 at the element 0, which has none.
         digits: (q, k) the coefficients of each element.
     """
 
@@ -38,7 +38,7 @@ class GaloisField:
         return np.where((a == 0) | (b == 0), 0, products)
 
     def power(self, a: np.ndarray, exponent: int) -> np.ndarray:
-        """``a^exponent`` for a positive exponent."""
+        """`a^exponent` for a positive exponent."""
         return np.where(a == 0, 0, self.powers[self.logarithms[a] * exponent % (self.q - 1)])
 
     def add(self, *terms: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ class GaloisField:
         return self._number(self.digits[a] - self.digits[b])
 
     def trace(self, a: np.ndarray) -> np.ndarray:
-        """The absolute trace ``a + a^p + ... + a^(p^(k-1))``, a number in 0..p-1."""
+        """The absolute trace `a + a^p + ... + a^(p^(k-1))`, a number in 0..p-1."""
         return self.add(*(self.power(a, self.p**i) for i in range(self.k)))
 
     def _number(self, digits: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def prime_power(q: int) -> tuple[int, int] | None:
 
 
 def _powers(p: int, low: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """1, x, x^2, ... up to the first return, where x^k is the polynomial ``low``: q-1 of them if x is primitive."""
+    """1, x, x^2, ... up to the first return, where x^k is the polynomial `low`: q-1 of them if x is primitive."""
     one = tuple(int(i == 0) for i in range(len(low)))
     powers, x = [one], one
     for _ in range(p ** len(low)):

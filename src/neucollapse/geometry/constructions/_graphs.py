@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..._errors import InputError
 from ..._types import Float
-from ._exact import check_whole, from_gram
+from .._rows import check_whole
+from ._exact import from_gram
 from ._galois import GaloisField, galois_field
 from ._leech import golay_words
 
@@ -18,24 +19,21 @@ def higman_sims() -> Float[Tensor, "100 22"]:
     """The 100 points of the Higman-Sims graph in d = 22, maximal cosine 1/11.
 
     Points: a root, the 22 other points of the Steiner system S(3, 6, 22), and its 77 blocks. The root meets the 22, a point
-    the blocks through it, a block the blocks disjoint from it. The eigenvalue -8 has multiplicity 22: neighbours are at
-    cosine -8/22, others at 7/77.
+    the blocks through it, a block the blocks disjoint from it. The eigenvalue -8 has multiplicity 22.
     """
     blocks = _steiner_blocks()
     adjacency = np.zeros((100, 100), dtype=bool)
     adjacency[0, 1:23] = True
     adjacency[1:23, 23:] = blocks.T == 1
     adjacency[23:, 23:] = blocks @ blocks.T == 0
-    gram = np.where(adjacency | adjacency.T, -4 / 11, 1 / 11)
-    np.fill_diagonal(gram, 1)
-    return from_gram(lambda i: gram[i], 100, 22)
+    return _spectral(adjacency | adjacency.T, -8, 22)
 
 
 def mesner() -> Float[Tensor, "77 21"]:
     """The 77 points of the M22 graph in d = 21, maximal cosine 1/12.
 
     Points: the blocks of the Steiner system S(3, 6, 22), joined where they are disjoint: the Higman-Sims graph without a point
-    and its neighbours. The eigenvalue -6 has multiplicity 21: neighbours are at cosine -6/16, others at 5/60.
+    and its neighbours. The eigenvalue -6 has multiplicity 21.
     """
     blocks = _steiner_blocks()
     return _spectral(blocks @ blocks.T == 0, -6, 21)
@@ -45,7 +43,7 @@ def gewirtz() -> Float[Tensor, "56 20"]:
     """The 56 points of the Gewirtz graph in d = 20, maximal cosine 1/15.
 
     Points: the blocks of the Steiner system S(3, 6, 22) without a given point, joined where they are disjoint. The eigenvalue
-    -4 has multiplicity 20: neighbours are at cosine -4/10, others at 3/45.
+    -4 has multiplicity 20.
     """
     blocks = _steiner_blocks()
     blocks = blocks[blocks[:, 0] == 0]
@@ -56,7 +54,7 @@ def hoffman_singleton() -> Float[Tensor, "50 21"]:
     """The 50 points of the Hoffman-Singleton graph in d = 21, maximal cosine 1/21.
 
     Robertson's pentagons and pentagrams: five of each, point j of pentagon h joined to point hi + j of pentagram i, all mod 5.
-    The eigenvalue -3 has multiplicity 21: neighbours are at cosine -3/7, others at 2/42.
+    The eigenvalue -3 has multiplicity 21.
     """
     h, j = np.divmod(np.arange(25), 5)
     step = (j[:, None] - j) % 5
@@ -68,18 +66,34 @@ def hoffman_singleton() -> Float[Tensor, "50 21"]:
     return _spectral(adjacent | adjacent.T, -3, 21)
 
 
+def latin_square_lines() -> Float[Tensor, "36 15"]:
+    """36 equiangular lines in d = 15 of coherence 1/5, the most there can be: Welch's bound.
+
+    The cells of the addition table of the integers mod 6, joined where they share row, column or entry. The eigenvalue 3
+    has multiplicity 15.
+    """
+    cell = np.arange(36)
+    labels = np.stack([cell // 6, cell % 6, (cell // 6 + cell % 6) % 6])
+    adjacent = (labels[:, :, None] == labels[:, None, :]).any(axis=0)
+    np.fill_diagonal(adjacent, False)
+    return _spectral(adjacent, 3, 15)
+
+
+def isotropic_size(q: int) -> tuple[int, int]:
+    """K and d of `isotropic(q)`."""
+    return (q + 1) * (q**3 + 1), q * (q * q - q + 1)
+
+
 def isotropic(q: int) -> Float[Tensor, "K d"]:
     """The (q+1)(q^3+1) points of an elliptic quadric over q elements, in d = q(q^2-q+1): maximal cosine 1/q^2.
 
-    The best code of its size for every prime power q (Cameron, Goethals and Seidel 1978; Levenshtein): 27 points in d = 6
-    (Schlaefli), 112 in 21, 325 in 52, 756 in 105, 2752 in 301, 4617 in 456, 7300 in 657. The singular points of the quadratic
-    form x0 x1 + x2 x3 + f(x4, x5), f irreducible, are a generalised quadrangle of order (q, q^2): its collinearity graph has
-    the eigenvalue -q^2-1 with multiplicity d, so that collinear points are at cosine -1/q, others at 1/q^2.
+    The best code of its size (Cameron, Goethals and Seidel 1978; Levenshtein), for every prime power q; another q raises
+    `InputError`. 27 points in d = 6 (Schlaefli), 112 in 21, 325 in 52, 756 in 105, 2752 in 301, 4617 in 456, 7300 in 657.
+    The singular points of the quadratic form x0 x1 + x2 x3 + f(x4, x5), f irreducible, are a generalised quadrangle of order
+    (q, q^2): its collinearity graph has the eigenvalue -q^2-1 with multiplicity d, so that collinear points are at cosine
+    -1/q, others at 1/q^2.
 
-    Raises:
-        InputError: if q is not a prime power.
-
-    Example:
+    Examples:
         >>> isotropic(2).shape, isotropic(3).shape
         (torch.Size([27, 6]), torch.Size([112, 21]))
     """
@@ -94,6 +108,7 @@ def isotropic(q: int) -> Float[Tensor, "K d"]:
     ]
     form = field.add(field.multiply(x[0], x[1]), field.multiply(x[2], x[3]), *last)
     x = x[:, form == 0]
+    K, d = isotropic_size(q)
     # the polar form B(x, y) = Q(x+y) - Q(x) - Q(y) pairs y with these coordinates of x
     twice_b = field.add(b, b)
     polar = [
@@ -108,7 +123,7 @@ def isotropic(q: int) -> Float[Tensor, "K d"]:
         cosine[i] = 1
         return cosine
 
-    return from_gram(column, x.shape[1], q * (q * q - q + 1))
+    return from_gram(column, K, d)
 
 
 def paley_lines(q: int) -> Float[Tensor, "K d"]:
@@ -118,9 +133,9 @@ def paley_lines(q: int) -> Float[Tensor, "K d"]:
     and Seidel 1973): 6 lines in d = 3 (the icosahedron's), 10 in 5, 14 in 7, 18 in 9, 26 in 13, 30 in 15.
 
     Raises:
-        InputError: if q is not a prime power, or not 1 mod 4.
+        InputError: if q is not 1 mod 4; nor may it be other than a prime power.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import coherence
         >>> round(1 / coherence(paley_lines(5)) ** 2, 12)
         5.0
@@ -136,20 +151,6 @@ def paley_lines(q: int) -> Float[Tensor, "K d"]:
     conference[1:, 1:] = square[field.subtract(elements[:, None], elements)]
     gram = np.eye(q + 1) + conference / q**0.5
     return from_gram(lambda i: gram[i], q + 1, (q + 1) // 2)
-
-
-def latin_square_lines() -> Float[Tensor, "36 15"]:
-    """36 equiangular lines in d = 15 of coherence 1/5, the most there can be: Welch's bound.
-
-    The cells of the addition table of the integers mod 6, joined where they share row, column or entry: a strongly regular
-    graph A whose Seidel matrix J - I - 2A has the eigenvalue -7 with multiplicity 15, and 5 with multiplicity 21.
-    """
-    cell = np.arange(36)
-    labels = np.stack([cell // 6, cell % 6, (cell // 6 + cell % 6) % 6])
-    adjacent = (labels[:, :, None] == labels[:, None, :]).any(axis=0)
-    gram = np.where(adjacent, 1 / 5, -1 / 5)
-    np.fill_diagonal(gram, 1)
-    return from_gram(lambda i: gram[i], 36, 15)
 
 
 def _steiner_blocks() -> np.ndarray:

@@ -45,14 +45,11 @@ def _shortest() -> np.ndarray:
 
 
 def leech(count: int | None = None) -> Float[Tensor, "K 24"]:
-    """The 196560 shortest vectors of the Leech lattice in d = 24, or the first ``count``: maximal cosine 1/2.
+    """The 196560 shortest vectors of the Leech lattice in d = 24, or the first `count`: maximal cosine 1/2.
 
     The best code of its size, and the most points at 60 degrees in d = 24 (Levenshtein; Odlyzko and Sloane 1979).
 
-    Raises:
-        InputError: if ``count`` is not in 1..196560.
-
-    Example:
+    Examples:
         >>> leech(1000).shape
         torch.Size([1000, 24])
     """
@@ -60,7 +57,7 @@ def leech(count: int | None = None) -> Float[Tensor, "K 24"]:
 
 
 def leech_section(fixed: Sequence[np.ndarray], products: Sequence[int]) -> Float[Tensor, "K d"]:
-    """The shortest vectors with inner products ``products`` (in the integer scale) to the ``fixed`` vectors, projected.
+    """The shortest vectors with inner products `products` (in the integer scale) to the `fixed` vectors, projected.
 
     The projection is along the span of the fixed vectors, and the points come in coordinates of its complement.
     """
@@ -89,24 +86,24 @@ def equiangular_552() -> Float[Tensor, "552 23"]:
 
 
 def mclaughlin() -> Float[Tensor, "275 22"]:
-    """The 275 points of the McLaughlin graph in d = 22, maximal cosine 1/6: neighbours of a point of ``equiangular_552``."""
+    """The 275 points of the McLaughlin graph in d = 22, maximal cosine 1/6: neighbours of a point of `equiangular_552`."""
     return leech_section([_LONG, _SHORT], [24, 16])
 
 
 def mclaughlin_162() -> Float[Tensor, "162 21"]:
-    """The 162 points of ``mclaughlin`` at cosine 1/6 with a point of it, seen from there: d = 21, maximal cosine 1/7."""
+    """The 162 points of `mclaughlin` at cosine 1/6 with a point of it, seen from there: d = 21, maximal cosine 1/7."""
     return leech_section([_LONG, _SHORT, _SHORT_TOO], [24, 16, 16])
 
 
 def mclaughlin_112() -> Float[Tensor, "112 21"]:
-    """The 112 points of ``mclaughlin`` at cosine -1/4 with a point of it, seen from there: d = 21, maximal cosine 1/9."""
+    """The 112 points of `mclaughlin` at cosine -1/4 with a point of it, seen from there: d = 21, maximal cosine 1/9."""
     return leech_section([_LONG, _SHORT, _SHORT_TOO], [24, 16, 8])
 
 
 def equiangular_352() -> Float[Tensor, "352 22"]:
     """352 points of d = 22, maximal cosine 1/5: the 176 equiangular lines, the most there can be, both ways.
 
-    The points of ``equiangular_552`` that are orthogonal to a lattice vector as seen from the complement of u.
+    The points of `equiangular_552` that are orthogonal to a lattice vector as seen from the complement of u.
     """
     return leech_section([_LONG, _across()[0]], [24, 8])
 
@@ -114,7 +111,7 @@ def equiangular_352() -> Float[Tensor, "352 22"]:
 def equiangular_252() -> Float[Tensor, "252 21"]:
     """252 points of d = 21, maximal cosine 1/5: the 126 equiangular lines, the most there can be, both ways.
 
-    The points of ``equiangular_352`` that are orthogonal to one more lattice vector.
+    The points of `equiangular_352` that are orthogonal to one more lattice vector.
     """
     return leech_section([_LONG, *_across()], [24, 8, 8])
 

@@ -8,19 +8,16 @@ from torch import Tensor
 
 from ..._errors import InputError
 from ..._types import Float
+from .._rows import check_whole
 from ..frames import unit_rows
-from ._exact import check_whole
 
 _ZERO = 1e-9  # coordinates of exact codes are either above this or zero up to rounding
 
 
 def pad(code: Any, d: int) -> Float[Tensor, "K d"]:
-    """The code in a larger dimension d, by zero coordinates: all cosines stay.
+    """The code in a larger dimension d, by zero coordinates: all cosines stay. A smaller d raises `InputError`.
 
-    Raises:
-        InputError: if d is smaller than the dimension of the code.
-
-    Example:
+    Examples:
         >>> pad([[0.0, 1.0]], 4).tolist()
         [[0.0, 1.0, 0.0, 0.0]]
     """
@@ -32,10 +29,7 @@ def pad(code: Any, d: int) -> Float[Tensor, "K d"]:
 def antipodal(lines: Any) -> Float[Tensor, "N d"]:
     """The lines both ways, first all rows, then their opposites: lines of coherence mu become a code of maximal cosine mu.
 
-    Raises:
-        InputError: if ``lines`` is not a matrix of rows with a direction.
-
-    Example:
+    Examples:
         >>> antipodal([[1.0, 1.0], [1.0, -1.0]]).sign().tolist()
         [[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]]
     """
@@ -49,7 +43,7 @@ def halves(code: Any) -> Float[Tensor, "N d"]:
     Raises:
         InputError: if some point comes without its opposite.
 
-    Example:
+    Examples:
         >>> halves([[-1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [1.0, 0.0]]).tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
@@ -71,9 +65,9 @@ def direct_sum(*codes: Any) -> Float[Tensor, "K d"]:
     d+2 <= K <= 2d (arXiv 2603.20587).
 
     Raises:
-        InputError: if there is no code, or one is not a matrix of rows with a direction.
+        InputError: if there is no code.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import max_cosine, simplex
         >>> code = direct_sum(simplex(3), simplex(4))
         >>> code.shape, abs(round(max_cosine(code), 12))

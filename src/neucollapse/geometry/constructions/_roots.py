@@ -1,55 +1,48 @@
-"""Root systems: the shortest vectors of A_n, D_n, E6, E7 and E8, at 60 degrees or more from each other."""
+"""Root systems, the shortest vectors of A_n, D_n, E6, E7, E8 and what is cut out of them; the snub cube and the 600-cell."""
 
-from itertools import combinations
+from itertools import combinations, permutations, product
 from math import sqrt
 
 import numpy as np
 from torch import Tensor
 
 from ..._types import Float
-from ._exact import check_whole, onto_sum_zero, signs, unit
+from .._rows import check_whole
+from ._exact import onto_sum_zero, signs, unit
 
-_FANO = np.array(
-    [[0, 1, 3], [1, 2, 4], [2, 3, 5], [3, 4, 6], [4, 5, 0], [5, 6, 1], [6, 0, 2]]
-)  # lines {i, i+1, i+3} mod 7
+TRIBONACCI = (1 + (19 + 3 * sqrt(33)) ** (1 / 3) + (19 - 3 * sqrt(33)) ** (1 / 3)) / 3  # t^3 = t^2 + t + 1
+_FANO = (np.arange(7)[:, None] + [0, 1, 3]) % 7  # the lines of the Fano plane
 
 
 def a_roots(n: int) -> Float[Tensor, "K n"]:
-    """The n(n+1) roots e_i - e_j of A_n, in n dimensions: maximal cosine 1/2 for n >= 2.
+    """The n(n+1) roots e_i - e_j of A_n, in n >= 2 dimensions: maximal cosine 1/2.
 
-    Raises:
-        InputError: if n < 2.
-
-    Example:
+    Examples:
         >>> a_roots(3).shape
         torch.Size([12, 3])
     """
     check_whole(n, "n (dimension)", 2)
     eye = np.eye(n + 1)
-    points = [eye[i] - eye[j] for i in range(n + 1) for j in range(n + 1) if i != j]
-    return unit(onto_sum_zero(np.stack(points)))
+    return unit(onto_sum_zero(np.stack([eye[i] - eye[j] for i, j in permutations(range(n + 1), 2)])))
 
 
 def d_roots(n: int) -> Float[Tensor, "K n"]:
-    """The 2n(n-1) roots ±e_i ± e_j of D_n, in n dimensions: maximal cosine 1/2.
+    """The 2n(n-1) roots ±e_i ± e_j of D_n, in n >= 3 dimensions: maximal cosine 1/2.
 
     D4 is the 24-cell, the best code of its size; D5 has the most points known at 60 degrees in d = 5.
 
-    Raises:
-        InputError: if n < 3.
-
-    Example:
+    Examples:
         >>> d_roots(4).shape
         torch.Size([24, 4])
     """
     check_whole(n, "n (dimension)", 3)
-    return unit(_on_supports(np.array(list(combinations(range(n), 2))), n))
+    return unit(_on_supports(_pairs(n), n))
 
 
 def e6_roots() -> Float[Tensor, "72 6"]:
     """The 72 roots of E6: those of D5, and its half-spins with a last coordinate ±sqrt(3)/2. Maximal cosine 1/2."""
     spins = np.c_[signs(5), sqrt(3) * signs(5).prod(axis=1)] / 2
-    return unit(np.r_[np.pad(_on_supports(np.array(list(combinations(range(5), 2))), 5), ((0, 0), (0, 1))), spins])
+    return unit(np.r_[np.pad(_on_supports(_pairs(5), 5), ((0, 0), (0, 1))), spins])
 
 
 def e7_roots() -> Float[Tensor, "126 7"]:
@@ -63,12 +56,12 @@ def e8_roots() -> Float[Tensor, "240 8"]:
 
     The best code of its size, and the most points at 60 degrees in d = 8 (Levenshtein; Odlyzko and Sloane 1979).
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import max_cosine
         >>> round(max_cosine(e8_roots()), 12)
         0.5
     """
-    return unit(np.r_[2 * _on_supports(np.array(list(combinations(range(8), 2))), 8), signs(8, even=True)])
+    return unit(np.r_[2 * _on_supports(_pairs(8), 8), signs(8, even=True)])
 
 
 def gosset() -> Float[Tensor, "56 7"]:
@@ -80,13 +73,13 @@ def gosset() -> Float[Tensor, "56 7"]:
 
 
 def six_dimensional_lines() -> Float[Tensor, "16 6"]:
-    """16 equiangular lines in d = 6 of coherence 1/3, the most there can be: those of ``gosset`` that avoid a coordinate."""
+    """16 equiangular lines in d = 6 of coherence 1/3, the most there can be: those of `gosset` that avoid a coordinate."""
     points = gosset()
     return points[(points[:, 6] == 0) & (points.sum(dim=1) > 0)][:, :6]
 
 
 def schlaefli() -> Float[Tensor, "27 6"]:
-    """The 27 points of the Schlaefli configuration in d = 6, maximal cosine 1/4: neighbours of a point of ``gosset``."""
+    """The 27 points of the Schlaefli configuration in d = 6, maximal cosine 1/4: neighbours of a point of `gosset`."""
     # 27 = 1 + 10 + 16 under D5: a pole, the vectors and the half-spins, each on its own latitude
     vectors = np.c_[np.r_[np.eye(5), -np.eye(5)], np.full(10, -1 / sqrt(3))]
     spins = np.c_[signs(5, even=True) / 2, np.full(16, 1 / (2 * sqrt(3)))]
@@ -115,8 +108,38 @@ def barnes_wall() -> Float[Tensor, "4320 16"]:
     cube = (np.arange(16)[:, None] >> np.arange(4)) & 1
     words = [cube @ normal % 2 == side for normal in cube[1:] for side in (0, 1)]
     planes = np.stack([word.nonzero()[0] for word in words])
-    pairs = 2 * _on_supports(np.array(list(combinations(range(16), 2))), 16)
+    pairs = 2 * _on_supports(_pairs(16), 16)
     return unit(np.r_[pairs, _on_supports(planes, 16, even=True)])
+
+
+def snub_cube() -> Float[Tensor, "24 3"]:
+    """The 24 vertices of the snub cube, the best code for (d, K) = (3, 24) (Robinson 1961).
+
+    Even permutations of (±1, ±1/t, ±t) with an even number of minuses, odd ones with an odd number, where t is the
+    tribonacci constant. The maximal cosine is t^2 / (1 + 1/t^2 + t^2) = 0.7230784...
+    """
+    points = [
+        [sign * (1, 1 / TRIBONACCI, TRIBONACCI)[axis] for sign, axis in zip(pattern, order, strict=True)]
+        for order in permutations(range(3))
+        for pattern in product((1, -1), repeat=3)
+        if np.prod(pattern) == _parity(order)
+    ]
+    return unit(np.array(points))
+
+
+def hexacosichoron() -> Float[Tensor, "120 4"]:
+    """The 120 vertices of the 600-cell, the best code for (d, K) = (4, 120): maximal cosine (1 + sqrt 5)/4.
+
+    ±e_i, all signs over 2, and the even permutations of (±φ, ±1, ±1/φ, 0)/2 with the golden ratio φ.
+    """
+    golden = (1 + sqrt(5)) / 2
+    even = [order for order in permutations(range(4)) if _parity(order) == 1]
+    corner = np.c_[signs(3) * (golden, 1, 1 / golden), np.zeros(8)]
+    return unit(np.concatenate([2 * np.eye(4), -2 * np.eye(4), signs(4), *(corner[:, order] for order in even)]))
+
+
+def _pairs(n: int) -> np.ndarray:
+    return np.array(list(combinations(range(n), 2)))
 
 
 def _on_supports(supports: np.ndarray, n: int, *, even: bool = False) -> np.ndarray:
@@ -126,3 +149,8 @@ def _on_supports(supports: np.ndarray, n: int, *, even: bool = False) -> np.ndar
     points = np.zeros((len(supports), len(patterns), n), dtype=np.int8)
     np.put_along_axis(points, supports[:, None, :].repeat(len(patterns), axis=1), patterns[None], axis=2)
     return points.reshape(-1, n)
+
+
+def _parity(order: tuple[int, ...]) -> int:
+    """1 for an even permutation, -1 for an odd one."""
+    return round(np.linalg.det(np.eye(len(order))[list(order)]))
