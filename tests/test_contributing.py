@@ -18,7 +18,7 @@ import pytest
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 ADDITIONS = Path(__file__).with_name("additions")
-FILES = {"metric": 3, "loss": 4, "head": 4, "model": 10}
+FILES = {"metric": 3, "loss": 4, "head": 4, "model": 4}
 COPIED = (
     "src",
     "tests",
@@ -39,6 +39,7 @@ def addition(kind: str) -> dict[str, Any]:
 def add(parts: dict[str, Any], copy: Path) -> None:
     """Make the new files of an addition in a copy of the project, and its replacements."""
     for name, text in parts["NEW"].items():
+        (copy / name).parent.mkdir(exist_ok=True)
         (copy / name).write_text(text, encoding="utf-8")
     for name, edits in parts["EDITS"].items():
         text = (copy / name).read_text(encoding="utf-8")

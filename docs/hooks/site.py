@@ -6,6 +6,7 @@ from typing import Any
 
 import benchmark_page
 import metric_pages
+import model_pages
 import room_pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -15,9 +16,10 @@ _PROMISE = re.compile(r"(?<![\w./-])P(\d{1,2})\b(?![(\[=]|\s*=)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the metric pages into the menu."""
+    """Put the pages of metrics and of models into the menu."""
+    menus = {"Metrics": metric_pages.nav(), "Theory": model_pages.nav()}
     config.nav = [
-        {"Metrics": metric_pages.nav()} if isinstance(item, dict) and item.get("Metrics") == "metrics/" else item
+        {name: menus[name] for name in item} if isinstance(item, dict) and menus.keys() >= item.keys() else item
         for item in config.nav or []
     ]
     return config
@@ -25,7 +27,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that have no file under docs."""
-    pages = metric_pages.pages()
+    pages = metric_pages.pages() | model_pages.pages()
     pages["changelog.md"] = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     pages["contributing.md"] = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for path, content in pages.items():
@@ -88,6 +90,7 @@ _SOURCES = {
     "heads reference": room_pages.heads_reference,
     "losses reference": room_pages.losses_reference,
     "losses table": room_pages.losses_table,
+    "models table": model_pages.table,
     "promises": _promises,
     "thresholds": _thresholds,
 }

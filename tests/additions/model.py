@@ -1,11 +1,11 @@
 """One more model of the theory: what CONTRIBUTING says is touched."""
 
 NEW = {
-    "src/neucollapse/theory/settings/parabola.py": '''"""Settings of the parabola."""
+    "src/neucollapse/theory/parabola/settings.py": '''"""Settings of the parabola."""
 
 from dataclasses import dataclass
 
-from ._settings import Settings, at_least, positive
+from .._settings import Settings, at_least, positive
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,16 @@ class Parabola(Settings):
 
     name = "parabola"
     title = "A parabola"
+    question = "Where does descent on a parabola end?"
     rules = (at_least(1, "steps"), positive("lr"))
 ''',
-    "src/neucollapse/theory/parabola.py": '''"""Gradient descent on a parabola: after t steps it is at (1 - lr)^t."""
+    "src/neucollapse/theory/parabola/model.py": '''"""Gradient descent on a parabola: after t steps it is at (1 - lr)^t."""
 
 from collections.abc import Sequence
 
 import torch
 
-from ._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
+from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from .settings import Parabola
 
 _AGREE = 1e-12
@@ -56,44 +57,21 @@ class ParabolaModel(Model[Parabola]):
         plot = Plot("Descent", "step", "x", [Line("found", steps, values)])
         return Findings([sentence], [Comparison("end of descent", predicted, values[-1])], [plot], end, agrees)
 ''',
-    "docs/theory/parabola.md": "# A parabola\n\nAfter t steps gradient descent is at (1 - lr)^t.\n",
 }
 EDITS = {
-    "src/neucollapse/theory/settings/__init__.py": [
+    "tests/theory/cases.py": [
         (
-            "from .memorisation import Memorisation as Memorisation\n",
-            "from .memorisation import Memorisation as Memorisation\nfrom .parabola import Parabola as Parabola\n",
-        ),
-        ("\n        Memorisation,\n", "\n        Memorisation,\n        Parabola,\n"),
-    ],
-    "src/neucollapse/theory/_models.py": [
-        ('\n    "supcon": (', '\n    "parabola": ("parabola", "ParabolaModel"),\n    "supcon": (')
-    ],
-    "tests/theory/test_simulate.py": [('\n    "memorisation": {},\n', '\n    "memorisation": {},\n    "parabola": {},\n')],
-    "tests/theory/test_agreement.py": [
-        (
-            "\nCONTROLS = {\n",
+            "\nCASES = {\n",
             '''
 
 def parabola(model, state, rows, far):
     return state, changed(rows, lambda row: row.value + (2e-12 if far else 5e-13), "x", last=True)
 
 
-CONTROLS = {
-    "parabola": parabola,
+CASES = {
+    "parabola": Case(parabola),
 ''',
         ),
-    ],
-    "docs/theory/index.md": [
-        (
-            "\n| Where does the supervised contrastive loss end? |",
-            "\n| Where does descent on a parabola end? | [`parabola`](parabola.md) |"
-            "\n| Where does the supervised contrastive loss end? |",
-        )
-    ],
-    "mkdocs.yml": [
-        ("\n      - Memorisation: theory/memorisation.md\n",
-         "\n      - Memorisation: theory/memorisation.md\n      - A parabola: theory/parabola.md\n")
     ],
     "CHANGELOG.md": [
         ("## Unreleased\n\n### Added\n\n", "## Unreleased\n\n### Added\n\n- `simulate parabola`: descent on a parabola.\n")
@@ -105,4 +83,4 @@ assert main(["simulate", "parabola", "--out", "run"]) == 0
 """
 SEEN = "Descent ends at 9.54e-07"
 TESTS = ("tests/theory/test_simulate.py", "tests/theory/test_agreement.py", "-k", "parabola")
-DOCUMENTED = ("tests/docs/test_pages.py", "-k", "parabola")
+DOCUMENTED = ("tests/docs/test_models.py", "-k", "parabola")

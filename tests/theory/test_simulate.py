@@ -25,36 +25,9 @@ from neucollapse.theory.settings import SETTINGS
 
 from .. import fault
 from ..slow import slow_but
+from .cases import small
 
-# Sizes that take a second or two; whatever is not named keeps its default.
-SMALL: dict[str, dict] = {
-    "ufm": {"classes": 4, "dim": 5, "samples": 2, "starts": 2, "saddles": 1, "gd_steps": 100},
-    "layer-peeled": {"classes": 4, "minority": 2, "dim": 4, "ratios": 4, "steps": 40},
-    "seli": {"classes": 4, "minority": 2, "dim": 4, "decays": 3, "smallest_decay": 1e-4},
-    "central-path": {"classes": 4, "dim": 5, "samples": 4, "points": 5, "descent_steps": 50, "horizon": 30.0},
-    "svm": {"classes": 4, "dim": 6, "drop": 100.0, "points": 8, "descent_steps": 30},
-    "extended-ufm": {"classes": 3, "dim": 4, "samples": 2, "layers": 3, "starts": 2, "steps": 100, "sweep": 3},
-    "deep-linear": {"classes": 4, "dim": 5, "depths": (2, 3), "starts": 1, "steps": 40},
-    "local-elasticity": {"steps": 100},
-    "memorisation": {},
-    "supcon": {"classes": 4, "dim": 4, "samples": 2, "steps": 40, "starts": 2},
-    "margin-bound": {
-        "classes": 4,
-        "samples": 200,
-        "tests": 100,
-        "levels": 2,
-        "permutations": 4,
-        "trials": 5,
-        "digits": False,
-    },
-    "separation": {},
-    "conv-rank": {"signals": 2, "samples": 2, "width": 10, "dim": 30, "noise": (0.0, 1.0), "runs": 1, "steps": 20},
-}
 SUPCON = SETTINGS["supcon"](classes=2, dim=2, samples=2, steps=20, starts=1)
-
-
-def small(name):
-    return SETTINGS[name](**SMALL.get(name, {}))
 
 
 class StoppedError(Exception):

@@ -40,6 +40,8 @@ class Settings:
     """As the command line takes it."""
     title: ClassVar[str]
     """A phrase for headings."""
+    question: ClassVar[str]
+    """What the model answers, for the list of the documentation."""
     citations: ClassVar[tuple[str, ...]] = ()
     """Keys of the papers in references.bib."""
     rules: ClassVar[tuple[Rule, ...]] = ()

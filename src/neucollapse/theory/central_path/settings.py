@@ -38,6 +38,7 @@ class CentralPath(Settings):
 
     name = "central-path"
     title = "The central path of the squared loss"
+    question = "How does the squared loss approach collapse over time?"
     citations = ("han2022",)
     rules = (
         at_least(2, "classes", "samples", "points"),

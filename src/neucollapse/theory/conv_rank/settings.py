@@ -52,6 +52,7 @@ class ConvRank(Settings):
 
     name = "conv-rank"
     title = "Convolutional filters and the rank of clean data"
+    question = "Do convolutional filters learn the rank of clean data from noisy data?"
     citations = ("zhang2025",)
     rules = (
         at_least(1, "signals", "samples", "dim", "width", "steps", "runs"),

@@ -35,6 +35,7 @@ class DeepLinear(Settings):
 
     name = "deep-linear"
     title = "Deep linear networks: from neural collapse to softmax codes"
+    question = "When does depth prefer another code to the simplex?"
     citations = ("garrod2026", "jiang2023")
     rules = (
         at_least(3, "classes"),

@@ -41,6 +41,7 @@ class ExtendedUFM(Settings):
 
     name = "extended-ufm"
     title = "Extended and deep unconstrained features"
+    question = "What do more layers change, linear and ReLU?"
     citations = ("tirer2022", "dang2023", "sukenik2023", "sukenik2024")
     rules = (
         at_least(2, "classes", "layers"),

@@ -51,6 +51,7 @@ class LayerPeeled(Settings):
 
     name = "layer-peeled"
     title = "Layer-peeled model: minority collapse"
+    question = "What do unequal classes change, and when do small ones merge?"
     citations = ("fang2021", "dang2023")
     rules = (
         at_least(3, "classes"),

@@ -39,6 +39,7 @@ class LocalElasticity(Settings):
 
     name = "local-elasticity"
     title = "Local elasticity: LE-SDE and LE-ODE"
+    question = "How do samples that drag one another along come apart?"
     citations = ("zhang2021",)
     rules = (
         at_least(2, "classes", "samples", "replicas"),

@@ -42,6 +42,7 @@ class MarginBound(Settings):
 
     name = "margin-bound"
     title = "Margin, covering and few-shot bounds"
+    question = "What do margins say of test error, and few-shot error?"
     citations = ("gao2023margins", "gao2023study", "galanti2022")
     rules = (
         at_least(2, "classes", "samples", "permutations", "trials"),

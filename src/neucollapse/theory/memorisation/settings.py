@@ -33,6 +33,7 @@ class Memorisation(Settings):
 
     name = "memorisation"
     title = "Memorisation-dilation: unconstrained features under label noise"
+    question = "What do wrong labels do to collapse?"
     citations = ("nguyen2023",)
     rules = (
         at_least(2, "classes"),

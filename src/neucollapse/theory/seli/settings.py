@@ -42,6 +42,7 @@ class SELI(Settings):
 
     name = "seli"
     title = "Unequal classes: SELI and general orthogonal frames"
+    question = "Which shape replaces the simplex when classes are unequal?"
     citations = ("thrampoulidis2022", "dang2023")
     rules = (
         at_least(2, "classes", "decays"),

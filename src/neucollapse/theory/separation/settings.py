@@ -45,6 +45,7 @@ class LayerSeparation(Settings):
 
     name = "separation"
     title = "The law of separation across layers"
+    question = "How does separation grow from layer to layer?"
     citations = ("he2023", "masarczyk2023", "galanti2022depth")
     rules = (
         at_least(2, "classes", "samples", "inputs", "depth", "width"),

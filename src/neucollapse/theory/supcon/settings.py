@@ -30,6 +30,7 @@ class SupCon(Settings):
 
     name = "supcon"
     title = "Supervised contrastive loss of free unit features"
+    question = "Where does the supervised contrastive loss end?"
     citations = ("graf2021", "khosla2020")
     rules = (
         at_least(2, "classes", "samples"),

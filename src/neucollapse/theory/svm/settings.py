@@ -38,6 +38,7 @@ class SVM(Settings):
 
     name = "svm"
     title = "From cross-entropy to the hard-margin SVM"
+    question = "Where does cross-entropy go without any regularisation?"
     citations = ("ji2022", "gao2023margins")
     rules = (
         at_least(2, "classes", "points"),

@@ -74,6 +74,7 @@ class UFM(Settings):
 
     name = "ufm"
     title = "Unconstrained features"
+    question = "What is the optimum of a loss when features are free? For which decay does everything vanish?"
     citations = ("zhu2021", "zhou2022mse", "zhou2022losses", "mixon2022", "jiang2023", "rangamani2022")
     rules = (
         at_least(2, "classes"),
