@@ -43,7 +43,9 @@ def test_the_prediction_is_met(changes: dict) -> None:
     _, findings = run(UFM(**(SMALL | {"tolerance": 1e-13} | changes)))
     assert findings.agrees is True, findings.sentences
     assert findings.comparisons
-    assert findings.plots
+    lines = [line for plot in findings.plots for line in plot.lines if plot.log_x]
+    assert lines
+    assert all(x > 0 for line in lines for x in line.x)
 
 
 @pytest.mark.slow

@@ -151,23 +151,32 @@ def _about_saddles(rows: Sequence[Row]) -> list[str]:
 
 
 def _trajectories(settings: UFM, optimum: UFMOptimum | None, rows: Sequence[Row]) -> list[Plot]:
+    """Over the evaluations, which are few for L-BFGS and many for gradient descent: on a logarithmic axis."""
     predicted = optimum.metrics(settings.samples) if optimum and optimum.known == "all" else {}
-    if optimum:
-        predicted["objective"] = optimum.value
-    caption = "Solid: L-BFGS and Newton steps from each start. Dotted: gradient descent. Dashed: the predicted optimum."
+    names = ["gradient descent", *(f"start {i}" for i in range(settings.starts))]
+    least = optimum.value if optimum else min(series(rows, "objective")[1])
+    caption = "Solid: L-BFGS and Newton steps from each start. Dotted: gradient descent."
     plots = []
     for key in ("objective", "gradient norm", *_SHOWN):
-        lines = [curve(rows, key, "gradient descent", role="baseline")]
-        lines += [curve(rows, key, f"start {i}") for i in range(settings.starts)]
-        lines = [line for line in lines if line.x]
+        lines = []
+        for name in names:
+            points = [(1 + row.x, row.value) for row in rows if (row.series, row.key) == (name, key)]
+            if key == "objective":  # how far above, which shows where values differ by little
+                points = [(x, value - least) for x, value in points if value > least]
+            role = "baseline" if name == "gradient descent" else "found"
+            lines += [Line(name, [x for x, _ in points], [y for _, y in points], role)] if points else []
         if not lines:
             continue
-        target = predicted.get(key)
+        title, y, said, target = key, key, caption, predicted.get(key)
+        if key == "objective":
+            title = y = f"objective above the {'predicted optimum' if optimum else 'least that was found'}"
+            said += " A value that is met to rounding is not drawn."
         if target is not None:
             lines.append(level("predicted", target, lines))
-        log = key not in ("objective", _MARGIN) and not target
+            said += " Dashed: the predicted optimum."
+        log_y = key != _MARGIN and not target
         metric = key if "/" in key else ""
-        plots.append(Plot(key, "evaluations of the gradient", key, lines, caption, log_y=log, metric=metric))
+        plots.append(Plot(title, "1 + evaluations of the gradient", y, lines, said, True, log_y, metric))
     return plots
 
 
