@@ -134,7 +134,7 @@ def test_folders_that_do_not_fit(tmp_path, arrays):
     with pytest.raises(FileFormatError, match="several files"):
         load_idx_folder(tmp_path)
     (tmp_path / "my-train-images-idx3-ubyte").unlink()
-    with pytest.raises(FileFormatError, match="3 classes, but 2 class names"):
+    with pytest.raises(FileFormatError, match="3 classes but 2 class names"):
         load_idx_folder(tmp_path, class_names=["a", "b"])
     (tmp_path / NAMES[1]).write_bytes(encode(arrays[1][:-1]))
     with pytest.raises(FileFormatError, match="19 labels for 20 images"):

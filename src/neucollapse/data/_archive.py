@@ -31,21 +31,9 @@ TEXT = "text"  # what an entry of strings is stored as
 # What the readers of all formats raise on damaged bytes. MemoryError: a header that claims terabytes; SyntaxError and
 # TokenError: NumPy's headers are Python literals, which it parses without running them.
 _DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-    SyntaxError,
-    tokenize.TokenError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-    SafetensorError,
-)
+    OSError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, RuntimeError, MemoryError, SyntaxError,
+    tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error, SafetensorError,
+)  # fmt: skip
 
 
 @contextmanager
@@ -104,16 +92,7 @@ class Entry:
         return f"{self.shape} {self.stored_as}"
 
 
-_INTEGERS = (
-    torch.int8,
-    torch.int16,
-    torch.int32,
-    torch.int64,
-    torch.uint8,
-    torch.uint16,
-    torch.uint32,
-    torch.uint64,
-)
+_INTEGERS = {getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 class Archive(ABC):

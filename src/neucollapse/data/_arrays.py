@@ -4,13 +4,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import TensorDataset
 
 from .._errors import FileFormatError
 from .._files import fitting_contents
 from .._labels import IGNORED, label_tensor, renumbered
 from ._archive import MAX_BYTES, Archive
-from ._dataset import Dataset, scale_inputs
+from ._dataset import Dataset, make_dataset
 from ._open import open_archive
 
 _MAX_CLASSES = 2**24
@@ -61,33 +60,19 @@ def load_arrays(
     """
     path = Path(path)
     archive = open_archive(path)
-    train = _read(archive, _key(archive, x, "train"), _key(archive, y, "train"), flat, max_bytes)
+    train = _read(archive, _key(archive, x, "train"), _key(archive, y, "train"), max_bytes)
     test = None
     if test_mask is None and (test_key := _find(archive, x, "test")) is not None:
-        test = _read(archive, test_key, _key(archive, y, "test"), flat, max_bytes)
+        test = _read(archive, test_key, _key(archive, y, "test"), max_bytes)
     train, test, names = _numbered(archive, train, test, renumber, ignore_index)
     if test_mask is not None:
         train, test = _divide(archive, train, test_mask)
-    if test is not None and test[0].shape[1:] != train[0].shape[1:]:
-        raise FileFormatError(path, f"test inputs are {tuple(test[0].shape[1:])}, train {tuple(train[0].shape[1:])}")
-    num_classes = 1 + max(int(labels.max()) for _, labels in filter(None, (train, test)))
-    if names is not None and len(names) < num_classes:
-        raise FileFormatError(path, f"it has {num_classes} classes but {len(names)} class names")
-    inputs, test_inputs = scale_inputs(train[0], None if test is None else test[0], scaling, per_pixel=False)
-    return Dataset(
-        name=path.stem,
-        train=TensorDataset(inputs, train[1]),
-        test=None if test is None or test_inputs is None else TensorDataset(test_inputs, test[1]),
-        class_names=None if names is None else tuple(names),
-        num_classes=num_classes,
-        input_shape=tuple(inputs.shape[1:]),
-    )
+    return make_dataset(path, train, test, names, scaling=scaling, flat=flat)
 
 
 def _find(archive: Archive, name: str, split: str) -> str | None:
-    return next(
-        (key for key in (f"{name}_{split}", f"{split}/{name}", f"{split}_{name}") if key in archive.entries), None
-    )
+    names = (f"{name}_{split}", f"{split}/{name}", f"{split}_{name}")
+    return next((key for key in names if key in archive.entries), None)
 
 
 def _key(archive: Archive, name: str, split: str) -> str:
@@ -97,7 +82,7 @@ def _key(archive: Archive, name: str, split: str) -> str:
     return found
 
 
-def _read(archive: Archive, x: str, y: str, flat: bool, max_bytes: int) -> _Pair:
+def _read(archive: Archive, x: str, y: str, max_bytes: int) -> _Pair:
     entry, label_entry = archive.check(x, max_bytes), archive.check(y, max_bytes)
     if not (entry.is_float or entry.dtype == torch.uint8) or len(entry.shape) < 2:
         raise FileFormatError(archive.path, f"{x!r} is {entry}; expected inputs (N, ...), unsigned bytes or floats")
@@ -111,10 +96,7 @@ def _read(archive: Archive, x: str, y: str, flat: bool, max_bytes: int) -> _Pair
         with fitting_contents(archive.path):
             labels = label_tensor(archive.read(y, max_bytes).reshape(-1), name=repr(y))
     stored = archive.read(x, max_bytes)
-    inputs = stored.float().div_(255) if entry.dtype == torch.uint8 else stored.float()
-    if flat:
-        return inputs.flatten(1), labels
-    return (inputs.unsqueeze(1) if inputs.ndim == 3 else inputs), labels
+    return stored.float().div_(255) if entry.dtype == torch.uint8 else stored.float(), labels
 
 
 def _numbered(

@@ -1,12 +1,13 @@
 """Handwritten digits, 8x8, bundled with scikit-learn: 1,797 images of 10 classes, the data set that is always there."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
-from torch.utils.data import TensorDataset
 
 from .._errors import InputError, MissingExtraError
 from .._types import Bool, Int
-from ._dataset import Dataset, scale_inputs
+from ._dataset import Dataset, make_dataset
 
 _MAX_VALUE = 16  # ink counts 0..16 in 4x4 blocks of the original bitmaps
 
@@ -39,19 +40,11 @@ def load_digits(*, seed: int = 0, test_fraction: float = 0.2, scaling: str = "un
     if not 0 <= test_fraction < 1:
         raise InputError(f"expected test_fraction in [0, 1), got {test_fraction}")
     images, targets = bundled(return_X_y=True)
-    inputs = torch.from_numpy(images).float().div(_MAX_VALUE)
+    inputs = torch.from_numpy(images).float().div(_MAX_VALUE).reshape(-1, 8, 8)
     labels = torch.from_numpy(targets).long()
-    inputs = inputs if flat else inputs.reshape(-1, 1, 8, 8)
     in_test = stratified_split(labels, test_fraction, seed)
-    train, test = scale_inputs(inputs[~in_test], inputs[in_test], scaling, per_pixel=True)
-    return Dataset(
-        name="digits",
-        train=TensorDataset(train, labels[~in_test]),
-        test=None if test is None or not len(test) else TensorDataset(test, labels[in_test]),
-        class_names=tuple("0123456789"),
-        num_classes=10,
-        input_shape=tuple(inputs.shape[1:]),
-    )
+    train, test = ((inputs[rows], labels[rows]) for rows in (~in_test, in_test))
+    return make_dataset(Path("digits"), train, test, "0123456789", scaling=scaling, per_pixel=True, flat=flat)
 
 
 def stratified_split(labels: Int[Tensor, " N"], fraction: float, seed: int) -> Bool[Tensor, " N"]:

@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from io import BufferedIOBase
 from math import prod
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import TensorDataset
 
 from .._errors import FileFormatError
 from ._archive import MAX_BYTES, check_expansion, readable_file, reading
-from ._dataset import Dataset, scale_inputs
+from ._dataset import Dataset, make_dataset
 from ._npy import fill
 
 _UNSIGNED_BYTES = 8
@@ -57,26 +55,7 @@ def load_idx_folder(
             folder, "expected a folder with train-images-idx3-ubyte and train-labels-idx1-ubyte (.gz)"
         )
     test = _read_split(folder, "t10k", max_bytes) or _read_split(folder, "test", max_bytes)
-    if test is not None and test[0].shape[1:] != train[0].shape[1:]:
-        raise FileFormatError(folder, f"test images are {tuple(test[0].shape[1:])}, train {tuple(train[0].shape[1:])}")
-    num_classes = 1 + max(int(labels.max()) for _, labels in filter(None, (train, test)))
-    if class_names is not None and len(class_names) < num_classes:
-        raise FileFormatError(folder, f"it has {num_classes} classes, but {len(class_names)} class names are given")
-    inputs = [None if split is None else _as_inputs(split[0], flat) for split in (train, test)]
-    scaled, scaled_test = scale_inputs(cast(Tensor, inputs[0]), inputs[1], scaling, per_pixel=False)
-    return Dataset(
-        name=name or folder.name,
-        train=TensorDataset(scaled, train[1]),
-        test=None if test is None or scaled_test is None else TensorDataset(scaled_test, test[1]),
-        class_names=None if class_names is None else tuple(class_names),
-        num_classes=num_classes,
-        input_shape=tuple(scaled.shape[1:]),
-    )
-
-
-def _as_inputs(images: Tensor, flat: bool) -> Tensor:
-    inputs = images.to(torch.float32).div_(255)
-    return inputs.flatten(1) if flat else inputs.unsqueeze(1)
+    return make_dataset(folder, train, test, class_names, name=name or folder.name, scaling=scaling, flat=flat)
 
 
 def _read_split(folder: Path, split: str, max_bytes: int) -> tuple[Tensor, Tensor] | None:
@@ -91,7 +70,7 @@ def _read_split(folder: Path, split: str, max_bytes: int) -> tuple[Tensor, Tenso
     )
     if len(images) != len(labels):
         raise FileFormatError(labels_path, f"it holds {len(labels)} labels for {len(images)} images")
-    return images, labels.long()
+    return images.to(torch.float32).div_(255), labels.long()
 
 
 def _find(folder: Path, stem: str, kind: str) -> Path | None:

@@ -1,7 +1,9 @@
 """NumPy's ``.npy``: a checked header, then rows read straight from the file. Object arrays are never unpickled."""
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from math import prod
@@ -15,7 +17,7 @@ from torch import Tensor
 from .._errors import FileFormatError
 from ._archive import TEXT, Archive, Entry, reading, spans
 
-_KIND = "a .npy array"
+_KIND = "an array of NumPy"
 _BLOCK_BYTES = 2**24  # of strings
 _KINDS = "fiub"  # float, signed, unsigned, bool: what torch can hold
 
@@ -56,25 +58,6 @@ def _torch_dtype(dtype: np.dtype) -> torch.dtype | None:
     return torch.from_numpy(np.empty(0, dtype.newbyteorder("="))).dtype
 
 
-def stream_rows(stream: BufferedIOBase, header: Header, rows: int, size: int) -> Iterator[Tensor]:
-    """The next ``rows`` rows of a stream that stands at the beginning of a row."""
-    for first, last in spans(0, rows, size):
-        block = np.empty((last - first, *header.entry.shape[1:]), header.dtype)
-        fill(stream, block.reshape(-1).view(np.uint8))
-        yield torch.from_numpy(block.astype(header.dtype.newbyteorder("="), copy=False))
-
-
-def strings(stream: BufferedIOBase, header: Header, count: int, size: int) -> Iterator[list[str]]:
-    """The next ``count`` strings of an array of fixed width, from a stream that stands at the beginning of one."""
-    if header.dtype.itemsize > _BLOCK_BYTES:
-        raise ValueError(f"its strings are {header.dtype.itemsize:,} bytes long")
-    for first, last in spans(0, count, min(size, _BLOCK_BYTES // max(1, header.dtype.itemsize))):
-        block = np.empty(last - first, header.dtype)
-        if header.dtype.itemsize:
-            fill(stream, block.view(np.uint8))
-        yield [text.decode() if isinstance(text, bytes) else text for text in block.tolist()]
-
-
 def fill(stream: BufferedIOBase, array: np.ndarray) -> None:
     """Fill a flat array of bytes from a stream, which may give fewer bytes a call than asked for."""
     buffer, filled = array.data, 0
@@ -85,45 +68,80 @@ def fill(stream: BufferedIOBase, array: np.ndarray) -> None:
         filled += count
 
 
-def check_length(path: Path, name: str, header: Header, stored: int) -> None:
-    """The data must be exactly as long as the header claims: checked before anything is allocated."""
-    plain = header.entry.dtype is not None or header.entry.is_text
-    if plain and header.nbytes != stored:
-        raise FileFormatError(
-            path, f"the header of {name!r} claims {header.entry}, {header.nbytes:,} bytes, but {stored:,} follow"
-        )
-
-
-class NpyArchive(Archive):
-    """One array; its name is the file's name without the suffix."""
+class ArrayArchive(Archive):
+    """Arrays with NumPy's headers, each read as a stream."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with reading(path, _KIND), path.open("rb") as stream:
-            self._header = read_header(stream, path, path.stem)
-        check_length(path, path.stem, self._header, path.stat().st_size - self._header.offset)
-        self.entries = {path.stem: self._header.entry}
+        self.entries = {}
+        self._headers: dict[str, Header] = {}
+
+    def _add(self, name: str, header: Header, stored: int) -> None:
+        """Take an array up, whose data must be as long as its header claims: checked before anything is allocated."""
+        plain = header.entry.dtype is not None or header.entry.is_text
+        if plain and header.nbytes != stored:
+            claim = f"{header.entry}, {header.nbytes:,} bytes"
+            raise FileFormatError(self.path, f"the header of {name!r} claims {claim}, but {stored:,} follow")
+        self._headers[name], self.entries[name] = header, header.entry
+
+    @abstractmethod
+    def _at(self, name: str, row: int) -> AbstractContextManager[BufferedIOBase]:
+        """The stream of an array, which stands at a row."""
+
+    @abstractmethod
+    def _columns(self, name: str) -> "np.ndarray":
+        """An array that is stored column by column (Fortran order)."""
+
+    def _turned(self, name: str) -> bool:
+        header = self._headers[name]
+        return header.fortran and len(header.entry.shape) > 1
 
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
-        del name  # there is but one
-        header = self._header
-        if header.fortran and len(header.entry.shape) > 1:
-            yield from self._rows_of_columns(start, stop, size)
-            return
-        with reading(self.path, _KIND), self.path.open("rb") as stream:
-            stream.seek(header.offset + start * prod(header.entry.shape[1:]) * header.dtype.itemsize)
-            yield from stream_rows(stream, header, stop - start, size)
+        header = self._headers[name]
+        native = header.dtype.newbyteorder("=")
+        with reading(self.path, _KIND):
+            if self._turned(name):
+                array = self._columns(name)
+                for first, last in spans(start, stop, size):
+                    yield torch.from_numpy(np.array(array[first:last], native, order="C"))
+                return
+            with self._at(name, start) as stream:
+                for first, last in spans(start, stop, size):
+                    block = np.empty((last - first, *header.entry.shape[1:]), header.dtype)
+                    fill(stream, block.reshape(-1).view(np.uint8))
+                    yield torch.from_numpy(block.astype(native, copy=False))
 
     def texts(self, name: str, start: int, stop: int, size: int) -> Iterator[list[str]]:
-        del name
-        with reading(self.path, _KIND), self.path.open("rb") as stream:
-            stream.seek(self._header.offset + start * self._header.dtype.itemsize)
-            yield from strings(stream, self._header, stop - start, size)
+        width, dtype = self._headers[name].dtype.itemsize, self._headers[name].dtype
+        with reading(self.path, _KIND), self._at(name, start) as stream:
+            if width > _BLOCK_BYTES:
+                raise ValueError(f"its strings are {width:,} bytes long")
+            for first, last in spans(start, stop, min(size, _BLOCK_BYTES // max(1, width))):
+                block = np.empty(last - first, dtype)
+                if width:
+                    fill(stream, block.view(np.uint8))
+                yield [text.decode() if isinstance(text, bytes) else text for text in block.tolist()]
 
-    def _rows_of_columns(self, start: int, stop: int, size: int) -> Iterator[Tensor]:
-        """Rows of an array stored column by column (Fortran order), gathered through a memory map."""
-        header = self._header
-        with reading(self.path, _KIND):
-            array = np.memmap(self.path, header.dtype, "r", header.offset, header.entry.shape, order="F")
-            for first, last in spans(start, stop, size):
-                yield torch.from_numpy(np.array(array[first:last], header.dtype.newbyteorder("="), order="C"))
+    def _offset(self, name: str, row: int) -> int:
+        header = self._headers[name]
+        return header.offset + row * prod(header.entry.shape[1:]) * header.dtype.itemsize
+
+
+class NpyArchive(ArrayArchive):
+    """One array; its name is the file's name without the suffix."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with reading(path, _KIND), path.open("rb") as stream:
+            header = read_header(stream, path, path.stem)
+        self._add(path.stem, header, path.stat().st_size - header.offset)
+
+    @contextmanager
+    def _at(self, name: str, row: int) -> Iterator[BufferedIOBase]:
+        with self.path.open("rb") as stream:
+            stream.seek(self._offset(name, row))
+            yield stream
+
+    def _columns(self, name: str) -> np.ndarray:
+        header = self._headers[name]
+        return np.memmap(self.path, header.dtype, "r", header.offset, header.entry.shape, order="F")

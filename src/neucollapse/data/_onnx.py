@@ -26,15 +26,8 @@ _OPAQUE = ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "MatMul", "Gem
            "LSTM", "GRU", "RNN", "Loop", "If", "Scan")  # fmt: skip
 _DOMAINS = ("", "ai.onnx")
 _HARMLESS = ("ZipMap", "Normalizer", "LabelEncoder", "ArrayFeatureExtractor", "Scaler")
-_PASSED = (
-    "Identity",
-    "Cast",
-    "Reshape",
-    "Squeeze",
-    "Unsqueeze",
-    "Flatten",
-    "Dropout",
-)  # between a product and its bias
+# Between a product and its bias.
+_PASSED = ("Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout")
 _DTYPES = {1: torch.float32, 10: torch.float16, 11: torch.float64}  # numbers of TensorProto.DataType
 
 

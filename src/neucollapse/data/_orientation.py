@@ -16,16 +16,9 @@ from ._matrices import Matrix
 
 # What a library calls the bias that goes with the matrix it calls so.
 _BIASES = (
-    ("weights", "biases"),
-    ("weights", "bias"),
-    ("weight", "bias"),
-    ("kernel", "bias"),
-    ("coef_", "intercept_"),
-    ("coef", "intercept"),
-    ("coefs_", "intercepts_"),
-    ("W", "b"),
-    ("w", "b"),
-)
+    ("weights", "biases"), ("weights", "bias"), ("weight", "bias"), ("kernel", "bias"), ("coef_", "intercept_"),
+    ("coef", "intercept"), ("coefs_", "intercepts_"), ("W", "b"), ("w", "b"),
+)  # fmt: skip
 _NUMBER = r"(?:[._/-]?\d+)?(?::\d+)?"  # coefs_.1, W2, kernel:0
 _ROWS = re.compile(rf"(?:.*[^A-Za-z0-9])?(?:weight|coef_|embedding|embeddings){_NUMBER}", re.DOTALL)
 _COLUMNS = re.compile(rf"(?:.*[^A-Za-z0-9])?(?:kernel|coefs_){_NUMBER}", re.DOTALL)

@@ -11,20 +11,14 @@ from .._files import parse_json, safetensors_header
 from ._archive import Archive, Entry, check_class_names, reading, spans
 
 _KIND = "a safetensors file"
+_KINDS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint"}
 _DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U64": torch.uint64,
-    "U32": torch.uint32,
-    "U16": torch.uint16,
-    "U8": torch.uint8,
     "BOOL": torch.bool,
+    **{
+        f"{code}{bits}": getattr(torch, f"{kind}{bits}", None)
+        for code, kind in _KINDS.items()
+        for bits in (8, 16, 32, 64)
+    },
 }
 
 
@@ -39,7 +33,7 @@ class SafetensorsArchive(Archive):
             for name in file.keys():  # noqa: SIM118 - not a mapping
                 part = file.get_slice(name)
                 code = part.get_dtype()
-                stored_as = str(_DTYPES.get(code, code)).removeprefix("torch.")
+                stored_as = str(_DTYPES.get(code) or code).removeprefix("torch.")
                 self.entries[name] = Entry(tuple(part.get_shape()), _DTYPES.get(code), stored_as)
             self._metadata = file.metadata() or {}
 
