@@ -17,6 +17,10 @@ class OptionError(InputError, TypeError):
     """A function has no such option, or cannot use it on what it was given. Also a ``TypeError``, as Python raises."""
 
 
+class ForwardError(InputError, RuntimeError):
+    """The code of a model raised an error in a forward pass. ``__cause__`` is that error."""
+
+
 class UnknownNameError(InputError, KeyError):
     """A name that is looked up (a key, a preset, a model, a member of a file) does not exist. Also a ``KeyError``."""
 

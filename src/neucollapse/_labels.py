@@ -3,7 +3,7 @@
 Everything that compares labels does so after this, in int64: in ``uint8`` the label 156 equals -100, and would be ignored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
@@ -133,6 +133,29 @@ def class_names_of(labels: Labels) -> tuple[Tensor, list[str] | None]:
     names = sorted(set(texts))
     number = {name: place for place, name in enumerate(names)}
     return torch.tensor([number[text] for text in texts], dtype=torch.int64).reshape(array.shape), names
+
+
+def checked_names(class_names: object) -> list[str] | None:
+    """Names of classes, in order, from a list, a tuple, an array of NumPy or an index of pandas.
+
+    Raises:
+        InputError: anything else, such as one string or a set, which has no order.
+
+    Example:
+        >>> checked_names(np.array(["cat", "dog"])), checked_names(None)
+        (['cat', 'dog'], None)
+    """
+    if class_names is None:
+        return None
+    if (
+        hasattr(class_names, "__getitem__")
+        and isinstance(class_names, Iterable)
+        and not isinstance(class_names, str | Mapping)
+    ):
+        names = [str(name) if isinstance(name, str) else name for name in class_names]
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise InputError(f"expected class_names as a list of strings, got {class_names!r}")
 
 
 def _as_array(labels: object, name: str) -> "NDArray[np.generic]":

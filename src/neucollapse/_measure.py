@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ._environment import command_line, environment
 from ._errors import InputError, OptionError
+from ._labels import checked_names
 from ._memory import check_memory
 from ._names import names_options
 from ._progress import track
@@ -29,7 +30,6 @@ from .sources import (
     Rows,
     Source,
     array_tensor,
-    checked_names,
     number_classes,
     open_sources,
 )

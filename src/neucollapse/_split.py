@@ -60,8 +60,8 @@ class Split:
         self._by_class = ScatterByClass(K, d, **self._settings) if chosen.scatter == "class" else None
 
     def _make(self, d: int) -> tuple[ClassStatistics, ClassStatistics]:
-        asked, auto = self._chosen.scatter, "full" if d <= _FULL_UP_TO else "trace"
-        scatter = {"auto": auto, "class": "full"}.get(asked, asked)
+        asked = self._chosen.scatter
+        scatter = "trace" if asked == "trace" or (asked == "auto" and d > _FULL_UP_TO) else "full"
         plain, unit = (
             ClassStatistics(self._K, d, scatter, normalize=normalize, **self._settings) for normalize in (False, True)
         )

@@ -247,3 +247,36 @@ def test_names_need_an_order_where_a_model_has_rows():
         measure(model(), [(X, labels)], class_names=["zebra", "aunt", "mole"], progress=False)
     with pytest.raises(InputError, match="expected 3 class names, one for each class, got 2"):
         measure(model(), [(X, Y)], class_names=["a", "b"], progress=False)
+
+
+class Index:
+    """As an index of pandas: no sequence by its type, and no truth value."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def __getitem__(self, place):
+        return self.names[place]
+
+    def __iter__(self):
+        return iter(np.array(self.names))
+
+    def __len__(self):
+        return len(self.names)
+
+    def __bool__(self):
+        raise ValueError("The truth value of an Index is ambiguous")
+
+
+def test_class_names_come_in_any_ordered_container_through_every_door():
+    labels = [NAMES[one] for one in Y]
+    expected = measure(model(), [(X, Y)], class_names=NAMES, progress=False)
+    for names in (Index(NAMES), np.array(NAMES), tuple(NAMES)):
+        assert dict(measure(model(), [(X, labels)], class_names=names, progress=False)) == dict(expected)
+        (batch,) = feature_batches(model(), [(X, labels)], class_names=names)
+        assert batch.labels.tolist() == Y.tolist()
+        assert inspect(model(), [(X, labels)], class_names=names).is_confirmed
+    for door in (measure, feature_batches, inspect):
+        for wrong in ("zam", {"mole", "aunt"}, [1, 2, 3]):
+            with pytest.raises(InputError, match="expected class_names as a list of strings"):
+                door(model(), [(X, labels)], class_names=wrong)

@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset, TensorDataset
 
 from neucollapse import InputError
-from neucollapse._errors import NonDeterministicWarning, TrainModeWarning
-from neucollapse.probe import feature_batches
+from neucollapse._errors import ForwardError, NonDeterministicWarning, TrainModeWarning
+from neucollapse.probe import feature_batches, find_classifier, inspect
 
 K, D, N = 3, 6, 20
 
@@ -141,9 +141,38 @@ def test_batches_that_cannot_be_used(form):
 def test_errors_say_which_batch():
     with pytest.raises(InputError, match="batch 1 of the loader"):
         list(feature_batches(Net().eval(), [(x, y), (x, y[:2])]))
-    with pytest.raises(RuntimeError, match="mat1 and mat2") as caught:
+    with pytest.raises(InputError, match=r"layer 'body.0' cannot be measured") as caught:
+        list(feature_batches(Net().eval(), [(x, y)], layers=["body.0"], pool=lambda output: output[0]))
+    assert caught.value.__notes__ == ["in batch 0 of the loader, with labels of shape (4,)"]
+
+
+def raises(error):
+    def forward(model, inputs):
+        raise error
+
+    return forward
+
+
+def test_an_error_of_the_model_is_a_sentence_with_the_error_as_its_cause():
+    sentence = r"batch 1 of the loader: expected a forward pass of Net on Tensor of shape \(4, 5\) and torch.float32, got Runti"
+    with pytest.raises(ForwardError, match=sentence + "meError: mat1 and mat2") as caught:
         list(feature_batches(Net().eval(), [(x, y), (x[:, :5], y)]))
-    assert caught.value.__notes__ == ["in batch 1 of the loader, with labels of shape (4,)"]
+    assert type(caught.value.__cause__) is RuntimeError
+    for error in (KeyError("mask"), ZeroDivisionError(), torch.OutOfMemoryError("no room")):
+        batches = feature_batches(Net().eval(), [(x, y)], forward=raises(error))
+        doors = {
+            "batch 0 of the loader: ": lambda batches=batches: list(batches),
+            "": lambda error=error: find_classifier(Net(), x, forward=raises(error)),
+            "(?!batch)": lambda error=error: inspect(Net(), example=x, forward=raises(error)),
+        }
+        for where, door in doors.items():
+            with pytest.raises(
+                ForwardError, match=f"^{where}expected a forward .*got {type(error).__name__}: .*"
+            ) as caught:
+                door()
+            assert caught.value.__cause__ is error
+    with pytest.raises(KeyboardInterrupt):
+        list(feature_batches(Net().eval(), [(x, y)], forward=raises(KeyboardInterrupt())))
 
 
 def test_arguments_that_cannot_be_used():

@@ -1,4 +1,4 @@
-"""``collapse_metrics``: every metric that the statistics and the classifier allow, with optima, reasons and flags."""
+"""`collapse_metrics`: every metric that the statistics and the classifier allow, with optima, reasons and flags."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -43,37 +43,37 @@ def collapse_metrics(
 ) -> CollapseResult:
     """All metrics of collapse that these statistics and this classifier allow, by flat key.
 
-    Nothing of size N or K x K is allocated, and nothing is changed. What cannot be computed is in ``result.absent``
-    with the reason; what a reader must know is in ``result.flags``.
+    Nothing of size N or K x K is allocated, and nothing is changed. What cannot be computed is in `result.absent`
+    with the reason; what a reader must know is in `result.flags`.
 
     Args:
         stats: statistics of the features.
-        weight: classifier rows (K, d), any array-like; ``bias`` (K,). Without them, what needs them is absent.
-        normalized: statistics of the unit-norm features (``ClassStatistics(..., normalize=True)``), which GNC1-3 and
+        weight: classifier rows (K, d), any array-like; `bias` (K,). Without them, what needs them is absent.
+        normalized: statistics of the unit-norm features (`ClassStatistics(..., normalize=True)`), which GNC1-3 and
             the energies of class means need.
-        decisions: counts of a second pass, for NC4, accuracies and margins; ``reference``: the statistics whose class
-            means decided there, if not ``stats``.
+        decisions: counts of a second pass, for NC4, accuracies and margins; `reference`: the statistics whose class
+            means decided there, if not `stats`.
         ood: statistics of out-of-distribution features (one class), for NC5.
         by_class: the scatter of each class by itself, for the effective rank within classes.
-        preset: only what one paper reports, by its key (``"papyan2020"``, ``"jiang2023"``, ...).
+        preset: only what one paper reports, by its key (`"papyan2020"`, `"jiang2023"`, ...).
         keys: only these keys.
-        min_samples: leave out classes with fewer samples in ``reference`` (or else in ``stats``); a flag lists them. Give
-            the same to ``Decisions``. Their scatter cannot be taken out of the (d, d) sum of all classes, unless they have
+        min_samples: leave out classes with fewer samples in `reference` (or else in `stats`); a flag lists them. Give
+            the same to `Decisions`. Their scatter cannot be taken out of the (d, d) sum of all classes, unless they have
             one sample each: what needs it is then absent.
         left_out: classes whose few samples did not enter the statistics in the first place; the flag lists them too.
-        exact_margins: whether ``gnc2/margin`` is exact; by default up to K = 2,000 classes, beyond which its lower
+        exact_margins: whether `gnc2/margin` is exact; by default up to K = 2,000 classes, beyond which its lower
             bound 1 - max cosine is reported and flagged.
         optimum: look up the best possible values for this K and d.
         solved: a code that counts as the optimum where it beats the best known one. One of another size (there are
             classes without samples here, or it was made for another layer) is not compared with.
 
     Returns:
-        A ``CollapseResult``: a mapping from keys to numbers.
+        A `CollapseResult`: a mapping from keys to numbers.
 
     Raises:
         InputError: shapes that do not fit together, an unknown key or preset, statistics without samples. An unknown
-            name is an ``UnknownNameError`` (a ``KeyError`` too), with the one that was likely meant.
-        NonFiniteError: NaN or infinity in means or classifier.
+            name is an `UnknownNameError` (a `KeyError` too), with the one that was likely meant; NaN or infinity in means or
+            classifier are a `NonFiniteError`.
 
     Example:
         >>> from neucollapse.geometry import simplex
@@ -121,19 +121,18 @@ def collapse_metrics(
 
 @names_options
 def weight_metrics(weight: Any, *, exact_margins: bool | None = None, optimum: bool = True) -> CollapseResult:
-    """What a classifier's weight tells without any data: the metrics whose keys end in ``@weight``.
+    """What a classifier's weight tells without any data: the metrics whose keys end in `@weight`.
 
     Args:
         weight: classifier rows (K, d), any array-like.
-        exact_margins: as in ``collapse_metrics``.
+        exact_margins: as in `collapse_metrics`.
         optimum: look up the best possible values for this K and d.
 
     Returns:
-        A ``CollapseResult``.
+        A `CollapseResult`.
 
     Raises:
-        InputError: if the weight is no (K, d) matrix.
-        NonFiniteError: NaN or infinity in it.
+        InputError: if the weight is no (K, d) matrix, or holds NaN or infinity (a `NonFiniteError`).
 
     Example:
         >>> from neucollapse.geometry import orthoplex

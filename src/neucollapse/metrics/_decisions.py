@@ -20,7 +20,7 @@ _LARGE = 1e120  # products of lengths up to here, and down to its inverse, are o
 class Decisions:
     r"""Counts over samples, given the class means of a reference split (the training split, or the split itself).
 
-    Streams like ``ClassStatistics``, in memory O(K d) plus a block of logits, and merges over ranks. It keeps:
+    Streams like `ClassStatistics`, in memory O(K d) plus a block of logits, and merges over ranks. It keeps:
 
     - how often the classifier is right, the nearest reference mean is right, and the two differ (with and without bias);
     - margins: of logits z_y - max_{j != y} z_j, and of cosines cos(w_y, h) - max_{j != y} cos(w_j, h);
@@ -28,13 +28,13 @@ class Decisions:
       many samples are strangers: of a class that the reference has no mean of;
     - the largest squared length of a feature.
 
-    Sums of squares are in units of ``unit`` squared: a power of two, 1 for features of ordinary sizes.
+    Sums of squares are in units of `unit` squared: a power of two, 1 for features of ordinary sizes.
 
     Args:
         reference: statistics whose class means decide; classes without samples there are never nearest.
         weight: classifier rows (K, d), or None.
         bias: (K,), or None.
-        min_samples: classes with fewer samples in ``reference`` are left out: never nearest, and their samples not counted.
+        min_samples: classes with fewer samples in `reference` are left out: never nearest, and their samples not counted.
 
     Reference:
         Papyan, Han, Donoho 2020 (NC4); Gao et al. 2023 (arXiv 2310.08358) for margins.
@@ -79,7 +79,7 @@ class Decisions:
         return torch.linspace(-2, 2, _BINS + 1, dtype=torch.float64)
 
     def update(self, features: Tensor, labels: Tensor, logits: Tensor | None = None) -> None:
-        """Add a batch of features (..., d) and labels (...); ``logits`` (..., K) are the model's own, where it has them."""
+        """Add a batch of features (..., d) and labels (...); `logits` (..., K) are the model's own, where it has them."""
         H = features.detach().reshape(-1, features.shape[-1])
         y = flat_labels(labels, features.shape[:-1]).to(H.device)
         Z = None if logits is None else logits.detach().reshape(len(H), -1)

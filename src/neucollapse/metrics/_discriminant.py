@@ -1,9 +1,9 @@
 r"""Scatter within classes against scatter between them, after the best linear map: what VCI and the squared loss share.
 
-With the rows :math:`X = U \operatorname{diag}(s) V^\top` of weighted class means, so that :math:`S_B = X^\top X`, and S_W in
+With the rows $X = U \operatorname{diag}(s) V^\top$ of weighted class means, so that $S_B = X^\top X$, and S_W in
 blocks along V (1) and across it (2), everything follows from the Schur complement
-:math:`C = W_{11} - W_{12} W_{22}^+ W_{21}`: for the total scatter, :math:`X S_T^+ X^\top = U (I + \hat C)^{-1} U^\top` with
-:math:`\hat C = \operatorname{diag}(1/s)\, C \operatorname{diag}(1/s)`. Near collapse its eigenvalues are tiny, and exact.
+$C = W_{11} - W_{12} W_{22}^+ W_{21}$: for the total scatter, $X S_T^+ X^\top = U (I + \hat C)^{-1} U^\top$ with
+$\hat C = \operatorname{diag}(1/s)\, C \operatorname{diag}(1/s)$. Near collapse its eigenvalues are tiny, and exact.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Discriminant:
         ratios: c (r,), scatter within over scatter between along the r discriminant directions; 0 at collapse.
         maps: (r, d), the linear map to those directions, in which S_B is the identity and S_W is diag(c).
         dimensions: directions in which the features differ by more than rounding, within classes or between.
-        error: what rounding in the sum S_W may have added to the mean of ``ratios``.
+        error: what rounding in the sum S_W may have added to the mean of `ratios`.
     """
 
     ratios: Float[Tensor, "r"]

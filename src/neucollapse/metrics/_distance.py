@@ -11,7 +11,7 @@ from ._tables import Tables
 class Distance(NamedTuple):
     """Angles in degrees between the directions of the class means and the code that was turned and numbered onto them.
 
-    ``closest`` is the angle between the closest two points of the code, which is the measure of what is near.
+    `closest` is the angle between the closest two points of the code, which is the measure of what is near.
     """
 
     mean: float
@@ -23,7 +23,7 @@ def distance_to_code(result: Tables, split: str) -> Distance | None:
     """The angles from the class means of a split to the target of a result, for K > 2d.
 
     None for d+2 <= K <= 2d, where the optimum is a family of codes and the one on record is an example
-    (``geometry.orthogonal_blocks``), for K <= d+1, where the distance to a simplex tells, and where there is no target.
+    (`geometry.orthogonal_blocks`), for K <= d+1, where the distance to a simplex tells, and where there is no target.
     """
     target = result.arrays.get("target")
     means = result.arrays.get(f"{split}/normalized_means" if split else "normalized_means")

@@ -22,14 +22,14 @@ _SMALLEST = 2.0**-430  # features of this size still have a scatter of 1e-16 of 
 class Features:
     """Means and scatter of the K' classes that have samples, on the CPU, of features or of unit-norm features.
 
-    They are in units of ``unit``: a power of two, 1 for ordinary sizes, so that squares of very large or small numbers
-    neither overflow nor vanish. Averages weigh each ``"class"`` or each ``"sample"`` alike; ``about`` says so for the
+    They are in units of `unit`: a power of two, 1 for ordinary sizes, so that squares of very large or small numbers
+    neither overflow nor vanish. Averages weigh each `"class"` or each `"sample"` alike; `about` says so for the
     global mean.
     """
 
     stats: ClassStatistics
     doubt: float = field(default=0.0, init=False)  # largest share of a number that may be rounding of the sum S_W
-    made: dict[Hashable, Any] = field(default_factory=dict, init=False)  # by functions that are ``shared``
+    made: dict[Hashable, Any] = field(default_factory=dict, init=False)  # by functions that are `shared`
 
     @cached_property
     def present(self) -> Tensor:
@@ -76,12 +76,12 @@ class Features:
         return power_of_two(max(float(self.class_means.nan_to_num().abs().max()), spread**0.5))
 
     def _kept(self, rows: Tensor) -> Tensor:
-        """Those of the classes that count, in units of ``unit``; copied only where they change."""
+        """Those of the classes that count, in units of `unit`; copied only where they change."""
         rows = rows.cpu() if self.K == len(self.present) else rows.cpu()[self.present]
         return rows if self.unit == 1 else rows / self.unit
 
     def in_units(self, squares: Tensor) -> Tensor:
-        """Sums of squares of features, in units of ``unit``; ``Absent`` where double precision does not hold them."""
+        """Sums of squares of features, in units of `unit`; `Absent` where double precision does not hold them."""
         size = "large" if not bool(torch.isfinite(squares).all()) else "small" if self.unit < _SMALLEST else ""
         if size:
             raise Absent(f"the sums of squares of the features are too {size} for double precision: scale the features")
@@ -89,7 +89,7 @@ class Features:
 
     @cached_property
     def precision(self) -> Precision:
-        """What the features can tell apart, in units of ``unit``."""
+        """What the features can tell apart, in units of `unit`."""
         if self.unit == 1:
             return self.stats.precision
         shares, variance = self.class_weights("sample"), self.within_trace() / self.d
@@ -109,7 +109,7 @@ class Features:
 
     @shared
     def within_scatter(self, weighting: str = "sample") -> Tensor:
-        """S_W (d, d); raises ``Absent`` where it was not kept."""
+        """S_W (d, d); raises `Absent` where it was not kept."""
         reason = self.stats.why_no_scatter(weighting)
         if reason:
             raise Absent(reason)
@@ -129,7 +129,7 @@ class Features:
         return Rows(means, centred, classes, is_zero, is_central, self.unit, precision)
 
     def need_distinct_means(self) -> None:
-        """Raise ``Absent`` where the features cannot tell the class means apart."""
+        """Raise `Absent` where the features cannot tell the class means apart."""
         reason = too_few(self.K, self.stats)
         if reason or bool(self.means.is_central.all()):
             raise Absent(reason or self._coincident)
@@ -153,7 +153,7 @@ class Features:
 
     @shared
     def gram(self, about: str = "class") -> Tensor:
-        """Inner products (d, d) of the columns of ``centred_means``: K' S_B, averaged over classes."""
+        """Inner products (d, d) of the columns of `centred_means`: K' S_B, averaged over classes."""
         if self._is_plain(about):
             return self.means.gram(centred=True)
         rows = self.centred_means(about)
@@ -163,7 +163,7 @@ class Features:
     def mean_spectrum(self, about: str = "class") -> tuple[Tensor, Tensor]:
         """Spreads s (r,) and directions V (d, r) of the class means: S_B = V diag(s^2) V^T, averaged over classes.
 
-        Directions that the features do not resolve are left out; ``Absent`` where none is left.
+        Directions that the features do not resolve are left out; `Absent` where none is left.
         """
         rows = finite(self.centred_means(about), "class means")
         if self._is_plain(about):

@@ -1,6 +1,6 @@
 """Flags: what a reader must know beside the numbers, found from the same terms."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -28,7 +28,7 @@ def find_flags(terms: Terms, result: Tables) -> list[Flag]:
 
 
 def _sides(terms: Terms, result: Tables, key: str) -> Iterator[tuple[Terms, str]]:
-    """The terms behind ``key`` of the class means and of the classifier, where measured; once where they are of one size."""
+    """The terms behind `key` of the class means and of the classifier, where measured; once where they are of one size."""
     sizes = set()
     for own, where in ((terms, key), (terms.classifier, f"{key}@weight")):
         if where in result.numbers and own.K not in sizes:
@@ -38,17 +38,19 @@ def _sides(terms: Terms, result: Tables, key: str) -> Iterator[tuple[Terms, str]
 
 def _missing(terms: Terms, _: Tables) -> Iterator[Flag]:
     if terms.few:
-        some = ", ".join(map(str, terms.few[:_FEW])) + (", ..." if len(terms.few) > _FEW else "")
-        sentence = f"{len(terms.few)} classes have fewer than {terms.min_samples} samples and were left out ({some})."
-        yield Flag("few_samples", sentence, severity="warning")
+        few = f"{len(terms.few)} classes have fewer than {terms.min_samples} samples"
+        yield Flag("few_samples", f"{few} and were left out ({_some(terms.few)}).", severity="warning")
     gone = sorted({*(~terms.present).nonzero()[:, 0].tolist()} - {*terms.few})
     if gone:
-        some = ", ".join(map(str, gone[:_FEW])) + (", ..." if len(gone) > _FEW else "")
         sentence = (
-            f"{len(gone)} of {len(terms.present)} classes have no samples ({some}); metrics of features are over the "
+            f"{len(gone)} of {len(terms.present)} classes have no samples ({_some(gone)}); metrics of features are over the "
             f"{terms.K} others."
         )
         yield Flag("missing_classes", sentence, severity="warning")
+
+
+def _some(classes: Sequence[int]) -> str:
+    return ", ".join(map(str, classes[:_FEW])) + (", ..." if len(classes) > _FEW else "")
 
 
 def _small(terms: Terms, _: Tables) -> Iterator[Flag]:
@@ -77,18 +79,16 @@ def _regime(terms: Terms, result: Tables) -> Iterator[Flag]:
 
 
 def _rank(terms: Terms, result: Tables) -> Iterator[Flag]:
-    full = min(terms.K - 1, terms.d)
-    for where, about in (("nc1/pinv", "class"), ("gnc1/pinv", "sample")):
-        if where not in result.numbers:
-            continue
-        what, features = (
-            ("features", terms.features) if where == "nc1/pinv" else ("unit-norm features", terms.unit_norm)
-        )
-        rank = features.between_rank(about)
+    name, full = terms.features.precision.name, min(terms.K - 1, terms.d)
+    for where, side, about, what in (
+        ("nc1/pinv", "features", "class", "features"),
+        ("gnc1/pinv", "unit_norm", "sample", "unit-norm features"),
+    ):
+        rank = getattr(terms, side).between_rank(about) if where in result.numbers else full
         if rank < full:
             sentence = (
-                f"{terms.features.precision.name} {what} tell class means apart along {rank} of min(K-1, d) = {full} directions; the "
-                "others are rounding, and were left out with the scatter within classes along them."
+                f"{name} {what} tell class means apart along {rank} of min(K-1, d) = {full} directions; the others are "
+                "rounding, and were left out with the scatter within classes along them."
             )
             yield Flag("rank_deficient", sentence, where, "warning")
 
@@ -97,8 +97,8 @@ def _doubt(terms: Terms, _: Tables) -> Iterator[Flag]:
     doubt = max(terms.features.doubt, terms.unit_norm.doubt if terms.normalized else 0.0)
     if doubt > _NOTEWORTHY:
         sentence = (
-            f"Up to {doubt:.1%} of a number that inverts a scatter may be rounding: {terms.features.precision.name} features are "
-            "much narrower along some directions than along others."
+            f"Up to {doubt:.1%} of a number that inverts a scatter may be rounding: {terms.features.precision.name} features "
+            "are much narrower along some directions than along others."
         )
         yield Flag("imprecise_sums", sentence, "nc1/pinv", "warning")
 
@@ -106,11 +106,13 @@ def _doubt(terms: Terms, _: Tables) -> Iterator[Flag]:
 def _dimensions(terms: Terms, result: Tables) -> Iterator[Flag]:
     if "nc1/vci" not in result.numbers:
         return
-    full, found = min(terms.stats.num_samples - 1, terms.d), terms.features.discriminant.dimensions
+    features, full = terms.features, min(terms.stats.num_samples - 1, terms.d)
+    found = features.discriminant.dimensions
     if found < full:
         sentence = (
-            f"Features of {terms.features.precision.name} lie in {found} of {terms.d} dimensions, as behind a LayerNorm or a bottleneck, "
-            "or with constant or repeated features. The other directions are rounding; no rank and no inverse uses them."
+            f"Features of {features.precision.name} lie in {found} of {terms.d} dimensions, as behind a LayerNorm or a "
+            "bottleneck, or with constant or repeated features. The other directions are rounding; no rank and no inverse "
+            "uses them."
         )
         yield Flag("unresolved_dimensions", sentence, "nc1/vci")
 

@@ -15,7 +15,7 @@ _RESOLVED = 1 / 32  # of the largest singular value: above, squaring costs at mo
 
 
 def finite(matrix: Tensor, what: str) -> Tensor:
-    """Return ``matrix`` if it is finite: torch.linalg promises nothing on NaN (it may even crash)."""
+    """Return `matrix` if it is finite: torch.linalg promises nothing on NaN (it may even crash)."""
     if not bool(torch.isfinite(matrix).all()):
         raise NonFiniteError(f"expected finite {what}, got NaN or infinity among its {matrix.numel()} entries")
     return matrix
@@ -27,7 +27,7 @@ def spectrum(
     """Singular values (descending) and right singular vectors, r = min(K, d): as exact as an SVD, and faster.
 
     Eigenvectors of the Gram matrix are exact for singular values close to the largest. Those below a share of it are
-    found again, in their subspace alone. ``gram`` is rows^T rows, where it is known.
+    found again, in their subspace alone. `gram` is rows^T rows, where it is known.
     """
     K, d = rows.shape
     outer, core = torch.linalg.qr(rows.T) if K < d else (None, rows.T)
@@ -49,7 +49,7 @@ def spectrum(
 
 
 def singular_values(rows: Float[Tensor, "K d"], gram: Float[Tensor, "d d"] | None = None) -> Float[Tensor, "r"]:
-    """The values of ``spectrum``: without any vectors, where all of them are close to the largest."""
+    """The values of `spectrum`: without any vectors, where all of them are close to the largest."""
     K, d = rows.shape
     core = torch.linalg.qr(rows.T, mode="r").R.T if K < d else rows
     squares = torch.linalg.eigvalsh(core.T @ core if gram is None or K < d else gram)
@@ -59,9 +59,9 @@ def singular_values(rows: Float[Tensor, "K d"], gram: Float[Tensor, "d d"] | Non
 def resolved_spectrum(
     rows: Float[Tensor, "K d"], precision: Precision, rank: int, gram: Float[Tensor, "d d"] | None = None
 ) -> tuple[Float[Tensor, "r"], Float[Tensor, "d r"]]:
-    """``spectrum`` without the directions along which the rows differ by no more than the features' rounding.
+    """`spectrum` without the directions along which the rows differ by no more than the features' rounding.
 
-    The rows are scaled so that their singular values are spreads, as rows / sqrt(K) have them. At most ``rank``
+    The rows are scaled so that their singular values are spreads, as rows / sqrt(K) have them. At most `rank`
     directions are kept.
     """
     K, d = rows.shape
@@ -100,9 +100,9 @@ class Inverse:
 
 
 def inverse_gram(gram: Float[Tensor, "d d"], K: int, noise: float) -> Inverse | None:
-    """Invert the Gram matrix of the columns of K rows, faster than ``spectrum`` can.
+    """Invert the Gram matrix of the columns of K rows, faster than `spectrum` can.
 
-    None unless all d singular values of the rows exceed ``noise`` for certain.
+    None unless all d singular values of the rows exceed `noise` for certain.
     """
     if K <= len(gram):
         return None
@@ -117,5 +117,5 @@ def inverse_gram(gram: Float[Tensor, "d d"], K: int, noise: float) -> Inverse | 
 
 
 def cut_off(s: Tensor, K: int, d: int) -> float:
-    """Singular values at or below 4 max(K, d) * EPS * s_max are rounding of ``spectrum``, not directions."""
+    """Singular values at or below 4 max(K, d) * EPS * s_max are rounding of `spectrum`, not directions."""
     return 4 * max(K, d) * EPS * float(s.max()) if s.numel() else 0.0

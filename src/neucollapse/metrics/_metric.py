@@ -42,7 +42,7 @@ class Metric:
     needs: tuple[Need, ...] = ()
 
     def value(self, terms: Terms) -> float:
-        """The number; raises ``Absent`` where there is none."""
+        """The number; raises `Absent` where there is none."""
         terms.need(*self.needs)
         return float(self.compute(terms, getattr(terms, self.side)) if self.side else self.compute(terms))
 

@@ -11,7 +11,7 @@ from ..geometry import pair_tiles
 
 @dataclass(frozen=True)
 class PairSums:
-    """Means over the pairs i < j of K unit rows u; ``off`` is cos + 1/(K-1), zero for every pair of a simplex."""
+    """Means over the pairs i < j of K unit rows u; `off` is cos + 1/(K-1), zero for every pair of a simplex."""
 
     max_cosine: float
     closest: tuple[int, int]
@@ -25,7 +25,7 @@ class PairSums:
 
 
 def pair_sums(unit: Float[Tensor, "K d"]) -> PairSums:
-    """Everything NC2, GNC2 and the energies need of the pairs of ``unit`` (K >= 2)."""
+    """Everything NC2, GNC2 and the energies need of the pairs of `unit` (K >= 2)."""
     K = len(unit)
     simplex = 1 / (K - 1)
     # Deviations from the values of a simplex: variances of nearly equal numbers keep their digits.

@@ -44,7 +44,7 @@ class Range:
         return lower, upper
 
     def why_not(self, value: float, K: int, d: int) -> str | None:
-        """Why ``value`` is no number of this range, as the end of a sentence; None where it is one, up to rounding."""
+        """Why `value` is no number of this range, as the end of a sentence; None where it is one, up to rounding."""
         if not math.isfinite(value):
             return f"is {value}: it overflowed, or has no value here (its range is {self})"
         lower, upper = self.ends(K, d)

@@ -74,10 +74,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
 
 
 def names(preset: str | None = None) -> list[str]:
-    """Names of all metrics, or of those one paper reports.
-
-    Raises:
-        UnknownNameError: for a preset that is not known, with the one that was likely meant.
+    """Names of all metrics, or of those one paper reports. An unknown preset is an `UnknownNameError`.
 
     Example:
         >>> names("rangamani2023")
@@ -94,10 +91,8 @@ def describe(keys: str | Iterable[str]) -> dict[str, dict[str, object]]:
     """Definitions of metrics by key, as plain values: title, symbol, definition, range, value at collapse, citation, family.
 
     Args:
-        keys: one key or several, as in a result; a split and an inner layer may stand around them.
-
-    Raises:
-        UnknownNameError: for a key that is no metric's, with the one that was likely meant.
+        keys: one key or several, as in a result; a split and an inner layer may stand around them. A key that is no
+            metric's is an `UnknownNameError`.
 
     Example:
         >>> describe("nc1/vci")["nc1/vci"]["title"], describe(["test/nc1/pinv@layer:block"]).keys()
@@ -110,7 +105,7 @@ def describe(keys: str | Iterable[str]) -> dict[str, dict[str, object]]:
 
 
 def _stem(key: str) -> str:
-    """The key of the metric on class means: without the name of a split and without ``@weight`` or ``@layer:NAME``."""
+    """The key of the metric on class means: without the name of a split and without `@weight` or `@layer:NAME`."""
     bare = key.split("@")[0]
     for stem in (bare, bare.partition("/")[2]):
         if stem in REGISTRY:

@@ -1,4 +1,4 @@
-"""``CollapseResult``: the numbers of a measurement, their optima, their flags, and why what is absent is absent."""
+"""`CollapseResult`: the numbers of a measurement, their optima, their flags, and why what is absent is absent."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from ._verdict import verdict
 class CollapseResult(Tables):
     """Measured numbers by flat key, as a read-only mapping; the name of a split gives its part of the numbers.
 
-    Keys are ``family/variant`` (``nc1/pinv``), with ``@weight`` where the quantity is taken on the classifier and
-    ``@layer:NAME`` on an inner layer. With several splits each key starts with its split: ``test/nc1/pinv``, and
-    ``result["test"]["nc1/pinv"]`` is the same number.
+    Keys are `family/variant` (`nc1/pinv`), with `@weight` where the quantity is taken on the classifier and
+    `@layer:NAME` on an inner layer. With several splits each key starts with its split: `test/nc1/pinv`, and
+    `result["test"]["nc1/pinv"]` is the same number.
 
     Attributes:
         numbers: the values, by key.
@@ -21,7 +21,7 @@ class CollapseResult(Tables):
         absent: for keys that could not be computed, the reason in words.
         flags: what a reader must know beside the numbers.
         arrays: tensors the report draws (class means, weight, histograms of margins, ...), by key.
-        info: plain JSON values: ``num_classes``, ``dim``, ``class_names``, ``verdict``, ``environment``, ...
+        info: plain JSON values: `num_classes`, `dim`, `class_names`, `verdict`, `environment`, ...
         splits: the names of the splits; empty where there is one unnamed split.
 
     Example:
@@ -39,12 +39,12 @@ class CollapseResult(Tables):
         return [sentence.text for sentence in verdict(self)]
 
     def save(self, folder: str | Path) -> Path:
-        """Write the result into a folder (``result.json``, ``arrays.safetensors``, ``metrics.parquet``), atomically."""
+        """Write the result into a folder (`result.json`, `arrays.safetensors`, `metrics.parquet`), atomically."""
         return save_result(self, folder)
 
     @staticmethod
     def load(folder: str | Path) -> "CollapseResult":
-        """Read a folder written by ``save``; raises ``FileFormatError`` if it cannot be used."""
+        """Read a folder written by `save`; raises `FileFormatError` if it cannot be used."""
         return CollapseResult(**read_result(folder))
 
     def to_parquet(self, path: str | Path) -> None:

@@ -47,7 +47,7 @@ def directions(rows: Float[Tensor, "K d"]) -> Float[Tensor, "K d"]:
 
 @dataclass(eq=False)
 class Rows:
-    """Rows (K', d) of one kind in units of ``unit``, and less their mean, with what several metrics derive from them."""
+    """Rows (K', d) of one kind in units of `unit`, and less their mean, with what several metrics derive from them."""
 
     raw: Tensor
     centred: Tensor
@@ -56,10 +56,10 @@ class Rows:
     is_central: Tensor  # (K',) whether a row is the mean of all, up to rounding
     unit: float
     precision: Precision | None = None  # of the features the rows are means of; None for a classifier, which is exact
-    made: dict[Hashable, Any] = field(default_factory=dict, init=False)  # by functions that are ``shared``
+    made: dict[Hashable, Any] = field(default_factory=dict, init=False)  # by functions that are `shared`
 
     def need_nonzero(self, *, centred: bool) -> Tensor:
-        """The rows at unit norm, formed anew each time; ``Absent`` where one is zero and has no direction."""
+        """The rows at unit norm, formed anew each time; `Absent` where one is zero and has no direction."""
         lost = self.classes[self.is_central if centred else self.is_zero]
         if len(lost):
             which = "equals the global mean" if centred else "is zero"
@@ -67,7 +67,7 @@ class Rows:
         return directions(self.of(centred=centred))
 
     def need_spread(self) -> Tensor:
-        """The rows about their mean; ``Absent`` where they all coincide with it."""
+        """The rows about their mean; `Absent` where they all coincide with it."""
         if bool(self.is_central.all()):
             raise Absent("all rows are zero" if not bool(self.raw.any()) else "all rows coincide, up to rounding")
         return self.centred

@@ -19,23 +19,22 @@ from ._verdict import verdict
 
 SCHEMA = Result.SCHEMA
 _ARRAYS = "arrays.safetensors"
-_ELSEWHERE = {"schema", "definitions", "verdict", "metrics", "flags", "splits", "arrays"}  # all but ``info``
+_ELSEWHERE = {"schema", "definitions", "verdict", "metrics", "flags", "splits", "arrays"}  # all but `info`
 _PATIENCE = 20.0  # seconds that another process has to write its result
 
 
 def save_result(result: Tables, folder: str | Path) -> Path:
-    """Write ``arrays.safetensors``, ``metrics.parquet`` and, last, ``result.json`` into a folder, one process at a time.
+    """Write `arrays.safetensors`, `metrics.parquet` and, last, `result.json` into a folder, one process at a time.
 
-    Raises:
-        InputError: if another process works in the folder and does not end soon.
-        FileWriteError: if a file cannot be written.
+    Another process that works in the folder and does not end soon is an `InputError`, a file that cannot be written a
+    `FileWriteError`.
     """
     with held(folder, wait=_PATIENCE, doing="writing in") as folder:
         return write_result(result, folder)
 
 
 def write_result(result: Tables, folder: Path) -> Path:
-    """``save_result`` for a caller that holds the folder already."""
+    """`save_result` for a caller that holds the folder already."""
     training = _training(result.info.get("training"))  # before anything is written
     digest = save_tensors(folder / _ARRAYS, result.arrays, schema=ARRAYS_SCHEMA, metadata={})
     rows = list(result_rows(result))
@@ -79,7 +78,7 @@ def _content(result: Tables, rows: list[Metric], digest: str, training: Training
 
 
 def read_result(folder: str | Path) -> dict[str, Any]:
-    """Read a folder written by ``save_result``: the fields of ``Tables``.
+    """Read a folder written by `save_result`: the fields of `Tables`.
 
     Raises:
         FileFormatError: if a file is missing, damaged, of another kind, or the arrays are those of another result.

@@ -17,8 +17,8 @@ S = TypeVar("S", bound="Tables")
 class Flag:
     """A sentence a reader must know beside the numbers.
 
-    ``code`` is short and stable, ``sentence`` says what it means for the numbers, ``where`` is the key, split or class
-    it concerns (empty for all), ``severity`` is ``"note"`` or ``"warning"``.
+    `code` is short and stable, `sentence` says what it means for the numbers, `where` is the key, split or class
+    it concerns (empty for all), `severity` is `"note"` or `"warning"`.
     """
 
     code: str
@@ -40,7 +40,7 @@ def _part(items: Mapping[str, Any], split: str) -> dict[str, Any]:
 
 @dataclass(repr=False, eq=False)
 class Tables(Mapping[str, float]):
-    """The tables of a measurement by flat key, as a read-only mapping of its numbers; see ``CollapseResult``."""
+    """The tables of a measurement by flat key, as a read-only mapping of its numbers; see `CollapseResult`."""
 
     numbers: dict[str, float] = field(default_factory=dict)
     optima: dict[str, float] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class Tables(Mapping[str, float]):
 
     @classmethod
     def join(cls: type[S], parts: Mapping[str, "Tables"], info: Mapping[str, Any]) -> S:
-        """One result from the results of several splits (the inverse of ``split``); the empty name adds no prefix."""
+        """One result from the results of several splits (the inverse of `split`); the empty name adds no prefix."""
         joined = cls(info=dict(info), splits=tuple(name for name in parts if name))
         for name, part in parts.items():
             for own, items in zip(joined.tables(), part.tables(), strict=True):

@@ -18,7 +18,7 @@ from ._rows import Rows, power_of_two
 
 T = TypeVar("T")
 Need = Literal["scatter", "unit norm", "classifier", "bias", "decisions", "outside", "each class", "pairs"]
-"""What a metric may need beside the traces and means of the features; ``pairs``: at least two classes."""
+"""What a metric may need beside the traces and means of the features; `pairs`: at least two classes."""
 
 EXACT_MARGINS_UP_TO = 2000
 _GIVEN = {
@@ -35,14 +35,14 @@ _GIVEN = {
 
 @dataclass(eq=False)
 class Terms:
-    """Everything a metric may ask for; the arguments are those of ``collapse_metrics``. float64 on the CPU.
+    """Everything a metric may ask for; the arguments are those of `collapse_metrics`. float64 on the CPU.
 
     Attributes:
-        features: the features as metrics read them; ``unit_norm`` the unit-norm features.
-        means: class means, ``normalized_means`` those of unit-norm features, ``weight`` the classifier: rows of the K'
+        features: the features as metrics read them; `unit_norm` the unit-norm features.
+        means: class means, `normalized_means` those of unit-norm features, `weight` the classifier: rows of the K'
             classes that count.
         of_classifier: whether these are the terms of the classifier alone: every row counts, with samples or without.
-        few: the classes that were left out of the statistics, as they had fewer than ``min_samples`` samples.
+        few: the classes that were left out of the statistics, as they had fewer than `min_samples` samples.
     """
 
     stats: ClassStatistics
@@ -59,10 +59,10 @@ class Terms:
     of_classifier: bool = False
     few: tuple[int, ...] = ()
     min_samples: int = 1
-    made: dict[Hashable, Any] = field(default_factory=dict, init=False)  # by functions that are ``shared``
+    made: dict[Hashable, Any] = field(default_factory=dict, init=False)  # by functions that are `shared`
 
     def need(self, *needs: Need) -> None:
-        """Raise ``Absent``, with what to do, for the first of these that was not given."""
+        """Raise `Absent`, with what to do, for the first of these that was not given."""
         for need in needs:
             reason = self._lacks(need)
             if reason:
@@ -101,12 +101,12 @@ class Terms:
 
     @cached_property
     def unit_norm(self) -> Features:
-        """The unit-norm features; ``Absent`` without statistics of them."""
+        """The unit-norm features; `Absent` without statistics of them."""
         return Features(self._needed("unit norm", self.normalized))
 
     @property
     def counted(self) -> Decisions:
-        """What a second pass counted; ``Absent`` without one."""
+        """What a second pass counted; `Absent` without one."""
         return self._needed("decisions", self.decisions)
 
     @cached_property
@@ -142,7 +142,7 @@ class Terms:
 
     @cached_property
     def weight(self) -> Rows:
-        """Classifier rows of the classes that count; ``Absent`` without a classifier."""
+        """Classifier rows of the classes that count; `Absent` without a classifier."""
         every = self._needed("classifier", self.full_weight)
         unit = power_of_two(float(every.abs().max()))
         rows = every if self.K == len(every) else every[self.present]
@@ -153,7 +153,7 @@ class Terms:
 
     @property
     def bias(self) -> Tensor:
-        """Classifier bias of the classes that count; ``Absent`` without one."""
+        """Classifier bias of the classes that count; `Absent` without one."""
         self.need("classifier")
         return self._needed("bias", self.full_bias)[self.present]
 
@@ -164,7 +164,7 @@ class Terms:
 
     @cached_property
     def optimum(self) -> Optimum | None:
-        """Best known code for K' classes in d dimensions, or ``solved`` where it is of this size and beats that."""
+        """Best known code for K' classes in d dimensions, or `solved` where it is of this size and beats that."""
         if not self.find_optimum or self.K < 2:
             return None
         known, solved = best_known(self.K, self.d), self.solved

@@ -24,7 +24,7 @@ _LAST = (_DECADES[1] - _DECADES[0]) * _BINS_A_DECADE + 1
 class CDNV:
     """Summary of V(i, j) over the pairs i < j of classes, and the worst partner of each class.
 
-    Mean, maximum and quantiles are infinite or NaN where two classes have one mean; ``closest`` is the pair of the
+    Mean, maximum and quantiles are infinite or NaN where two classes have one mean; `closest` is the pair of the
     nearest means.
     """
 
@@ -117,7 +117,7 @@ def _summary(terms: Terms) -> CDNV:
 
 
 def measured_pairs(terms: Terms, result: Tables) -> CDNV | None:
-    """The summary over pairs of classes, where a metric of ``result`` was read from it."""
+    """The summary over pairs of classes, where a metric of `result` was read from it."""
     if any(f"nc1/cdnv{form}" in {**result.numbers, **result.absent} for form in ("", "_max", "_median", "_p95")):
         with suppress(Absent):
             return _summary(terms)

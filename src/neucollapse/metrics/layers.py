@@ -1,13 +1,14 @@
 """Metrics over the layers of one network: the law of separation, the effective depth, the start of the tunnel.
 
-Each takes one number a layer, from the first layer to the input of the classifier. ``layer_values`` reads such a list out of a
-result that was measured with ``layers=``.
+Each takes one number a layer, from the first layer to the input of the classifier. `layer_values` reads such a list out of a
+result that was measured with `layers=`.
 """
 
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import correlation, linear_regression
 
 import torch
 from torch import Tensor
@@ -37,12 +38,10 @@ class SeparationLaw:
 
 
 def separation_law(values: Sequence[float]) -> SeparationLaw:
-    r"""How nearly the separation fuzziness falls by one factor per layer, :math:`D_l = \rho^l D_0`.
+    r"""How nearly the separation fuzziness falls by one factor per layer, $D_l = \rho^l D_0$.
 
-    .. math:: D_l = \operatorname{tr}(S_W S_B^+)
-
-    is ``nc1/pinv_unscaled`` of layer l (for balanced classes: the paper weighs S_B by class sizes). The line is fitted to
-    log D by least squares.
+    $D_l = \operatorname{tr}(S_W S_B^+)$ is `nc1/pinv_unscaled` of layer l (for balanced classes: the paper weighs S_B by
+    class sizes). The line is fitted to log D by least squares.
 
     Args:
         values: D of each layer in order, at least three, all above 0 and finite.
@@ -64,31 +63,24 @@ def separation_law(values: Sequence[float]) -> SeparationLaw:
         )
     if not all(0 < value < math.inf for value in values):
         raise InputError(f"expected positive finite values, whose logarithms are fitted, got {list(values)}")
-    logs = torch.tensor([math.log(value) for value in values], dtype=torch.float64)
-    layers = torch.arange(len(values), dtype=torch.float64)
-    layers = layers - layers.mean()
-    slope = float(layers @ logs / layers.square().sum())
-    centred = logs - logs.mean()
-    total = float(centred.square().sum())
-    left = float((centred - slope * layers).square().sum())
+    layers, logs = range(len(values)), [math.log(value) for value in values]
+    slope, start = linear_regression(layers, logs)
+    r_squared = correlation(layers, logs) ** 2 if min(logs) < max(logs) else 1.0
     ratios = tuple(b / a for a, b in itertools.pairwise(values))
-    start = math.exp(float(logs.mean()) + slope * float(layers[0]))
-    return SeparationLaw(math.exp(slope), start, ratios, 1 - left / total if total else 1.0)
+    return SeparationLaw(math.exp(slope), math.exp(start), ratios, r_squared)
 
 
 def effective_depth(mismatch: Sequence[float], threshold: float = 0.05) -> int | None:
-    """The first layer whose nearest class mean errs on at most a share ``threshold`` of the samples.
+    """The first layer whose nearest class mean errs on at most a share `threshold` of the samples.
 
     Args:
         mismatch: per layer in order, the share of training samples whose nearest class mean is not that of their label
-            (1 - ``accuracy/ncc``).
+            (1 - `accuracy/ncc`).
         threshold: in [0, 1].
 
     Returns:
-        The index of the layer, from 0; None where no layer gets there.
-
-    Raises:
-        InputError: no layers, or shares outside of [0, 1].
+        The index of the layer, from 0; None where no layer gets there. No layers, and shares outside of [0, 1], are an
+        `InputError`.
 
     Reference:
         The quantity is that of Galanti, Galanti, Ben-Shaul 2022 (arXiv 2202.09028); its threshold is a choice.
@@ -102,19 +94,17 @@ def effective_depth(mismatch: Sequence[float], threshold: float = 0.05) -> int |
 
 
 def tunnel_start(accuracy: Sequence[float], share: float = 0.95) -> int:
-    """The first layer from which on every layer has at least ``share`` of the accuracy of the last one.
+    """The first layer from which on every layer has at least `share` of the accuracy of the last one.
 
     What comes after that layer, the tunnel, adds little accuracy; it compresses.
 
     Args:
-        accuracy: per layer in order, of a linear probe or of the nearest class mean (``accuracy/ncc``).
+        accuracy: per layer in order, of a linear probe or of the nearest class mean (`accuracy/ncc`).
         share: in [0, 1].
 
     Returns:
-        The index of the layer, from 0: the last layer where there is no tunnel.
-
-    Raises:
-        InputError: no layers, or shares outside of [0, 1].
+        The index of the layer, from 0: the last layer where there is no tunnel. No layers, and shares outside of [0, 1], are
+        an `InputError`.
 
     Reference:
         The tunnel is that of Masarczyk et al. 2023 (arXiv 2305.19753); the share of 95 % is a choice.
@@ -131,13 +121,15 @@ def tunnel_start(accuracy: Sequence[float], share: float = 0.95) -> int:
 def linear_separation_floor(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d"]) -> float:
     r"""The least tr(S_W S_B^+) that any linear map of the features reaches which keeps the rank of S_B.
 
-    .. math:: \min_A \operatorname{tr}(A S_W A^\top (A S_B A^\top)^+) = \sum_{i \le r} \frac{1}{\lambda_i}
-        = \operatorname{tr} (B^\top S_W^{-1} B)^{-1}, \qquad S_B = B B^\top
+    $$
+    \min_A \operatorname{tr}(A S_W A^\top (A S_B A^\top)^+) = \sum_{i \le r} \frac{1}{\lambda_i}
+    = \operatorname{tr} (B^\top S_W^{-1} B)^{-1}, \qquad S_B = B B^\top
+    $$
 
-    with B (d, r) of full rank and :math:`\lambda` the positive eigenvalues of :math:`S_W^{-1} S_B` (derived here). For
-    N = A B of full column rank, :math:`(N N^\top)^+ = N^{+\top} N^+`, so the trace is :math:`\operatorname{tr} C S_W C^\top` with
-    C = N^+ A, and C B = 1. Under that condition :math:`C S_W C^\top` is least, as a matrix, at
-    :math:`C = (B^\top S_W^{-1} B)^{-1} B^\top S_W^{-1}` (Gauss-Markov), a linear map of its own. Linear layers, however
+    with B (d, r) of full rank and $\lambda$ the positive eigenvalues of $S_W^{-1} S_B$ (derived here). For
+    N = A B of full column rank, $(N N^\top)^+ = N^{+\top} N^+$, so the trace is $\operatorname{tr} C S_W C^\top$ with
+    C = N^+ A, and C B = 1. Under that condition $C S_W C^\top$ is least, as a matrix, at
+    $C = (B^\top S_W^{-1} B)^{-1} B^\top S_W^{-1}$ (Gauss-Markov), which is a linear map. Linear layers, however
     many, cannot go below; the least-squares classifier is at it.
 
     Args:
@@ -145,11 +137,10 @@ def linear_separation_floor(within_scatter: Float[Tensor, "d d"], centred_means:
         centred_means: class means less their mean (K, d): S_B is the mean of their outer products.
 
     Returns:
-        A number in (0, inf): of the same scale as ``nc1/pinv_unscaled``, which is never less.
+        A number in (0, inf): of the same scale as `nc1/pinv_unscaled`, which is never less.
 
     Raises:
-        InputError: if S_W is singular to working precision.
-        NonFiniteError: NaN or infinity in an argument.
+        InputError: if S_W is singular to working precision, or an argument holds NaN or infinity (a `NonFiniteError`).
 
     Example:
         >>> means = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
@@ -172,9 +163,9 @@ def layer_values(result: CollapseResult, key: str, split: str = "") -> tuple[lis
     """Names and values of a metric over the layers of a result, the input of the classifier (the empty name) last.
 
     Args:
-        result: measured with ``layers=``.
-        key: of the metric, ``nc1/pinv_unscaled`` or ``accuracy/ncc``; of a result with several splits give ``split`` too.
-        split: ``"train"`` or another; empty for a result without splits.
+        result: measured with `layers=`.
+        key: of the metric, `nc1/pinv_unscaled` or `accuracy/ncc`; of a result with several splits give `split` too.
+        split: `"train"` or another; empty for a result without splits.
 
     Raises:
         InputError: if the metric was measured on fewer than two layers.

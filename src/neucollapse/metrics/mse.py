@@ -58,8 +58,8 @@ def mse_decomposition(
 
     Args:
         within_scatter: S_W (d, d), over samples.
-        class_means: mu (K, d); ``class_weights``: n_c / N (K,).
-        weight: W (K, d); ``bias``: b (K,).
+        class_means: mu (K, d); `class_weights`: n_c / N (K,).
+        weight: W (K, d); `bias`: b (K,).
         precision: of the features; by default float64 features of the size of these means and scatter.
 
     Returns:

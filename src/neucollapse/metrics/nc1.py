@@ -32,13 +32,11 @@ def pinv(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d
     Args:
         within_scatter: S_W, (d, d).
         centred_means: M, (K, d), classes present only.
-        rank: use exactly the first ``rank`` directions instead, with no cut-off.
+        rank: use exactly the first `rank` directions instead, with no cut-off.
 
     Returns:
-        A number in [0, inf); 0 at collapse. The same for features scaled, rotated or shifted.
-
-    Raises:
-        NonFiniteError: NaN or infinity in an argument.
+        A number in [0, inf); 0 at collapse. The same for features scaled, rotated or shifted. NaN or infinity in an
+        argument are a `NonFiniteError`.
 
     Reference:
         Papyan, Han, Donoho 2020 (arXiv 2008.08186), caption of Figure 6.
@@ -129,7 +127,7 @@ def _svd(terms: Terms) -> float:
 
 
 def _known(features: Features, value: float, error: float) -> float:
-    """``value``, unless too much of it may be rounding of the sum S_W; the largest such share is kept for the flags."""
+    """`value`, unless too much of it may be rounding of the sum S_W; the largest such share is kept for the flags."""
     # In double precision a millionth is a degeneracy.
     if error > (1e-6 if features.precision.dtype == torch.float64 else 0.1) * value:
         raise Absent(

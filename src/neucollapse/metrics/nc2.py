@@ -1,7 +1,7 @@
 """NC2, convergence to a simplex: class means (or classifier rows) of one length, at one angle to one another.
 
 It has a meaning for K <= d + 1 only. Beyond, no simplex fits, the distance to one has a floor above zero, and the
-question to ask is GNC2: how far apart are the classes, against the best possible (``gnc.py``).
+question to ask is GNC2: how far apart are the classes, against the best possible (`gnc.py`).
 """
 
 import math
@@ -42,13 +42,13 @@ def etf_distance(rows: Float[Tensor, "K d"]) -> float:
     \Big\lVert \frac{M M^\top}{\lVert M M^\top \rVert_F} - \frac{I - 11^\top / K}{\sqrt{K - 1}} \Big\rVert_F
     $$
 
-    It is ``gram_distance(M, M)``, read as the distance of a frame.
+    It is `gram_distance(M, M)`, read as the distance of a frame.
 
     Args:
         rows: M (K, d) with zero sum over classes.
 
     Returns:
-        A number in [0, 2]; 0 at a simplex ETF, and at least ``geometry.etf_floor(K, d)`` where K > d + 1.
+        A number in [0, 2]; 0 at a simplex ETF, and at least `geometry.etf_floor(K, d)` where K > d + 1.
 
     Reference:
         Zhu et al. 2021 (arXiv 2105.02375), for W; Kothapalli 2023 (arXiv 2206.04041), for class means.
@@ -65,7 +65,7 @@ def orthogonal_frame_distance(rows: Float[Tensor, "K d"]) -> float:
     r"""Distance of the Gram matrix of (uncentred) rows to that of an orthogonal frame: target I / sqrt(K).
 
     What mean-squared error without bias, and non-negative features, converge to. Range [0, 2]; 0 at an orthogonal
-    frame of equal norms, at least ``geometry.orthogonal_frame_floor(K, d)`` where K > d.
+    frame of equal norms, at least `geometry.orthogonal_frame_floor(K, d)` where K > d.
 
     Reference:
         Tirer, Bruna 2022 (arXiv 2202.08087).
@@ -96,7 +96,7 @@ def distance_to_target(
 ) -> float:
     """|| A / ||A|| - T / ||T|| || for A = left right^T, and T the identity on all of R^K or on what is centred.
 
-    ``grams`` gives left^T left and right^T right, where they are asked for.
+    `grams` gives left^T left and right^T right, where they are asked for.
     """
     K, d = left.shape
     size = math.sqrt(K - 1 if simplex else K)  # ||T||

@@ -44,7 +44,7 @@ def cosine_deviations(weight: Float[Tensor, "K d"], means: Float[Tensor, "K d"])
 
 
 def _means(terms: Terms, about: str) -> Tensor:
-    """Class means about the mean over classes, or over samples; ``Absent`` where the features cannot tell them apart."""
+    """Class means about the mean over classes, or over samples; `Absent` where the features cannot tell them apart."""
     terms.features.need_distinct_means()
     return terms.features.centred_means(about)
 

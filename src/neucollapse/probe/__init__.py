@@ -1,9 +1,9 @@
 """From a model and a loader to features: find the classifier, tap its input, leave no trace.
 
 Neural collapse is about one place in a network: the last-layer feature, which is the input of the linear classifier,
-and the classifier's weight. ``find_classifier`` finds that layer in any ``torch.nn.Module`` by running it (the layer
-whose output is the model's output); ``feature_batches`` runs a loader through the model and yields what reaches the
-classifier; ``inspect`` says beforehand what would be used. Nothing here computes a metric.
+and the classifier's weight. `find_classifier` finds that layer in any `torch.nn.Module` by running it (the layer
+whose output is the model's output); `feature_batches` runs a loader through the model and yields what reaches the
+classifier; `inspect` says beforehand what would be used. Nothing here computes a metric.
 
 The model is only borrowed. Between two batches and afterwards, also after an exception, its train flags, buffers and
 hooks, gradient mode and all random numbers are as before.
@@ -20,11 +20,11 @@ hooks, gradient mode and all random numbers are as before.
 """
 
 from ._batches import tensor_of as tensor_of
+from ._checks import Fingerprint as Fingerprint
 from ._classifier import Classifier as Classifier
 from ._classifier import disagreement_sentence as disagreement_sentence
 from ._classifier import whole as whole
 from ._find import find_classifier as find_classifier
-from ._fingerprint import Fingerprint as Fingerprint
 from ._inspect import Inspection as Inspection
 from ._inspect import LayerPlan as LayerPlan
 from ._inspect import inspect as inspect

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._errors import InputError
+from .._errors import ForwardError, InputError, NeucollapseError
+from .._files import one_line
 from .._labels import class_names_of
 from .._names import unknown_name
 
@@ -29,7 +30,7 @@ def checked_loader(loader: Iterable[Any]) -> Iterable[Any]:
 
 
 def length_of(stream: object) -> int | None:
-    """How many items a stream says it has; None where it does not say, whatever its ``__len__`` raises."""
+    """How many items a stream says it has; None where it does not say, whatever its `__len__` raises."""
     try:
         return len(stream)  # type: ignore[arg-type]
     except Exception:
@@ -39,7 +40,7 @@ def length_of(stream: object) -> int | None:
 def split_batch(batch: object, where: str, class_names: Sequence[str] = ()) -> tuple[Any, Tensor]:
     """The inputs and the labels of a batch, as int64; singleton label dimensions after the first are dropped.
 
-    Labels are integers of any type, or strings among ``class_names``, whose places are their numbers.
+    Labels are integers of any type, or strings among `class_names`, whose places are their numbers.
 
     Raises:
         InputError: if the batch has another form, or its labels are neither.
@@ -107,20 +108,32 @@ def squeezed(shape: Sequence[int]) -> tuple[int, ...]:
 def call(model: nn.Module, inputs: Any, forward: Forward | None = None) -> Any:
     """Run the model: a tensor is its argument, a tuple its arguments, a dict its keyword arguments.
 
-    Of a dict only what ``model.forward`` accepts is passed, as trainers do; a single entry under an unknown name is
+    Of a dict only what `model.forward` accepts is passed, as trainers do; a single entry under an unknown name is
     passed by position.
+
+    Raises:
+        ForwardError: if the code of the model, or `forward`, raises an error, which is the cause.
     """
-    if forward is not None:
-        return forward(model, inputs)
-    if isinstance(inputs, Mapping):
+    try:
+        if forward is not None:
+            return forward(model, inputs)
         arguments, keywords = _bind(model, inputs)
         return model(*arguments, **keywords)
-    # A packed sequence is a tuple too, but one argument: it has a ``to`` of its own.
-    several = isinstance(inputs, tuple | list) and not hasattr(inputs, "to")
-    return model(*inputs) if several else model(inputs)
+    except NeucollapseError:
+        raise
+    except Exception as error:
+        raise ForwardError(
+            f"expected a forward pass of {type(model).__name__} on {describe(inputs)}, got {type(error).__name__}: "
+            f"{one_line(error)}. Check what the loader yields against what the model takes, or pass forward=, a function of "
+            "(model, inputs)"
+        ) from error
 
 
-def _bind(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _bind(model: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if not isinstance(inputs, Mapping):
+        # A packed sequence is a tuple too, but one argument: it has a `to` of its own.
+        several = isinstance(inputs, tuple | list) and not hasattr(inputs, "to")
+        return (tuple(inputs) if several else (inputs,)), {}
     parameters = signature(model.forward).parameters.values()
     by_name = {p.name for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)}
     any_name = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)

@@ -1,4 +1,4 @@
-"""``Classifier``: a layer with one weight row a class, and which layers of a model could be one."""
+"""`Classifier`: a layer with one weight row a class, and which layers of a model could be one."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,12 +18,12 @@ class Classifier:
     Attributes:
         name: its dotted name inside the (unwrapped) model; empty if the model itself is the layer.
         module: the layer.
-        weight: ``(K, d)``, detached, sharing memory with the parameter; of a 1x1 convolution without its unit
+        weight: `(K, d)`, detached, sharing memory with the parameter; of a 1x1 convolution without its unit
             dimensions. Of a reparametrised layer (weight norm, spectral norm) it is the effective weight.
-        bias: ``(K,)`` or None.
+        bias: `(K,)` or None.
         num_classes: K, the number of rows of the weight.
         dim: d, the dimension of the features.
-        is_affine: whether the layer returns :math:`W h + b` (a cosine head, which normalises inside, does not);
+        is_affine: whether the layer returns $W h + b$ (a cosine head, which normalises inside, does not);
             None if the layer is of an unknown type and was not run.
         disagreement: where it was named by hand and its output is not the model's: how they differ, in words.
     """
@@ -64,7 +64,7 @@ class Classifier:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor in one piece: of a ``DTensor``, of which each rank holds a part, the parts of all."""
+    """The tensor in one piece: of a `DTensor`, of which each rank holds a part, the parts of all."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[attr-defined]
 
 
@@ -77,7 +77,7 @@ def disagreement_sentence(head: Classifier) -> str:
 
 
 def candidates(model: nn.Module) -> list[Classifier]:
-    """Every layer with a ``(K, d)`` weight, in order of registration. Read it inside ``undisturbed``."""
+    """Every layer with a `(K, d)` weight, in order of registration. Read it inside `undisturbed`."""
     found = (as_classifier(name, module) for name, module in model.named_modules())
     return [classifier for classifier in found if classifier is not None]
 
@@ -88,7 +88,7 @@ def listing(found: list[Classifier]) -> str:
 
 
 def as_classifier(name: str, module: nn.Module) -> Classifier | None:
-    """The layer as a classifier if it has a ``(K, d)`` weight, else None."""
+    """The layer as a classifier if it has a `(K, d)` weight, else None."""
     weight = None if isinstance(module, _NOT_HEADS) else _effective_weight(module)
     if weight is None or not weight.is_floating_point():
         return None
@@ -111,13 +111,13 @@ def _bias(module: nn.Module, K: int) -> Tensor | None:
 
 
 def _is_packed(module: nn.Module) -> bool:
-    """Whether it is one of torch's quantised layers, whose ``weight`` and ``bias`` are methods."""
+    """Whether it is one of torch's quantised layers, whose `weight` and `bias` are methods."""
     return type(module).__module__.startswith("torch.ao.nn.")
 
 
 def _effective_weight(module: nn.Module) -> Tensor | None:
     for hook in module._forward_pre_hooks.values():
-        if isinstance(hook, WeightNorm) and hook.name == "weight":  # it refreshes ``weight`` only in a forward pass
+        if isinstance(hook, WeightNorm) and hook.name == "weight":  # it refreshes `weight` only in a forward pass
             return hook.compute_weight(module).detach()
     weight = getattr(module, "weight", None)
     if _is_packed(module) and callable(weight):

@@ -1,4 +1,4 @@
-"""``find_classifier``: the last linear map of any model, found by running it or, without data, by its structure."""
+"""`find_classifier`: the last linear map of any model, found by running it or, without data, by its structure."""
 
 from typing import Any
 
@@ -11,7 +11,8 @@ from ._batches import Forward, call, copied_to, device_of
 from ._classifier import Classifier, as_classifier, candidates, listing
 from ._identify import by_name, by_running
 from ._state import RandomState, undisturbed, unwrap
-from ._structure import by_structure
+
+_COMMON_NAMES = ("fc", "classifier", "head", "heads", "lm_head", "score", "logits", "output", "out")
 
 
 @names_options
@@ -26,25 +27,23 @@ def find_classifier(
     """Find the classifier of a model: the layer whose output is the model's output.
 
     With an example the model is run once (eval mode, no gradients, state restored) and the classifier is the layer
-    with a ``(K, d)`` weight, taking d numbers, whose output is the model's output; softmax, log-softmax or a
-    temperature after it are seen through. Without an example it is what the model declares (``get_classifier``,
-    ``get_output_embeddings``), else the layer under a common name (fc, classifier, head, ...), else the last linear
+    with a `(K, d)` weight, taking d numbers, whose output is the model's output; softmax, log-softmax or a
+    temperature after it are seen through. Without an example it is what the model declares (`get_classifier`,
+    `get_output_embeddings`), else the layer under a common name (fc, classifier, head, ...), else the last linear
     layer.
 
     Args:
-        model: any module; parallel wrappers and ``torch.compile`` are looked through.
+        model: any module; parallel wrappers and `torch.compile` are looked through.
         example: the inputs of a batch: a tensor, a tuple of arguments or a dict of keyword arguments.
         name: the layer's dotted name, or the layer itself, where you know it; then nothing is searched for, but with
-            an example its output is compared with the model's (``Classifier.disagreement``).
-        forward: called as ``forward(model, example)`` in place of ``model(example)``.
+            an example its output is compared with the model's (`Classifier.disagreement`).
+        forward: called as `forward(model, example)` in place of `model(example)`.
         labels: of the example. They only serve the advice where no layer gives the output: one that is hardly ever
             right is not advised.
 
     Returns:
-        The classifier.
-
-    Raises:
-        InputError: if there is none, or several layers could be it; the message names them.
+        The classifier. Where there is none, or several layers could be it, an `InputError` names them; an error of the
+        model's own code is a `ForwardError`.
 
     Example:
         >>> import torch
@@ -57,7 +56,7 @@ def find_classifier(
     with RandomState().active(), undisturbed(model):
         known = None if name is None else _usable(_named(model, name))
         if example is None:
-            return (known or _usable(by_structure(model))).gathered()
+            return (known or _usable(_by_structure(model))).gathered()
         inputs = copied_to(example, device_of(model))
 
         def run() -> Any:
@@ -107,3 +106,83 @@ def _usable(classifier: Classifier) -> Classifier:
             "it the two-class head of rows 0 and w with biases 0 and b, which has the same decisions"
         )
     return classifier
+
+
+# ---- by structure alone ----------------------------------------------------------------------------------------------
+
+
+def _by_structure(model: nn.Module) -> Classifier:
+    """The classifier a model declares, else the one under a common name, else its last linear layer."""
+    found = candidates(model)
+    if not found:
+        raise InputError(
+            f"{type(model).__name__} has no layer with a weight of shape (K, d), so it has no classifier to measure: "
+            "measure features and labels instead, or add the head it is used with"
+        )
+    ends = [item for item in found if not _feeds_another(item, found)] or found[-1:]
+    for choices in (_declared(model, found), _commonly_named(ends)):
+        if choices:
+            return _single(choices)
+    return _single([*_rivals(model, ends[-1], ends), ends[-1]])
+
+
+def _single(choices: list[Classifier]) -> Classifier:
+    if len(choices) > 1:
+        raise InputError(
+            f"several layers could be the classifier: {listing(choices)}. Give a loader or an example batch to see "
+            "which one gives the output, or choose one by its name with classifier="
+        )
+    return choices[0]
+
+
+def _declared(model: nn.Module, found: list[Classifier]) -> list[Classifier]:
+    """What `get_classifier` (timm) or `get_output_embeddings` (transformers) return."""
+    for method in ("get_classifier", "get_output_embeddings"):
+        declared = getattr(model, method, None)
+        heads = declared() if callable(declared) else None
+        heads = [
+            head for head in (heads if isinstance(heads, tuple | list) else (heads,)) if isinstance(head, nn.Module)
+        ]
+        inside = [last for head in heads if (last := _last_of(head, found)) is not None]
+        if heads and not inside:
+            kinds = ", ".join(type(head).__name__ for head in heads)
+            raise InputError(f"the model declares no classifier: its {method}() is {kinds}. Give it one to measure")
+        if inside:
+            return inside
+    return []
+
+
+def _last_of(head: nn.Module, found: list[Classifier]) -> Classifier | None:
+    members = set(head.modules())
+    return next((item for item in reversed(found) if item.module in members), None)
+
+
+def _feeds_another(item: Classifier, found: list[Classifier]) -> bool:
+    """Whether a later layer takes as many numbers as this one gives: then this one is hidden."""
+    later = found[found.index(item) + 1 :]
+    return any(other.dim == item.num_classes for other in later)
+
+
+def _commonly_named(ends: list[Classifier]) -> list[Classifier]:
+    """The ends under a common name, at the least depth where there is one."""
+    depths = {}
+    for item in ends:
+        parts = item.name.split(".")
+        named = [depth for depth, part in enumerate(parts) if part in _COMMON_NAMES]
+        if named:
+            depths.setdefault(named[0], []).append(item)
+    return depths[min(depths)] if depths else []
+
+
+def rivals(model: nn.Module, head: Classifier) -> list[Classifier]:
+    """Other heads: last layers that stand beside this one on features of the same dimension."""
+    found = candidates(model)
+    return _rivals(model, head, [item for item in found if not _feeds_another(item, found)])
+
+
+def _rivals(model: nn.Module, head: Classifier, ends: list[Classifier]) -> list[Classifier]:
+    parent = head.name.rpartition(".")[0]
+    if isinstance(model.get_submodule(parent), nn.Sequential):
+        return []
+    beside = [item for item in ends if item.name.rpartition(".")[0] == parent and item.dim == head.dim]
+    return [item for item in beside if item.module is not head.module]

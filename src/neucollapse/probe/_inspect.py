@@ -1,6 +1,6 @@
-"""``inspect``: what a measurement of a model would use, before anything is measured."""
+"""`inspect`: what a measurement of a model would use, before anything is measured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from .._labels import checked_names
 from .._names import names_options
 from ._batches import Forward, call, checked_loader, copied_to, device_of, split_batch
 from ._checks import batch_dependence, loader_complaints
 from ._classifier import Classifier, disagreement_sentence
-from ._find import find_classifier
+from ._find import find_classifier, rivals
 from ._layers import Pool, main_layers
 from ._state import RandomState, generators_of, undisturbed, unwrap
-from ._structure import rivals
-from ._tap import Captured, FeatureTap, Layers, checked_names, checked_pool
+from ._tap import Captured, FeatureTap, Layers, checked_layers, checked_pool
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,13 +35,13 @@ class LayerPlan:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a measurement would use. ``print`` it, or take ``to_dict()``.
+    """What a measurement would use. `print` it, or take `to_dict()`.
 
     Attributes:
         model: the type of the model.
         parameters: how many parameters it has.
         training: whether any part of it is in train mode.
-        classifier: dotted name of the classifier; of a candidate for it, if ``is_confirmed`` is False.
+        classifier: dotted name of the classifier; of a candidate for it, if `is_confirmed` is False.
         is_confirmed: whether a batch was run in which this layer gave the model's output.
         kind: the type of the classifier.
         num_classes: K.
@@ -50,7 +50,7 @@ class Inspection:
         is_affine: whether it returns W h + b; None if that takes a batch to tell.
         dtype: of its weight.
         device: of its weight.
-        regime: ``"simplex"`` (K <= d + 1), ``"orthoplex"`` (d + 2 <= K <= 2d) or ``"beyond"`` (K > 2d).
+        regime: `"simplex"` (K <= d + 1), `"orthoplex"` (d + 2 <= K <= 2d) or `"beyond"` (K > 2d).
         layers: the inner layers that would be measured.
         bytes_full: memory of the statistics with full scatter, (K d + d^2) float64, summed over classifier and layers.
         bytes_trace: memory of the statistics with traces alone, K d float64, summed likewise.
@@ -82,7 +82,7 @@ class Inspection:
         return asdict(self)
 
     def rows(self) -> list[tuple[str, str]]:
-        """What ``print`` shows, as pairs of label and text."""
+        """What `print` shows, as pairs of label and text."""
         K, d = self.num_classes, self.dim
         where = f"{self.dtype} on {self.device}"
         mode = "train mode" if self.training else "eval mode"
@@ -128,25 +128,27 @@ def inspect(
     num_classes: int | None = None,
     pool: Pool = "mean",
     forward: Forward | None = None,
+    class_names: Sequence[str] = (),
 ) -> Inspection:
     """Say what a measurement of the model would use, without measuring: a dry run that leaves the model as it is.
 
     Args:
-        model: any module; parallel wrappers and ``torch.compile`` are looked through.
+        model: any module; parallel wrappers and `torch.compile` are looked through.
         loader: its first batch is run through the model, so that the classifier is found by its output and the
             dimensions of inner layers are known. Without loader and example only the structure is read.
         example: the inputs of a batch, in place of a loader.
         classifier: the classifier's name, or the layer itself, where you know it.
-        layers: names of inner layers, or ``"auto"`` for the main blocks.
+        layers: names of inner layers, or `"auto"` for the main blocks.
         num_classes: how many classes the labels have, if fewer than the classifier has outputs.
-        pool: as in ``feature_batches``.
-        forward: as in ``feature_batches``.
+        pool: as in `feature_batches`.
+        forward: as in `feature_batches`.
+        class_names: as in `feature_batches`.
 
     Returns:
-        The ``Inspection``.
+        The `Inspection`.
 
     Raises:
-        InputError: if no classifier is found or several could be it, a layer does not exist, or ``num_classes``
+        InputError: if no classifier is found or several could be it, a layer does not exist, or `num_classes`
             exceeds the classifier's outputs.
 
     Example:
@@ -163,7 +165,7 @@ def inspect(
         raise InputError("expected a loader or an example, got both")
     labels = None
     if loader is not None:
-        example, labels = _first_batch(loader)
+        example, labels = _first_batch(loader, checked_names(class_names) or [])
     head = find_classifier(model, example, name=classifier, forward=forward, labels=labels)
     model = unwrap(model)
     captured = None if example is None else _dry_run(model, head, example, labels, layers, pool, forward)
@@ -193,7 +195,7 @@ def inspect(
 
 
 def regime(num_classes: int, dim: int) -> str:
-    """Which geometry is optimal for K classes in d dimensions: ``simplex``, ``orthoplex`` or ``beyond``."""
+    """Which geometry is optimal for K classes in d dimensions: `simplex`, `orthoplex` or `beyond`."""
     if num_classes <= dim + 1:
         return "simplex"
     return "orthoplex" if num_classes <= 2 * dim else "beyond"
@@ -219,11 +221,11 @@ def _size(count: int) -> str:
     return f"{size:.4g} TiB"
 
 
-def _first_batch(loader: Iterable[Any]) -> tuple[Any, Tensor]:
+def _first_batch(loader: Iterable[Any], class_names: Sequence[str]) -> tuple[Any, Tensor]:
     checked_loader(loader)
     with RandomState(generators_of(loader)).active():
         for index, batch in enumerate(loader):
-            inputs, labels = split_batch(batch, f"batch {index} of the loader")
+            inputs, labels = split_batch(batch, f"batch {index} of the loader", class_names)
             if labels.numel():
                 return inputs, labels
     raise InputError("the loader gave no samples: expected at least one batch")
@@ -250,7 +252,7 @@ def _plan(model: nn.Module, head: Classifier, layers: Layers, captured: Captured
     if captured is not None:
         dims = {name: output.shape[1] for name, output in captured.layers.items()}
     else:
-        names = main_layers(model, head.name) if layers == "auto" else checked_names(model, layers)
+        names = main_layers(model, head.name) if layers == "auto" else checked_layers(model, layers)
         dims = dict.fromkeys(names)
     return tuple(LayerPlan(name, type(model.get_submodule(name)).__name__, dim) for name, dim in dims.items())
 

@@ -1,4 +1,4 @@
-"""Inner layers: which ones ``layers="auto"`` means, and how their outputs become one vector a label."""
+"""Inner layers: which ones `layers="auto"` means, and how their outputs become one vector a label."""
 
 from collections.abc import Callable
 
@@ -85,10 +85,10 @@ def _starts_block(module: nn.Module) -> bool:
 
 
 def features_of(output: Tensor, module: nn.Module, label_dims: int, pool: Pool) -> Tensor:
-    """One feature a label from a layer's output, ``(rows, d)``, in memory of its own.
+    """One feature a label from a layer's output, `(rows, d)`, in memory of its own.
 
-    With one label a sample (``label_dims`` 1), ``pool="mean"`` averages over every dimension but the sample's and the
-    channels' (a global average pool, or a mean over tokens) and ``"flatten"`` keeps all numbers. With a label for each
+    With one label a sample (`label_dims` 1), `pool="mean"` averages over every dimension but the sample's and the
+    channels' (a global average pool, or a mean over tokens) and `"flatten"` keeps all numbers. With a label for each
     position (tokens, pixels) channels are last and positions are rows. A function of the output replaces both rules.
 
     Raises:

@@ -96,7 +96,7 @@ def first_tensor(values: Any) -> Tensor | None:
 
 
 def output_tensors(output: Any) -> list[Tensor]:
-    """The tensors of a model's output that may be its logits; ``.logits`` alone where there is one."""
+    """The tensors of a model's output that may be its logits; `.logits` alone where there is one."""
     logits = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     if logits is not None:
         output = logits

@@ -14,10 +14,10 @@ from .._errors import InputError
 
 @contextmanager
 def undisturbed(model: nn.Module, *, mode: str = "eval") -> Iterator[None]:
-    """Run a forward pass without gradients and leave no trace of it in ``model``.
+    """Run a forward pass without gradients and leave no trace of it in `model`.
 
-    Train flags are set and restored one module at a time, not through ``model.eval()``: some models do more than set
-    flags in an overridden ``train`` (merge adapters, say), and that would not be undone. Inference mode is avoided
+    Train flags are set and restored one module at a time, not through `model.eval()`: some models do more than set
+    flags in an overridden `train` (merge adapters, say), and that would not be undone. Inference mode is avoided
     because tensors a model caches under it can never be trained with again.
     """
     flags = [(module, module.training) for module in model.modules()]
@@ -37,13 +37,13 @@ def undisturbed(model: nn.Module, *, mode: str = "eval") -> Iterator[None]:
                 module._buffers.clear()
                 module._buffers.update(buffers)
         for tensor, copy in copies:
-            # Through ``.data``, so that the graph of a caller between its forward and backward pass stays valid. All
+            # Through `.data`, so that the graph of a caller between its forward and backward pass stays valid. All
             # are written back: batch norm does not count its own updates as a new version.
             tensor.data.copy_(copy)
 
 
 def _written_by_forward(model: nn.Module) -> list[Tensor]:
-    """Tensors that some forward pass writes: running statistics, counters, embeddings with ``max_norm``.
+    """Tensors that some forward pass writes: running statistics, counters, embeddings with `max_norm`.
 
     Large integer buffers are packed weights or masks, which no forward writes; copying them would cost memory.
     """
@@ -59,7 +59,7 @@ def _written_by_forward(model: nn.Module) -> list[Tensor]:
 class RandomState:
     """A stream of random numbers of its own, starting where the caller's stands.
 
-    Inside ``active()`` Python's, numpy's and torch's global generators, and the given ones, continue this stream;
+    Inside `active()` Python's, numpy's and torch's global generators, and the given ones, continue this stream;
     outside of it the caller's state stands as if nothing had been drawn.
     """
 
@@ -106,7 +106,7 @@ def generators_of(loader: object) -> list[torch.Generator]:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside DataParallel, DistributedDataParallel and ``torch.compile``.
+    """The model inside DataParallel, DistributedDataParallel and `torch.compile`.
 
     Parallel wrappers would exchange buffers between ranks whose shards may differ in length, and compiled code does
     not see hooks added later.

@@ -1,36 +1,37 @@
-"""``feature_batches``: run a loader through a model and yield features, with both left as they were."""
+"""`feature_batches`: run a loader through a model and yield features, with both left as they were."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .._errors import ClassifierWarning, InputError, NonDeterministicWarning, TrainModeWarning
+from .._errors import ClassifierWarning, ForwardError, InputError, NonDeterministicWarning, TrainModeWarning
+from .._labels import checked_names
 from .._names import names_options
 from .._types import Float, Int
 from ._batches import Forward, call, checked_loader, copied_to, device_of, length_of, split_batch, squeezed
-from ._checks import batch_dependence, change_between, loader_complaints
+from ._checks import Fingerprint, batch_dependence, change_between, loader_complaints
 from ._classifier import Classifier, disagreement_sentence
 from ._find import find_classifier
-from ._fingerprint import Fingerprint
 from ._layers import Pool
 from ._state import RandomState, generators_of, undisturbed, unwrap
-from ._tap import Captured, FeatureTap, Layers, checked_names, checked_pool
+from ._tap import Captured, FeatureTap, Layers, checked_layers, checked_pool
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureBatch:
-    """The features of one batch, on the model's device. ``N`` counts labels: samples, tokens or pixels.
+    """The features of one batch, on the model's device. `N` counts labels: samples, tokens or pixels.
 
     Attributes:
-        features: the classifier's input, ``(N, d)``, before any normalisation it does inside.
-        labels: int64; ``ignore_index`` values pass through.
+        features: the classifier's input, `(N, d)`, before any normalisation it does inside.
+        labels: int64; `ignore_index` values pass through.
         decisions: the class with the largest output of the model's classifier.
-        layers: for each measured inner layer its output, one vector a label, ``(N, d_layer)``.
-        logits: the classifier's output ``(N, K)`` if asked for.
+        layers: for each measured inner layer its output, one vector a label, `(N, d_layer)`.
+        logits: the classifier's output `(N, K)` if asked for.
     """
 
     features: Float[Tensor, "N d"]
@@ -41,15 +42,15 @@ class FeatureBatch:
 
 
 class FeatureBatches(Iterable[FeatureBatch]):
-    """Batches of features of a model over a loader; iterate as often as needed. Made by ``feature_batches``.
+    """Batches of features of a model over a loader; iterate as often as needed. Made by `feature_batches`.
 
     Between two batches, and after an early end or an exception, model, gradient mode and random numbers are as the
-    caller left them. A second pass is compared with the first (``Fingerprint``).
+    caller left them. A second pass is compared with the first (`Fingerprint`).
 
     Attributes:
         classifier: the classifier; read before the first pass it takes one batch from the loader to find it.
         layers: names of the inner layers measured.
-        skipped: for each layer of ``layers="auto"`` that is not measured, why.
+        skipped: for each layer of `layers="auto"` that is not measured, why.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class FeatureBatches(Iterable[FeatureBatch]):
         self._asked = classifier
         self._classifier = classifier if isinstance(classifier, Classifier) else None
         self._is_auto = layers == "auto"
-        self.layers: list[str] = [] if layers == "auto" else checked_names(self._model, layers)
+        self.layers: list[str] = [] if layers == "auto" else checked_layers(self._model, layers)
         self.skipped: dict[str, str] = {}
         self._pool: Pool = checked_pool(pool)
         self._mode = mode
@@ -84,7 +85,7 @@ class FeatureBatches(Iterable[FeatureBatch]):
         self._strict = strict
         self._allow_empty = allow_empty
         self._device = device_of(self._model) if device is None else torch.device(device)
-        self._names = list(class_names)
+        self._names = checked_names(class_names) or []
         self._is_checked = False
         self._begun: _Reading | None = None
         self._is_begun = False
@@ -126,13 +127,10 @@ class FeatureBatches(Iterable[FeatureBatch]):
 
     def _extract(self, batch: "_Batch") -> FeatureBatch:
         inputs, labels, where = batch
-        try:
+        with _said_where(batch):
             if not self._is_checked:
                 self._check_model(inputs, labels)
             captured = self._run(inputs, labels)
-        except Exception as error:
-            error.add_note(f"in {where}, with labels of shape {tuple(labels.shape)}")
-            raise
         if squeezed(captured.positions) != tuple(labels.shape):
             one_hot = squeezed(captured.positions) == tuple(labels.shape[:-1])
             raise InputError(
@@ -191,8 +189,10 @@ class FeatureBatches(Iterable[FeatureBatch]):
         if not getattr(self._loader, "persistent_workers", False):
             reading.put_back(batch)
             self._begun = reading
-        # A rank without samples still needs K and d to merge with the others.
-        return self._find(*((None, None) if batch is None else batch[:2]))
+        if batch is None:  # a rank without samples still needs K and d to merge with the others
+            return self._find(None, None)
+        with _said_where(batch):
+            return self._find(batch.inputs, batch.labels)
 
     def _check_loader(self) -> None:
         if self._is_begun and not self.repeatable:
@@ -230,6 +230,18 @@ class _Batch(NamedTuple):
     inputs: Any
     labels: Tensor
     where: str
+
+
+@contextmanager
+def _said_where(batch: _Batch) -> Iterator[None]:
+    """An error of the model's code says in which batch; to any other it is added as a note."""
+    try:
+        yield
+    except ForwardError as error:
+        raise ForwardError(f"{batch.where}: {error}") from error.__cause__
+    except Exception as error:
+        error.add_note(f"in {batch.where}, with labels of shape {tuple(batch.labels.shape)}")
+        raise
 
 
 class _Reading:
@@ -291,17 +303,17 @@ def feature_batches(
     see whether two runs agree.
 
     Args:
-        model: any module; parallel wrappers and ``torch.compile`` are looked through.
-        loader: an iterable of ``(inputs, labels)``, or of dicts with ``labels``, ``label``, ``y``, ``targets`` or
-            ``target`` beside the inputs. Inputs are a tensor, a tuple of arguments or a dict of keyword arguments;
-            labels are integers of any type, ``(B,)`` or ``(B, 1)``, or ``(B, T)`` for a model that classifies tokens;
-            or strings, with ``class_names``. Batches without samples are passed over.
-        classifier: its name, itself, or what ``find_classifier`` gave; found by running the first batch if None.
-        layers: names of inner layers to yield too, or ``"auto"`` for the main blocks.
-        pool: how an inner output becomes one vector a sample: ``"mean"`` over positions, ``"flatten"``, or a function
-            that returns ``(rows, d)``.
-        mode: ``"eval"``, or ``"keep"`` to leave train flags as they are.
-        forward: called as ``forward(model, inputs)`` in place of the model.
+        model: any module; parallel wrappers and `torch.compile` are looked through.
+        loader: an iterable of `(inputs, labels)`, or of dicts with `labels`, `label`, `y`, `targets` or
+            `target` beside the inputs. Inputs are a tensor, a tuple of arguments or a dict of keyword arguments;
+            labels are integers of any type, `(B,)` or `(B, 1)`, or `(B, T)` for a model that classifies tokens;
+            or strings, with `class_names`. Batches without samples are passed over.
+        classifier: its name, itself, or what `find_classifier` gave; found by running the first batch if None.
+        layers: names of inner layers to yield too, or `"auto"` for the main blocks.
+        pool: how an inner output becomes one vector a sample: `"mean"` over positions, `"flatten"`, or a function
+            that returns `(rows, d)`.
+        mode: `"eval"`, or `"keep"` to leave train flags as they are.
+        forward: called as `forward(model, inputs)` in place of the model.
         logits: yield the classifier's output too, not its decisions alone.
         strict: raise where this would warn.
         allow_empty: accept a loader without samples (a rank whose shard is empty).
@@ -309,11 +321,9 @@ def feature_batches(
         class_names: which row of the classifier a label that is a string means: one name a row, in order.
 
     Returns:
-        An iterable of ``FeatureBatch``; its ``classifier`` gives K, d, weight and bias.
-
-    Raises:
-        InputError: if an argument or a batch cannot be used, the loader is empty, or ``strict`` and there is something
-            to warn about. Raised while iterating where it concerns batches.
+        An iterable of `FeatureBatch`; its `classifier` gives K, d, weight and bias. An argument or a batch that cannot be
+        used, an empty loader, and with `strict` anything to warn about are an `InputError`, while iterating where it
+        concerns batches; an error of the model's own code is a `ForwardError`.
 
     Warns:
         TrainModeWarning: if the model is in train mode.

@@ -1,4 +1,4 @@
-"""``FeatureTap``: the input of a classifier and the outputs of named layers, taken while a model runs."""
+"""`FeatureTap`: the input of a classifier and the outputs of named layers, taken while a model runs."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -21,14 +21,14 @@ Layers = Sequence[str] | Literal["auto"]
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """What one forward pass gave. ``N`` counts labels: samples, tokens or pixels.
+    """What one forward pass gave. `N` counts labels: samples, tokens or pixels.
 
     Attributes:
         features: the classifier's input.
         decisions: the class with the largest output of the classifier.
         logits: the classifier's output, if asked for.
         layers: for each named layer its output, reduced to one vector a label.
-        skipped: for each layer of ``layers="auto"`` that gave none, why.
+        skipped: for each layer of `layers="auto"` that gave none, why.
         positions: the shape of the features without their last dimension: what labels must have.
     """
 
@@ -51,21 +51,21 @@ class _Taken:
 
 
 class FeatureTap:
-    """Within ``with``, records what reaches the classifier of a model and what named layers give.
+    """Within `with`, records what reaches the classifier of a model and what named layers give.
 
     Features are what the classifier receives, so before any normalisation it does inside. Everything is copied when
     it is seen, so that later in-place operations of the model do not reach it. The hooks are removed at the end of
-    the ``with`` block, also after an exception. Gradients, train mode and random numbers are left to the caller;
-    ``feature_batches`` takes care of them.
+    the `with` block, also after an exception. Gradients, train mode and random numbers are left to the caller;
+    `feature_batches` takes care of them.
 
     Args:
         model: the model that will be run; it or a parallel wrapper of it.
-        classifier: as ``find_classifier`` gave it.
-        layers: names of inner layers, or ``"auto"`` for the main blocks.
-        pool: how an inner output ``(B, C, H, W)`` or ``(B, T, d)`` becomes one vector a sample: ``"mean"`` over
-            positions, ``"flatten"``, or a function that returns ``(rows, d)``.
+        classifier: as `find_classifier` gave it.
+        layers: names of inner layers, or `"auto"` for the main blocks.
+        pool: how an inner output `(B, C, H, W)` or `(B, T, d)` becomes one vector a sample: `"mean"` over
+            positions, `"flatten"`, or a function that returns `(rows, d)`.
         label_dims: how many leading dimensions carry a label: 1 a sample, 2 a token, 3 a pixel.
-        logits: keep the classifier's output too, ``(N, K)``.
+        logits: keep the classifier's output too, `(N, K)`.
 
     Raises:
         InputError: if a named layer does not exist.
@@ -94,7 +94,7 @@ class FeatureTap:
         model = unwrap(model)
         self._classifier = classifier
         self._is_lenient = layers == "auto"
-        names = main_layers(model, classifier.name) if layers == "auto" else checked_names(model, layers)
+        names = main_layers(model, classifier.name) if layers == "auto" else checked_layers(model, layers)
         self._layers = {name: model.get_submodule(name) for name in names}
         self._pool: Pool = checked_pool(pool)
         self._label_dims = label_dims
@@ -184,7 +184,7 @@ class FeatureTap:
         return take
 
 
-def checked_names(model: nn.Module, layers: Sequence[str]) -> list[str]:
+def checked_layers(model: nn.Module, layers: Sequence[str]) -> list[str]:
     """The names, each once; all of them layers of the model."""
     if isinstance(layers, str):
         raise InputError(f'expected layers to be a list of names or "auto", got {layers!r}')

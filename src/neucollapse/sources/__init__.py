@@ -5,7 +5,6 @@ settles which class each of their labels means, over all splits and ranks at onc
 """
 
 from ._numbering import Numbering as Numbering
-from ._numbering import checked_names as checked_names
 from ._numbering import number_classes as number_classes
 from ._open import array_tensor as array_tensor
 from ._open import open_sources as open_sources

@@ -77,25 +77,6 @@ def number_classes(
     return _checked(Numbering(K, names, ignore_index=ignore_index))
 
 
-def checked_names(class_names: object) -> list[str] | None:
-    """Names of classes, in order, from a list, a tuple, an array of NumPy or an index of pandas.
-
-    Raises:
-        InputError: anything else, such as one string or a set, which has no order.
-    """
-    if class_names is None:
-        return None
-    if (
-        hasattr(class_names, "__getitem__")
-        and isinstance(class_names, Iterable)
-        and not isinstance(class_names, str | Mapping)
-    ):
-        names = list(class_names)
-        if all(isinstance(name, str) for name in names):
-            return names
-    raise InputError(f"expected class_names as a list of strings, got {class_names!r}")
-
-
 def _stored_names(sources: Mapping[str, Source]) -> list[str] | None:
     found = {split: names for split, source in sources.items() if (names := source.class_names())}
     for split, names in found.items():

@@ -1,6 +1,6 @@
 """Streaming statistics of the features of each class: the only room that touches N features.
 
-A metric of collapse is a function of the counts, means and scatter of the classes. :class:`ClassStatistics` collects
+A metric of collapse is a function of the counts, means and scatter of the classes. `ClassStatistics` collects
 them in one pass over any stream of batches, exactly where others lose everything: near collapse, where the spread
 within a class is a millionth of the distance between class means, and under a large common offset.
 

@@ -12,14 +12,14 @@ DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # of fea
 
 
 class Batch(NamedTuple):
-    """Flat rows: ``features`` (n, d), ``labels`` (n,) in [0, K), ``rows`` (n,) their places in the caller's batch."""
+    """Flat rows: `features` (n, d), `labels` (n,) in [0, K), `rows` (n,) their places in the caller's batch."""
 
     features: Tensor
     labels: Tensor
     rows: Tensor | None  # None while every row of the caller's batch is here
 
     def keep(self, mask: Tensor) -> "Batch":
-        """The rows where ``mask`` (n,) is true."""
+        """The rows where `mask` (n,) is true."""
         rows = mask.nonzero()[:, 0] if self.rows is None else self.rows[mask]
         return Batch(self.features[mask], self.labels[mask], rows)
 
@@ -40,7 +40,7 @@ def check_batch(
 
 
 def finite_rows(batch: Batch, policy: str) -> Batch:
-    """The rows without NaN or infinity; raises ``NonFiniteError`` where there are others and the policy is "raise"."""
+    """The rows without NaN or infinity; raises `NonFiniteError` where there are others and the policy is "raise"."""
     finite = torch.isfinite(batch.features).all(dim=1)
     if policy == "raise" and not bool(finite.all()):
         first = int((~finite).nonzero()[0])

@@ -31,7 +31,7 @@ class Scratch:
         self._kept: dict[str, Tensor] = {}
 
     def __call__(self, name: str, rows: int, like: Tensor, dtype: torch.dtype) -> Tensor:
-        """A matrix (rows, d) as wide as ``like``, whatever it held before."""
+        """A matrix (rows, d) as wide as `like`, whatever it held before."""
         kept, d = self._kept.get(name), like.shape[1]
         if kept is None or len(kept) < rows or (kept.shape[1], kept.dtype, kept.device) != (d, dtype, like.device):
             kept = torch.empty(rows, d, dtype=dtype, device=like.device)
@@ -48,7 +48,7 @@ class Scratch:
 
 
 class Block(NamedTuple):
-    """Rows of a batch: ``own`` (B,) are their classes, counted from the start of ``part`` of the batch's classes."""
+    """Rows of a batch: `own` (B,) are their classes, counted from the start of `part` of the batch's classes."""
 
     rows: Tensor  # (B, d)
     own: Tensor
@@ -93,7 +93,7 @@ class Products(NamedTuple):
 class Sums:
     """Sums about centres over the m classes of a batch, in float64, and the scatters where they were asked for.
 
-    Where the batch is one block, ``products`` may stand in place of both scatters. ``residuals`` then holds anything until
+    Where the batch is one block, `products` may stand in place of both scatters. `residuals` then holds anything until
     the block is added.
     """
 
@@ -104,7 +104,7 @@ class Sums:
     scatter: Tensor | None = None  # (d, d), on and above the diagonal alone
     weighted: Tensor | None = None  # the same, rows weighted by what their class weighs
     products: Products | None = None
-    zero_rows: int = 0  # rows that ``normalize`` could not give unit norm
+    zero_rows: int = 0  # rows that `normalize` could not give unit norm
 
     @property
     def finite(self) -> bool:
@@ -112,7 +112,7 @@ class Sums:
         return bool(torch.isfinite(self.squares.sum() + self.norms.sum()))
 
     def typical(self, features: Tensor) -> float:
-        """About the size of an entry of ``features``: the norms of all rows over the number of entries."""
+        """About the size of an entry of `features`: the norms of all rows over the number of entries."""
         return float(self.norms.sum()) / max(1, features.numel())
 
     def in_range(self, features: Tensor) -> bool:
@@ -124,10 +124,10 @@ class Sums:
 
 @dataclass
 class Totals:
-    """What adds up the ``sums`` of a batch, block by block.
+    """What adds up the `sums` of a batch, block by block.
 
-    ``centres`` (K, d) are those of all classes, ``classes`` (m,) those of the batch; a new one gets its centre here.
-    ``weights`` (m,) asks for a second scatter, in which the rows of a class weigh as they say.
+    `centres` (K, d) are those of all classes, `classes` (m,) those of the batch; a new one gets its centre here.
+    `weights` (m,) asks for a second scatter, in which the rows of a class weigh as they say.
     """
 
     sums: Sums
@@ -141,7 +141,7 @@ class Totals:
     one_block: bool  # whether the batch is a single block
 
     def add(self, block: Block, dtype: torch.dtype, *, normalize: bool) -> None:
-        """Add the rows of a block, held in ``dtype`` where residuals are formed."""
+        """Add the rows of a block, held in `dtype` where residuals are formed."""
         rows, own, part = block
         if rows.dtype != dtype:
             rows = self.scratch("wide", len(rows), rows, dtype).copy_(rows)
@@ -199,7 +199,7 @@ class Totals:
         return total.scatter, total.weighted
 
     def _near(self, rows: Tensor, own: Tensor, part: slice, fresh: Tensor) -> Tensor:
-        """Centres (g, d) of the classes of a block, in the type of ``rows``; of new ones the mean of its rows."""
+        """Centres (g, d) of the classes of a block, in the type of `rows`; of new ones the mean of its rows."""
         classes = self.classes[part]
         if not len(fresh):
             wide = self._known_centres(classes)
@@ -223,7 +223,7 @@ class Totals:
         self.centres.index_copy_(0, classes[fresh], wide)
 
     def _about(self, near: Tensor, rows: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Residuals (B, d) of rows about ``near`` (g, d), their sums (g, d) and the sums of their squares (g,)."""
+        """Residuals (B, d) of rows about `near` (g, d), their sums (g, d) and the sums of their squares (g,)."""
         residual = torch.index_select(near, 0, own, out=self.scratch("residual", len(rows), rows, rows.dtype))
         residual = torch.sub(rows, residual, out=residual)
         if residual.dtype != self.narrow:
@@ -233,7 +233,7 @@ class Totals:
         return residual, sums, self.sums.squares.new_zeros(len(near)).index_add_(0, own, squares)
 
     def _add_shifted(self, shift: Tensor, counts: Tensor, sums: Tensor, squares: Tensor, part: slice) -> None:
-        """Add sums about a centre that lies ``shift`` (g, d) from the class's own."""
+        """Add sums about a centre that lies `shift` (g, d) from the class's own."""
         total, halfway = self.sums, sums + counts / 2 * shift
         total.residuals[part] += sums + counts * shift
         total.squares[part] += squares + 2 * torch.linalg.vecdot(shift, halfway)

@@ -13,13 +13,13 @@ from ._class_statistics import ClassStatistics, NaNs
 class ScatterByClass:
     """Statistics of each class with a (d, d) scatter of its own: K of them, so 8 K d^2 bytes.
 
-    Streams, and merges over ranks, like ``ClassStatistics``.
+    Streams, and merges over ranks, like `ClassStatistics`.
 
     Args:
         num_classes: K.
         dim: d.
         ignore_index: label of samples to leave out.
-        nan: as in ``ClassStatistics``.
+        nan: as in `ClassStatistics`.
 
     Raises:
         InputError: if so many scatters do not fit into memory.
@@ -45,6 +45,6 @@ class ScatterByClass:
             self.classes[c].update(own, torch.zeros(len(own), dtype=torch.int64))
 
     def all_reduce(self, group: Any = None) -> None:
-        """Make every rank hold the statistics of all ranks, as ``ClassStatistics.all_reduce`` does."""
+        """Make every rank hold the statistics of all ranks, as `ClassStatistics.all_reduce` does."""
         for own in self.classes:
             own.all_reduce(group)

@@ -1,4 +1,4 @@
-"""``ClassStatistics``: all that collapse metrics need to know of N features, in one pass and O(K d + d^2) memory."""
+"""`ClassStatistics`: all that collapse metrics need to know of N features, in one pass and O(K d + d^2) memory."""
 
 import copy
 from collections.abc import Mapping
@@ -52,33 +52,33 @@ class ClassStatistics(DerivedStatistics):
     S_B = \frac1{K'}\sum_c (\mu_c - \mu_G)(\mu_c - \mu_G)^\top .
     $$
 
-    Averages can weigh each ``"class"`` alike or each ``"sample"`` alike, always by name; with equal counts they agree.
+    Averages can weigh each `"class"` alike or each `"sample"` alike, always by name; with equal counts they agree.
 
     Sums are kept in float64. float64 features are added in float64 throughout (error below 1e-9 of the scatter), and so
     are others up to 64 dimensions. In more, float32 residuals are added in short blocks, about a centre that the rows of
     the block vouch for, and blocks in float64 (error below 1e-6 of the scatter, whatever the order and the outliers).
     float16 and bfloat16 are widened to float32 first. Where squares leave the range of float64 they are infinite, and
-    the class means still right. Memory is O(K d) with ``scatter="trace"`` and O(K d + d^2) with ``"full"``, never O(N). On
-    CUDA the sums over a class are run-to-run exact only under ``torch.use_deterministic_algorithms(True)``.
+    the class means still right. Memory is O(K d) with `scatter="trace"` and O(K d + d^2) with `"full"`, never O(N). On
+    CUDA the sums over a class are run-to-run exact only under `torch.use_deterministic_algorithms(True)`.
 
     Args:
         num_classes: K.
         dim: d.
-        scatter: ``"full"`` keeps the (d, d) scatter, ``"trace"`` only its trace, class by class.
+        scatter: `"full"` keeps the (d, d) scatter, `"trace"` only its trace, class by class.
         normalize: keep the statistics of h / ||h|| instead of h. A zero row stays zero and is counted.
         class_counts: how many samples each class will have, where known beforehand. With it the class-weighted scatter
             (1/K') sum_c S_c / n_c is kept too; no single pass can form that without.
         ignore_index: label of rows to leave out. Any other label outside [0, K) is an error.
-        nan: what a row with NaN or infinity does: ``"raise"``, ``"drop"`` (and be counted) or ``"propagate"``.
-        method: how traces of raw features are summed on the CPU: by a loop that numba compiles (extra ``fast``), in
-            plain torch, or, by ``"auto"``, compiled where numba is installed and the batch is large.
+        nan: what a row with NaN or infinity does: `"raise"`, `"drop"` (and be counted) or `"propagate"`.
+        method: how traces of raw features are summed on the CPU: by a loop that numba compiles (extra `fast`), in
+            plain torch, or, by `"auto"`, compiled where numba is installed and the batch is large.
         device: where the sums live; by default where the first batch is (but MPS has no float64: then the CPU).
 
     Raises:
         InputError: wrong shapes, float labels, labels out of range, unusable arguments; more classes and dimensions than
             fit into memory, with an estimate, before anything is allocated.
-        NonFiniteError: NaN or infinity in the features, with ``nan="raise"``. Nothing of that batch is added.
-        MissingExtraError: ``method="numba"`` without numba.
+        NonFiniteError: NaN or infinity in the features, with `nan="raise"`. Nothing of that batch is added.
+        MissingExtraError: `method="numba"` without numba.
 
     Example:
         >>> stats = ClassStatistics(num_classes=2, dim=2)
@@ -136,7 +136,7 @@ class ClassStatistics(DerivedStatistics):
         self._scratch = Scratch()
 
     def update(self, features: Tensor, labels: Labels) -> None:
-        """Add a batch: ``features`` (..., d) of a float type, ``labels`` (...) or (..., 1) of any integer type.
+        """Add a batch: `features` (..., d) of a float type, `labels` (...) or (..., 1) of any integer type.
 
         Token features (B, T, d) go with labels (B, T). A DTensor that is split by rows counts with the rows of this rank.
         A batch that raises is not added, not even in part.
@@ -198,7 +198,7 @@ class ClassStatistics(DerivedStatistics):
         return _Part(classes, counts, new, sums)
 
     def merge(self, other: "ClassStatistics") -> None:
-        """Add what another object has seen, exactly as if this one had seen it. ``other`` is not changed."""
+        """Add what another object has seen, exactly as if this one had seen it. `other` is not changed."""
         if not isinstance(other, ClassStatistics):
             raise InputError(f"expected other statistics to merge, got {type(other).__name__}")
         self._check_settings(other._settings(), other._moments.class_counts, "statistics to merge")
@@ -215,10 +215,8 @@ class ClassStatistics(DerivedStatistics):
         """Make every rank hold the statistics of all ranks. Call it once, when each rank has seen its own samples.
 
         Ranks may have seen unequal numbers of samples, or none. Without an initialised process group it does nothing.
-
-        Raises:
-            InputError: when ranks have other settings; when called a second time without a ``reset`` (the samples would
-                count twice). It is raised on every rank.
+        Ranks with other settings, and a second call without a `reset` (the samples would count twice), are an `InputError`
+        on every rank.
         """
         import torch.distributed as dist
 
@@ -241,7 +239,7 @@ class ClassStatistics(DerivedStatistics):
 
     @property
     def precision(self) -> Precision:
-        """What these features can tell apart. With ``scatter="trace"`` the spread counts alike in all coordinates."""
+        """What these features can tell apart. With `scatter="trace"` the spread counts alike in all coordinates."""
         dtype, means = self.feature_dtype or torch.float64, self.class_means.nan_to_num().cpu()
         shares, variances = self.weights("sample").cpu(), self.coordinate_variances().cpu()
         return Precision.of(dtype, means, shares, variances, num_samples=self.num_samples)
@@ -259,12 +257,12 @@ class ClassStatistics(DerivedStatistics):
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """Settings, counters and tensors; what ``load_state_dict`` takes."""
+        """Settings, counters and tensors; what `load_state_dict` takes."""
         tensors = {name: tensor.clone() for name, tensor in self._moments.tensors()}
         return {**self._counters(), **tensors}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state; raises ``InputError`` if it belongs to statistics with other settings."""
+        """Take over a state; raises `InputError` if it belongs to statistics with other settings."""
         self._check_settings(state.get("settings"), state.get("class_counts"), "a state")
         counters = _checked_counters(state, self.left_out)
         for name, own in self._moments.tensors():
@@ -283,7 +281,7 @@ class ClassStatistics(DerivedStatistics):
 
     @classmethod
     def load(cls, path: str | Path) -> "ClassStatistics":
-        """Read a file written by ``save``; raises ``FileFormatError`` if it is damaged or of another kind."""
+        """Read a file written by `save`; raises `FileFormatError` if it is damaged or of another kind."""
         tensors, rest = load_tensors(path, schema=Statistics.SCHEMA)
         with fitting_contents(path):
             settings = asdict(checked(path, rest, Statistics).settings)

@@ -9,7 +9,7 @@ from ._moments import Moments
 
 
 class DerivedStatistics:
-    """The reading half of ``ClassStatistics``. Everything is float64, on the device of the sums."""
+    """The reading half of `ClassStatistics`. Everything is float64, on the device of the sums."""
 
     _moments: Moments
     lost_scatter: str | None = None  # why the scatter, though kept, says nothing any more
@@ -58,7 +58,7 @@ class DerivedStatistics:
         return torch.where(self.present, self._moments.largest, torch.nan)
 
     def weights(self, weighting: str) -> Float[Tensor, "K"]:
-        """Weight of each class in an average: 1/K' for ``"class"``, n_c/N for ``"sample"``; zero where absent."""
+        """Weight of each class in an average: 1/K' for `"class"`, n_c/N for `"sample"`; zero where absent."""
         check_choice("weighting", weighting, ("class", "sample"))
         if not self.num_samples:
             raise InputError("expected at least one sample, got none: call update first")
@@ -66,7 +66,7 @@ class DerivedStatistics:
         return counts / counts.sum()
 
     def global_mean(self, weighting: str = "class") -> Float[Tensor, "d"]:
-        """Mean of the class means (``"class"``) or of all samples (``"sample"``)."""
+        """Mean of the class means (`"class"`) or of all samples (`"sample"`)."""
         reference, relative = self._relative_means()
         return reference + self.weights(weighting) @ relative
 
@@ -90,16 +90,16 @@ class DerivedStatistics:
     def between_trace(self, weighting: str = "class", about: str | None = None) -> float:
         """tr S_B: mean over classes (or samples) of the squared distance of class means to the global mean.
 
-        ``about`` weighs that global mean; by default as ``weighting`` does.
+        `about` weighs that global mean; by default as `weighting` does.
         """
         centred = self.centred_means(about or weighting).nan_to_num()
         return float(self.weights(weighting) @ torch.linalg.vecdot(centred, centred))
 
     def within_scatter(self, weighting: str = "sample") -> Float[Tensor, "d d"]:
-        """S_W (d, d), pooled over samples, or averaged over classes where ``class_counts`` were given beforehand.
+        """S_W (d, d), pooled over samples, or averaged over classes where `class_counts` were given beforehand.
 
         Raises:
-            InputError: with ``scatter="trace"``; or for ``"class"`` without ``class_counts``, or with wrong ones.
+            InputError: with `scatter="trace"`; or for `"class"` without `class_counts`, or with wrong ones.
         """
         reason = self.why_no_scatter(weighting)
         offsets = self._moments.offsets()
@@ -121,7 +121,7 @@ class DerivedStatistics:
         return total.clamp(min=0) / self.num_samples  # rounding alone can make it negative
 
     def why_no_scatter(self, weighting: str = "sample") -> str | None:
-        """The reason why ``within_scatter`` has no answer, or None if it has one."""
+        """The reason why `within_scatter` has no answer, or None if it has one."""
         self.weights(weighting)
         if self.lost_scatter is not None:
             return self.lost_scatter
@@ -140,7 +140,7 @@ class DerivedStatistics:
         return None
 
     def between_scatter(self, weighting: str = "class", about: str | None = None) -> Float[Tensor, "d d"]:
-        """S_B (d, d), the scatter of the class means about the global mean; arguments as in ``between_trace``."""
+        """S_B (d, d), the scatter of the class means about the global mean; arguments as in `between_trace`."""
         centred = self.centred_means(about or weighting).nan_to_num()
         return (self.weights(weighting)[:, None] * centred).T @ centred
 

@@ -37,11 +37,7 @@ class Moments:
 
     @classmethod
     def empty(cls, K: int, d: int, *, full: bool, class_counts: Tensor | None, device: torch.device) -> "Moments":
-        """Moments of no samples.
-
-        Raises:
-            InputError: if they need more memory than there is.
-        """
+        """Moments of no samples; an `InputError` if they need more memory than there is."""
         if device.type == "cpu":
             check_memory(8 * (K * (2 * d + 4) + full * d * d), f"statistics of {K} classes in {d} dimensions")
 
@@ -69,7 +65,7 @@ class Moments:
                 yield item.name, value
 
     def add(self, classes: Tensor, counts: Tensor, sums: Sums) -> None:
-        """Add sums that were taken about this object's own centres; ``classes`` (m,) are distinct."""
+        """Add sums that were taken about this object's own centres; `classes` (m,) are distinct."""
         self.counts.index_add_(0, classes, counts)
         self.residuals.index_add_(0, classes, sums.residuals)
         self.squares.index_add_(0, classes, sums.squares)
@@ -87,7 +83,7 @@ class Moments:
         return self.residuals / self.counts.clamp(min=1)[:, None]
 
     def move(self, classes: Tensor, centres: Tensor) -> None:
-        """Take the moments of ``classes`` (m,) about new ``centres`` (m, d)."""
+        """Take the moments of `classes` (m,) about new `centres` (m, d)."""
         shift = centres - self.centres[classes]
         moved = self.counts[classes][:, None] * shift
         midway = self.residuals[classes] - moved / 2
@@ -102,7 +98,7 @@ class Moments:
         self.centres[classes] = centres
 
     def tend_centres(self, classes: Tensor, *, narrow: bool) -> None:
-        """Move the centres of ``classes`` that lie too far off their means. ``narrow`` keeps them exact in float32."""
+        """Move the centres of `classes` that lie too far off their means. `narrow` keeps them exact in float32."""
         self.narrow &= narrow
         counts = self.counts[classes]
         # Seldom enough to cost next to nothing; up to _PATIENCE samples even an outlier as centre costs no digit.
@@ -118,7 +114,7 @@ class Moments:
             self.move(classes[far], means.float().double() if narrow else means)
 
     def narrow_centres(self, classes: Tensor) -> None:
-        """Round the centres of ``classes`` to float32, so that residuals of float32 rows are formed without error.
+        """Round the centres of `classes` to float32, so that residuals of float32 rows are formed without error.
 
         A centre beyond the range of float32 stays: rows of its class are then summed in float64.
         """
@@ -132,7 +128,7 @@ class Moments:
         self.narrow = len(classes) == len(self.counts)
 
     def merge(self, other: "Moments") -> None:
-        """Add the moments of other samples, both first moved to the joint means. ``other`` changes its centres too."""
+        """Add the moments of other samples, both first moved to the joint means. `other` changes its centres too."""
         own, joint = self.centres + self.offsets(), other.centres + other.offsets()
         share = other.counts / (self.counts + other.counts).clamp(min=1)
         centres = own + share[:, None] * (joint - own)
@@ -146,7 +142,7 @@ class Moments:
     def all_reduce(self, reduce: Callable[[Tensor, str], object]) -> None:
         """Add the moments of all ranks, each first moved to the joint means.
 
-        ``reduce(tensor, "sum")`` replaces a tensor by its sum over ranks, ``reduce(tensor, "max")`` by the largest.
+        `reduce(tensor, "sum")` replaces a tensor by its sum over ranks, `reduce(tensor, "max")` by the largest.
         """
         total, means = self.counts.clone(), self.counts[:, None] * (self.centres + self.offsets())
         reduce(total, "sum")

@@ -1,4 +1,4 @@
-"""The sums of a large batch, without the scatter, in one read of memory: compiled by numba (extra ``fast``)."""
+"""The sums of a large batch, without the scatter, in one read of memory: compiled by numba (extra `fast`)."""
 
 import numba
 import numpy as np
@@ -18,7 +18,7 @@ def class_sums(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Sums of residuals (m, d), of their squares (m,) and of row norms (m,), largest norms (m,); all float64.
 
-    Residuals are formed in ``dtype``. The centres of the mask ``new`` (m,) are found here, and written to ``centres``.
+    Residuals are formed in `dtype`. The centres of the mask `new` (m,) are found here, and written to `centres`.
     """
     m, d = len(classes), centres.shape[1]
     residuals, squares, norms, largest = np.zeros((m, d)), np.zeros(m), np.zeros(m), np.zeros(m)
@@ -74,7 +74,7 @@ def _sum_classes(X, order, starts, classes, centres, new, near, residuals, squar
 
 @numba.njit(cache=True)
 def _set_mean(X, rows, near):
-    # Rounded to the type of ``near``, so that residuals are exact there.
+    # Rounded to the type of `near`, so that residuals are exact there.
     if len(rows) == 1:
         near[:] = X[rows[0]]
         return
@@ -87,7 +87,7 @@ def _set_mean(X, rows, near):
 
 @numba.njit(cache=True, fastmath=_REORDER)
 def _sum_about(X, rows, near, run, total):
-    # Everything within a run of rows is of the type of ``near``.
+    # Everything within a run of rows is of the type of `near`.
     d, zero = X.shape[1], near.dtype.type(0)
     squares, norms, largest = 0.0, 0.0, 0.0
     total[:] = 0.0

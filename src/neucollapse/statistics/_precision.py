@@ -62,13 +62,13 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """The type in words: ``float32``."""
+        """The type in words: `float32`."""
         return str(self.dtype).removeprefix("torch.")
 
     def noise(self, rows: int) -> Float[Tensor, "d"]:
         """Spread of each coordinate that rounding alone can give, along the worst direction.
 
-        ``rows`` is how many vectors the spread is taken over: N samples, or K class means.
+        `rows` is how many vectors the spread is taken over: N samples, or K class means.
         """
         d = len(self.size)
         storage = _STORAGE * self.storage * (1 + (d / max(rows, 1)) ** 0.5)

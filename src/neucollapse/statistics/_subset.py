@@ -15,7 +15,7 @@ def without_classes(stats: "ClassStatistics", classes: Bool[Tensor, "K"]) -> "Cl
     """A copy in which the marked classes have no samples; the statistics themselves where they have none already.
 
     The (d, d) scatter is one sum over all classes. A class of one sample adds nothing to it about its mean, so that it
-    can go; where a larger one goes, the scatter is lost and ``why_no_scatter`` says so.
+    can go; where a larger one goes, the scatter is lost and `why_no_scatter` says so.
     """
     gone = (classes.to(stats.device) & stats.present).nonzero()[:, 0]
     if not len(gone):

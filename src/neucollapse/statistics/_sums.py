@@ -3,7 +3,7 @@
 For each class c of the batch, with r = h - centre_c over its rows h: the sum of r, of |r|^2 and of |h|, and the largest
 |h|; and, where asked, the pooled sum of r r^T. Work in float32 is done in short blocks, about a centre that the rows of
 the block vouch for; whatever crosses a block is float64. So neither the length of a batch, nor its order, nor an outlier
-where a class begins costs digits. A numba loop (extra ``fast``) gives the sums without the (d, d) scatter in one read.
+where a class begins costs digits. A numba loop (extra `fast`) gives the sums without the (d, d) scatter in one read.
 """
 
 import torch
@@ -40,11 +40,11 @@ def residual_sums(
     method: str,
     scratch: Scratch,
 ) -> Sums:
-    """Sums of the rows of ``features`` (n, d), float32 or float64, about the centres of their classes.
+    """Sums of the rows of `features` (n, d), float32 or float64, about the centres of their classes.
 
-    ``classes`` (m,) are the distinct classes of the batch, ``members`` (n,) the place of a row's class among them,
-    ``centres`` (K, d) float64, exact in ``working_dtype``. A class of the mask ``new`` (m,) has no centre yet: it gets
-    one near its mean, written to ``centres``. The sums may lie in ``scratch``, until it is used again.
+    `classes` (m,) are the distinct classes of the batch, `members` (n,) the place of a row's class among them,
+    `centres` (K, d) float64, exact in `working_dtype`. A class of the mask `new` (m,) has no centre yet: it gets
+    one near its mean, written to `centres`. The sums may lie in `scratch`, until it is used again.
     """
     dtype = working_dtype(features, normalize=normalize)
     plain = not scatter and not normalize and features.device.type == "cpu" and method != "torch"
