@@ -55,8 +55,7 @@ def evaluate(U: np.ndarray, kind: int, p: float) -> tuple[float, np.ndarray]:
     G = U @ U.T
     if kind <= ABSOLUTE:
         C = np.abs(G) if kind == ABSOLUTE else G
-        for i in range(K):
-            C[i, i] = -np.inf
+        np.fill_diagonal(C, -np.inf)
         top = C.max()
         S = _exponentials(C, p, top)
         total = S.sum()
@@ -66,20 +65,17 @@ def evaluate(U: np.ndarray, kind: int, p: float) -> tuple[float, np.ndarray]:
             S *= np.sign(G)
     else:
         D = np.maximum(2 - 2 * G, 1e-300)
-        for i in range(K):
-            D[i, i] = np.inf
+        np.fill_diagonal(D, np.inf)
         pairs = K * (K - 1) / 2
         if kind == RIESZ:
             S = D ** (-p / 2)
             value = S.sum() / 2 / pairs
             S *= p / D
         else:
-            for i in range(K):
-                D[i, i] = 1.0
+            np.fill_diagonal(D, 1.0)
             value = -np.log(D).sum() / 4 / pairs
             S = 1 / D
-            for i in range(K):
-                S[i, i] = 0.0
+            np.fill_diagonal(S, 0.0)
         S /= pairs
     T = S @ U
     return value, T - (T * U).sum(axis=1).reshape((K, 1)) * U

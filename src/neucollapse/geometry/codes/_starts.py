@@ -94,10 +94,9 @@ def _polyhedral(K, d, rng):
 def _axes_that_fit(K, name):
     """Choices of orbits of points on axes after which the others come in whole orbits."""
     rotations = Rotation.create_group(name)
-    group, orbits = rotations.as_matrix(), {}
-    turns = rotations.as_rotvec()
-    turns = turns[np.linalg.norm(turns, axis=1) > 1e-9]
-    for axis in np.concatenate([turns, -turns]) / np.linalg.norm(np.concatenate([turns, turns]), axis=1)[:, None]:
+    group, orbits, turns = rotations.as_matrix(), {}, rotations.as_rotvec()
+    axes = normalise(turns[np.linalg.norm(turns, axis=1) > 1e-9])
+    for axis in np.concatenate([axes, -axes]):
         orbit = np.unique(np.round(group @ axis, 9) + 0.0, axis=0)
         orbits[orbit.tobytes()] = orbit
     for size in range(len(orbits) + 1):

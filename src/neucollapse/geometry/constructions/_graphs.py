@@ -99,27 +99,19 @@ def isotropic(q: int) -> Float[Tensor, "K d"]:
     """
     field = galois_field(check_whole(q, "q (size of the field)", 2))
     a, b = _irreducible(field)
-    points = _projective_points(field, 6)
-    x = points.T
-    last = [
-        field.power(x[4], 2),
-        field.multiply(a, field.multiply(x[4], x[5])),
-        field.multiply(b, field.power(x[5], 2)),
-    ]
-    form = field.add(field.multiply(x[0], x[1]), field.multiply(x[2], x[3]), *last)
-    x = x[:, form == 0]
+    multiply = field.multiply
+
+    def form(x: np.ndarray) -> np.ndarray:
+        last = [field.power(x[4], 2), multiply(a, multiply(x[4], x[5])), multiply(b, field.power(x[5], 2))]
+        return field.add(multiply(x[0], x[1]), multiply(x[2], x[3]), *last)
+
+    x = _projective_points(field, 6).T
+    x = x[:, form(x) == 0]
     K, d = isotropic_size(q)
-    # the polar form B(x, y) = Q(x+y) - Q(x) - Q(y) pairs y with these coordinates of x
-    twice_b = field.add(b, b)
-    polar = [
-        x[1], x[0], x[3], x[2],
-        field.add(x[4], x[4], field.multiply(a, x[5])),
-        field.add(field.multiply(a, x[4]), field.multiply(twice_b, x[5])),
-    ]  # fmt: skip
 
     def column(i: int) -> np.ndarray:
-        product = field.add(*(field.multiply(u, y) for u, y in zip(polar, x[:, i : i + 1], strict=True)))
-        cosine = np.where(product == 0, -1 / q, 1 / q**2)
+        # Singular points are collinear where the form of their sum is 0: it is the polar form of the two.
+        cosine = np.where(form(field.add(x, x[:, i : i + 1])) == 0, -1 / q, 1 / q**2)
         cosine[i] = 1
         return cosine
 
