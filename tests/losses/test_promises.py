@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from neucollapse import InputError, losses
+from neucollapse._errors import OptionError
 from neucollapse.heads import Cosine, Linear
 
 PUBLIC = {name: getattr(losses, name) for name in losses.__all__}
@@ -290,6 +291,13 @@ def test_losses_without_a_loss_of_a_row_say_so(name):
     if name in MODULES:
         with pytest.raises(InputError, match="no denominator"):
             value_of(name, parts(name, batch), batch.y, -100, call={"denominator": 2})
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in WITHOUT_ROWS])
+def test_an_option_that_a_loss_does_not_have_is_refused_with_the_one_that_was_meant(name):
+    batch = Batch(torch.randn(6, 4), torch.arange(6) % 3, 3, torch.zeros(6, dtype=torch.bool), -100, 0)
+    with pytest.raises(OptionError, match="has no option 'clas_weights'; did you mean 'class_weights'"):
+        value_of(name, parts(name, batch), batch.y, -100, clas_weights=torch.ones(3))
 
 
 SCALED = [name for name in FUNCTIONS if "scale" in inspect.signature(PUBLIC[name]).parameters]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
-from ._rows import REDUCTIONS, Labels, RowOptions, Rows, check_reduction
+from ._rows import REDUCTIONS, Labels, RowOptions, Rows, check_options, check_reduction
 from ._scale import check_scale
 
 
@@ -46,9 +46,7 @@ class Loss(nn.Module):
     A subclass gives `_value`, the function of features, labels, head and the options of that call.
 
     Args:
-        reduction: `"mean"`, `"sum"` or `"none"`; each loss says what else it knows.
-        ignore_index: label of samples that do not count.
-        class_weights: `(K,)`, at least 0, or None: they multiply the loss of a sample, and the mean divides by their sum.
+        **options: see `ModuleOptions`; an `OptionError` for others.
 
     Attributes:
         class_weights: a buffer, or None.
@@ -62,12 +60,12 @@ class Loss(nn.Module):
     couples: ClassVar[str]
     source: ClassVar[str]
 
-    def __init__(
-        self, *, reduction: str = "mean", ignore_index: int = -100, class_weights: Tensor | None = None
-    ) -> None:
+    def __init__(self, **options: Unpack[ModuleOptions]) -> None:
         super().__init__()
-        check_reduction(reduction, self.reductions)
-        self.reduction, self.ignore_index = reduction, ignore_index
+        check_options(type(self).__name__, options, ModuleOptions)
+        self.reduction, self.ignore_index = options.get("reduction", "mean"), options.get("ignore_index", -100)
+        check_reduction(self.reduction, self.reductions)
+        class_weights = options.get("class_weights")
         self.register_buffer("class_weights", None if class_weights is None else class_weights.detach().clone())
 
     def forward(

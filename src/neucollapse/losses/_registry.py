@@ -133,11 +133,7 @@ class LogLoss(LossOptions):
 
 @dataclass(frozen=True)
 class FocalLoss(LossOptions):
-    """Cross-entropy that turns away from samples already right.
-
-    Attributes:
-        gamma: the exponent; 0 is cross-entropy.
-    """
+    """Cross-entropy that turns away from samples already right, by the exponent `gamma`."""
 
     name, makes = "focal", "Focal"
     gamma: float = 2.0
@@ -145,11 +141,7 @@ class FocalLoss(LossOptions):
 
 @dataclass(frozen=True)
 class LabelSmoothingLoss(LossOptions):
-    """Cross-entropy with smoothed labels.
-
-    Attributes:
-        smoothing: share of each label that is spread over all classes.
-    """
+    """Cross-entropy with labels of which the share `smoothing` is spread over all classes."""
 
     name, makes = "label-smoothing", "LabelSmoothing"
     smoothing: float = 0.1
@@ -225,11 +217,7 @@ class AdaFaceLoss(MarginLoss):
 
 @dataclass(frozen=True)
 class CombinedFaceLoss(OnSphere):
-    """Cross-entropy of cosines with the target's angle multiplied and widened, and its cosine lowered.
-
-    Attributes:
-        margin_warmup: share of all steps over which the margins grow, in a line, from none.
-    """
+    """Cross-entropy of cosines, the target's angle multiplied and widened and its cosine lowered, as in `MarginLoss`."""
 
     name, makes = "combined-face", "CombinedFace"
     margin_warmup: float = 0.0
@@ -297,11 +285,7 @@ class HUGLoss(LossOptions):
 
 @dataclass(frozen=True)
 class SupConLoss(LossOptions):
-    """Samples contrasted with one another.
-
-    Attributes:
-        temperature: by which cosines are divided.
-    """
+    """Samples contrasted with one another, by cosines over the `temperature`."""
 
     name, makes = "sup-con", "SupCon"
     takes, why = ("means",), "it trains the features alone, which are then measured with their means"
@@ -318,11 +302,7 @@ class DotRegressionLoss(LossOptions):
 
 @dataclass(frozen=True)
 class CentreLoss(LossOptions):
-    """Cross-entropy plus a small multiple of the centre loss.
-
-    Attributes:
-        beta: the multiple.
-    """
+    """Cross-entropy plus `beta` times the centre loss."""
 
     name, makes = "centre", "Centre"
     beta: float = 0.003

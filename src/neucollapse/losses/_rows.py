@@ -6,7 +6,7 @@ reductions mean the same in every loss.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -56,6 +56,13 @@ def result_type(*tensors: Tensor) -> torch.dtype:
     return dtype
 
 
+def check_options(owner: str, options: Mapping[str, object], known: type) -> None:
+    """Raise `OptionError` for an option that is not among the annotations of `known`."""
+    if unknown := options.keys() - known.__annotations__.keys():
+        name = min(unknown)
+        raise OptionError(f"{owner} has no option {name!r}; {did_you_mean(name, known.__annotations__, kind='option')}")
+
+
 def check_reduction(reduction: str, known: tuple[str, ...] = REDUCTIONS) -> None:
     """Raise `InputError` for a reduction that the loss does not know."""
     if reduction not in known:
@@ -96,9 +103,7 @@ class Rows:
         coupled: bool = False,
         reductions: tuple[str, ...] = REDUCTIONS,
     ) -> None:
-        if unknown := options.keys() - RowOptions.__annotations__.keys():
-            name = min(unknown)
-            raise OptionError(f"a loss has no option {name!r}; {did_you_mean(name, RowOptions.__annotations__)}")
+        check_options("a loss", options, RowOptions)
         self.reduction, self.denominator = options.get("reduction", "mean"), options.get("denominator")
         check_reduction(self.reduction, reductions)
         self.shape, self.places = x.shape[:-1], None
