@@ -16,6 +16,16 @@ from torch import nn
 from neucollapse import ClassStatistics, InputError, collapse_metrics, inspect, measure
 from neucollapse._errors import OptionError, UnknownNameError
 from neucollapse._names import close_names
+from neucollapse.data import (
+    feature_splits,
+    load,
+    load_arrays,
+    load_digits,
+    load_fashion_mnist,
+    load_idx_folder,
+    load_weight,
+    open_features,
+)
 from neucollapse.probe import feature_batches, find_classifier
 from neucollapse.sources import ModelOptions
 
@@ -38,7 +48,8 @@ def numbers(*arguments, **options):
 
 # Options
 
-DOORS = [measure, inspect, collapse_metrics, feature_batches, find_classifier]
+READERS = [load_weight, open_features, feature_splits, load_arrays, load_idx_folder, load_fashion_mnist, load_digits]
+DOORS = [measure, inspect, collapse_metrics, feature_batches, find_classifier, *READERS]
 
 
 @settings(max_examples=60, deadline=None)
@@ -57,6 +68,11 @@ def test_a_misspelt_option_is_refused_with_the_one_that_was_meant(door, data):
         door((X, y), **{wrong: 1})
     assert issubclass(OptionError, TypeError)
     assert issubclass(OptionError, InputError)
+
+
+def test_an_option_of_a_data_set_that_its_loader_does_not_have():
+    with pytest.raises(OptionError, match="load_digits has no option 'scalng'; did you mean 'scaling'"):
+        load("digits", scalng="unit")
 
 
 def test_the_doors_say_what_they_take():

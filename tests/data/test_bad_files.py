@@ -173,7 +173,19 @@ def test_arrays_of_the_wrong_kind(tmp_path, features, labels, reason):
     ("arrays", "reason"),
     [
         ({"x": ROWS, "y": CLASSES}, r"no 'features' in it; it holds 'x' \(6, 3\) float32, 'y' \(6,\) int64"),
-        ({"features": ROWS, "y": CLASSES}, "no 'labels' in it; it holds"),
+        ({"features": ROWS, "z": CLASSES}, "no 'labels' in it; it holds"),
+        (
+            {"features": ROWS, "y": CLASSES},
+            r"no 'labels' in it; did you mean 'y'\? Then say labels='y' \(--labels-key y\)",
+        ),
+        (
+            {"features": ROWS, "label": CLASSES},
+            r"did you mean 'label'\? Then say labels='label' \(--labels-key label\)\. It",
+        ),
+        (
+            {"feature": ROWS, "labels": CLASSES},
+            r"did you mean 'feature'\? Then say features='feature' \(--features-key",
+        ),
         ({"features": ROWS, "labels": CLASSES, "weight": np.zeros((2, 4))}, r"expected a classifier \(K, 3\)"),
         ({"features": ROWS, "labels": CLASSES, "weight": np.zeros(6)}, "rename"),
         ({"features": ROWS, "labels": CLASSES, "weight": np.zeros((2, 3)), "bias": np.zeros(3)}, "'bias' is"),

@@ -1,9 +1,9 @@
 """Real data by name, and features, classifiers and data sets from files. Nothing is ever downloaded.
 
-``load`` gives a data set to train on: ``digits`` (bundled with scikit-learn), ``fashion-mnist`` (Debian's files or any
-folder of IDX files), or a file of arrays. ``open_features`` streams last-layer features and labels from files larger
-than memory. ``load_weight`` reads the classifier out of a weight file. No reader runs code from a file, and whatever is
-wrong with one ends in a ``FileFormatError`` of one sentence.
+`load` gives a data set to train on: `digits` (bundled with scikit-learn), `fashion-mnist` (Debian's files or any
+folder of IDX files), or a file of arrays. `open_features` streams last-layer features and labels from files larger
+than memory. `load_weight` reads the classifier out of a weight file. No reader runs code from a file, and whatever is
+wrong with one ends in a `FileFormatError` of one sentence.
 
 >>> load("digits").input_shape
 (1, 8, 8)

@@ -1,7 +1,7 @@
 """One view of every file of arrays: what it holds (from its header alone) and a stream of rows (in bounded memory).
 
 A reader opens the file once to learn the entries, keeps no handle, and opens it again for each stream, so that it can
-be pickled, read twice and split between processes. Whatever is wrong with the file ends in one ``FileFormatError``.
+be pickled, read twice and split between processes. Whatever is wrong with the file ends in one `FileFormatError`.
 """
 
 import struct
@@ -50,7 +50,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 
 def readable_file(path: str | Path) -> Path:
-    """Return ``path`` if it is a readable file with something in it, else raise ``FileFormatError``."""
+    """Return `path` if it is a readable file with something in it, else raise `FileFormatError`."""
     path = Path(path)
     with reading(path, "a path that can be opened"):
         require_file(path)
@@ -62,9 +62,9 @@ def readable_file(path: str | Path) -> Path:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a file says about one of its arrays. ``dtype`` is None where torch has no tensor for it.
+    """What a file says about one of its arrays. `dtype` is None where torch has no tensor for it.
 
-    ``width`` is the number of bytes of one item that torch has no type for, such as a string.
+    `width` is the number of bytes of one item that torch has no type for, such as a string.
     """
 
     shape: tuple[int, ...]
@@ -96,7 +96,7 @@ _INTEGERS = {getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits i
 
 
 class Archive(ABC):
-    """A file of named arrays. ``entries`` comes from the header; ``rows`` streams along the first axis."""
+    """A file of named arrays. `entries` comes from the header; `rows` streams along the first axis."""
 
     path: Path
     entries: dict[str, Entry]
@@ -107,7 +107,7 @@ class Archive(ABC):
 
     @abstractmethod
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
-        """Rows ``start`` to ``stop`` of an entry, in consecutive blocks of at most ``size`` rows."""
+        """Rows `start` to `stop` of an entry, in consecutive blocks of at most `size` rows."""
 
     def texts(self, name: str, start: int, stop: int, size: int) -> Iterator[list[str]]:
         """Rows of an entry of strings, in consecutive blocks."""
@@ -164,13 +164,13 @@ def check_expansion(path: Path, what: str, nbytes: int, max_bytes: int) -> None:
 
 
 def check_class_names(path: Path, names: object) -> list[str]:
-    """Return ``names`` if it is a list of strings, else raise ``FileFormatError``."""
+    """Return `names` if it is a list of strings, else raise `FileFormatError`."""
     if isinstance(names, list) and len(names) <= _MAX_NAMES and all(isinstance(name, str) for name in names):
         return names
     raise FileFormatError(path, "class_names must be a list of strings")
 
 
 def spans(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
-    """Consecutive ranges of at most ``size`` that cover ``start`` to ``stop``."""
+    """Consecutive ranges of at most `size` that cover `start` to `stop`."""
     for first in range(start, stop, size):
         yield first, min(first + size, stop)

@@ -1,4 +1,4 @@
-"""A data set from a file of arrays: inputs ``x`` and labels ``y``, in ``.npz``, ``.safetensors`` or ``.pt``."""
+"""A data set from a file of arrays: inputs `x` and labels `y`, in `.npz`, `.safetensors` or `.pt`."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from torch import Tensor
 from .._errors import FileFormatError
 from .._files import fitting_contents
 from .._labels import IGNORED, label_tensor, renumbered
+from .._names import names_options
 from ._archive import MAX_BYTES, Archive
 from ._dataset import Dataset, make_dataset
 from ._open import open_archive
@@ -16,6 +17,7 @@ _MAX_CLASSES = 2**24
 _Pair = tuple[Tensor, Tensor | list[str]]  # inputs, and labels as they are stored
 
 
+@names_options
 def load_arrays(
     path: str | Path,
     *,
@@ -30,8 +32,8 @@ def load_arrays(
 ) -> Dataset:
     """A data set from one file of arrays.
 
-    Splits are found by name: ``x_train, y_train, x_test, y_test`` or ``train/x, ...``; or ``x, y`` alone, which
-    ``test_mask`` may divide.
+    Splits are found by name: `x_train, y_train, x_test, y_test` or `train/x, ...`; or `x, y` alone, which
+    `test_mask` may divide.
 
     Args:
         path: the file.
@@ -39,19 +41,19 @@ def load_arrays(
             and stay as they are. Images (N, height, width) get a channel axis.
         y: name of the labels (N,) or (N, 1): integers from 0 of any type, or strings, which become class names.
         test_mask: name of a boolean array (N,), true for rows of the test split.
-        scaling: ``unit`` as above, ``standard`` for mean 0 and variance 1 over the training split.
+        scaling: `unit` as above, `standard` for mean 0 and variance 1 over the training split.
         flat: vectors in place of images.
         renumber: whether integers are ids that become 0, 1, ... in rising order, and their decimals the class names.
         ignore_index: label of rows that belong to no class; in the data set they have the label -100.
         max_bytes: what a compressed array may expand to if that is over 100 times its file.
 
     Returns:
-        The data set, K = largest label + 1; class names from an array or JSON list ``class_names`` in the file.
+        The data set, K = largest label + 1; class names from an array or JSON list `class_names` in the file.
 
     Raises:
         FileFormatError: if the file is damaged, or an array is missing, of the wrong kind or of the wrong length.
 
-    Example:
+    Examples:
         >>> import tempfile, numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.savez(f"{folder}/toy.npz", x=np.zeros((6, 8, 8), np.uint8), y=np.arange(6) % 3)

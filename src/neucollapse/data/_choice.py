@@ -43,14 +43,14 @@ def choose(path: Path, matrices: Mapping[str, Matrix]) -> tuple[Matrix, str]:
 
 
 def usable(path: Path, matrix: Matrix) -> Matrix:
-    """Return a matrix if it can be read, else raise ``FileFormatError``."""
+    """Return a matrix if it can be read, else raise `FileFormatError`."""
     if matrix.unreadable:
         raise FileFormatError(path, matrix.unreadable)
     return matrix
 
 
 def named(path: Path, matrices: Mapping[str, Matrix], name: str, shapes: Mapping[str, object]) -> Matrix:
-    """The matrix of a given name; ``shapes`` tells what else is in the file."""
+    """The matrix of a given name; `shapes` tells what else is in the file."""
     if name in matrices:
         return usable(path, matrices[name])
     whole = next((matrix for matrix in matrices.values() if name in matrix.parts), None)
@@ -98,7 +98,7 @@ def _only(readable: Mapping[str, Matrix]) -> tuple[str, str] | None:
 
 
 def _modules(name: str) -> list[str]:
-    """The modules a parameter belongs to: ``model``, ``classifier`` of ``model.classifier.weight``."""
+    """The modules a parameter belongs to: `model`, `classifier` of `model.classifier.weight`."""
     return re.split(r"[./]", name)[:-1]
 
 

@@ -49,9 +49,9 @@ def make_dataset(
     per_pixel: bool = False,
     flat: bool = False,
 ) -> Dataset:
-    """The data set of inputs and labels from a file: K is the largest label + 1, inputs are scaled as ``scale_inputs`` says.
+    """The data set of inputs and labels from a file: K is the largest label + 1, inputs are scaled as `scale_inputs` says.
 
-    Images (N, height, width) get a channel axis; with ``flat`` all inputs become vectors.
+    Images (N, height, width) get a channel axis; with `flat` all inputs become vectors.
 
     Raises:
         FileFormatError: if the splits have inputs of other shapes, or more classes than names.
@@ -77,18 +77,18 @@ def make_dataset(
 
 
 def scale_inputs(inputs: list[Tensor], scaling: str, *, per_pixel: bool) -> list[Tensor]:
-    """Inputs as they are (``unit``) or with mean 0 and variance 1 over the training split (``standard``).
+    """Inputs as they are (`unit`) or with mean 0 and variance 1 over the training split (`standard`).
 
     Args:
         inputs: training inputs (N, ...) in [0, 1]; after them test inputs, which are scaled by the numbers of the first.
-        scaling: ``unit`` or ``standard``.
+        scaling: `unit` or `standard`.
         per_pixel: whether each pixel has its own mean and variance; one without variance becomes 0.
 
     Returns:
         All of them, scaled.
 
     Raises:
-        InputError: if ``scaling`` is neither.
+        InputError: if `scaling` is neither.
     """
     if scaling not in ("unit", "standard"):
         raise InputError(f'expected scaling "unit" or "standard", got {scaling!r}')

@@ -6,29 +6,31 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError, MissingExtraError
+from .._names import names_options
 from .._types import Bool, Int
 from ._dataset import Dataset, make_dataset
 
 _MAX_VALUE = 16  # ink counts 0..16 in 4x4 blocks of the original bitmaps
 
 
+@names_options
 def load_digits(*, seed: int = 0, test_fraction: float = 0.2, scaling: str = "unit", flat: bool = False) -> Dataset:
     """The digits of the UCI test set that scikit-learn ships, split into train and test.
 
     Args:
         seed: of the split. The same seed gives the same split on every machine.
         test_fraction: part of every class that goes to the test split, in [0, 1); 0 leaves no test split.
-        scaling: ``unit`` for values in [0, 1], ``standard`` for pixels of mean 0 and variance 1 in training.
+        scaling: `unit` for values in [0, 1], `standard` for pixels of mean 0 and variance 1 in training.
         flat: vectors (64,) in place of images (1, 8, 8).
 
     Returns:
         The data set, K = 10.
 
     Raises:
-        InputError: if ``test_fraction`` is not in [0, 1).
+        InputError: if `test_fraction` is not in [0, 1).
         MissingExtraError: if scikit-learn is not installed.
 
-    Example:
+    Examples:
         >>> digits = load_digits()
         >>> len(digits.train), len(digits.test)
         (1438, 359)
@@ -48,7 +50,7 @@ def load_digits(*, seed: int = 0, test_fraction: float = 0.2, scaling: str = "un
 
 
 def stratified_split(labels: Int[Tensor, " N"], fraction: float, seed: int) -> Bool[Tensor, " N"]:
-    """A mask of the rows drawn for the test split: ``round(fraction * n)`` of the n samples of every class.
+    """A mask of the rows drawn for the test split: `round(fraction * n)` of the n samples of every class.
 
     Args:
         labels: class numbers.

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .._errors import FileFormatError
+from .._names import names_options
 from ._dataset import Dataset
 from ._idx import load_idx_folder
 
@@ -12,12 +13,13 @@ CLASS_NAMES = (
 )  # fmt: skip
 
 
+@names_options
 def load_fashion_mnist(folder: str | Path | None = None, *, scaling: str = "unit", flat: bool = False) -> Dataset:
     """Fashion-MNIST from files on this machine; nothing is downloaded.
 
     Args:
-        folder: the four IDX files, gzipped or not; where Debian's package ``dataset-fashion-mnist`` puts them if None.
-        scaling: ``unit`` for values in [0, 1], ``standard`` for mean 0 and variance 1 over all training pixels.
+        folder: the four IDX files, gzipped or not; where Debian's package `dataset-fashion-mnist` puts them if None.
+        scaling: `unit` for values in [0, 1], `standard` for mean 0 and variance 1 over all training pixels.
         flat: vectors (784,) in place of images (1, 28, 28).
 
     Returns:

@@ -1,9 +1,9 @@
 """Features and labels from files larger than memory, as a stream of batches.
 
-Read are safetensors, parquet, ``.npz``, ``.npy`` and ``torch.save`` files, alone or in shards (a folder, a pattern such
-as ``"shards/*.parquet"``, or an index ``.json``). A file holds ``features`` (N, d), float16, bfloat16, float32 or
-float64, and ``labels`` (N,), integers of any type or strings; it may hold the classifier too: ``weight`` (K, d), ``bias``
-(K,), ``class_names``.
+Read are safetensors, parquet, `.npz`, `.npy` and `torch.save` files, alone or in shards (a folder, a pattern such
+as `"shards/*.parquet"`, or an index `.json`). A file holds `features` (N, d), float16, bfloat16, float32 or
+float64, and `labels` (N,), integers of any type or strings; it may hold the classifier too: `weight` (K, d), `bias`
+(K,), `class_names`.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .._errors import FileFormatError, InputError
+from .._names import names_options
 from .._types import Float, Int
 from ._archive import MAX_BYTES
 from ._open import is_array_path
@@ -27,11 +28,11 @@ _MAX_CLASSES = 2**24  # a larger label is damage, and would make every later sta
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """Features and labels on disk: iterate it for batches ``(features (B, d), labels (B,) int64)``, as often as needed.
+    """Features and labels on disk: iterate it for batches `(features (B, d), labels (B,) int64)`, as often as needed.
 
     The order is the order on disk and never changes; memory holds one batch. Batches end where a shard ends. NaN and
-    labels outside the classes pass through: the statistics find them and name their rows. ``len`` counts batches up to
-    the splits that the format itself makes (parquet row groups); ``num_rows`` is exact.
+    labels outside the classes pass through: the statistics find them and name their rows. `len` counts batches up to
+    the splits that the format itself makes (parquet row groups); `num_rows` is exact.
 
     Args:
         path: what was opened.
@@ -71,7 +72,7 @@ class FeatureFile:
 
     @property
     def num_rows(self) -> int:
-        """Rows in this part, N unless ``shard`` made it."""
+        """Rows in this part, N unless `shard` made it."""
         return self.stop - self.start
 
     @property
@@ -90,7 +91,7 @@ class FeatureFile:
     def num_classes(self) -> int:
         """Largest label of the whole file (not of this part alone) plus one, or how many names there are: one pass.
 
-        ``ignore_index`` is no class. Raises ``FileFormatError`` for a label that no class can have.
+        `ignore_index` is no class. Raises `FileFormatError` for a label that no class can have.
         """
         whole = replace(self, start=0, stop=sum(part.rows for part in self.parts))
         if self.parts[0].names:
@@ -137,10 +138,10 @@ class FeatureFile:
             world_size: number of processes.
 
         Returns:
-            A file of rows ``N rank / world_size`` to ``N (rank + 1) / world_size``; it may have none.
+            A file of rows `N rank / world_size` to `N (rank + 1) / world_size`; it may have none.
 
         Raises:
-            InputError: unless ``0 <= rank < world_size``.
+            InputError: unless `0 <= rank < world_size`.
         """
         if not 0 <= rank < world_size:
             raise InputError(f"expected 0 <= rank < world_size, got rank {rank} and world_size {world_size}")
@@ -148,6 +149,7 @@ class FeatureFile:
         return replace(self, start=cuts[0], stop=cuts[1])
 
 
+@names_options
 def open_features(
     path: str | Path,
     *,
@@ -161,15 +163,15 @@ def open_features(
     """Open features and labels on disk for streaming; only headers are read.
 
     Args:
-        path: a file, a folder of shards, a pattern, or an index ``.json``. A ``.npy`` file holds the features; its
+        path: a file, a folder of shards, a pattern, or an index `.json`. A `.npy` file holds the features; its
             labels stand beside it, with "labels" for "features" in the name.
-        features: name of the array or column (N, d). In parquet, columns ``f0 ... f{d-1}`` do as well.
+        features: name of the array or column (N, d). In parquet, columns `f0 ... f{d-1}` do as well.
         labels: name of the array or column (N,), or the path of a file that holds it. Strings become class numbers: places
-            in ``class_names`` if the file has them, else in the sorted strings of all splits. (N, 1) is taken too.
-        split: which split to read where there are several: arrays ``train/features`` or ``features_train``, files
-            ``train-*`` or subfolders ``train``.
+            in `class_names` if the file has them, else in the sorted strings of all splits. (N, 1) is taken too.
+        split: which split to read where there are several: arrays `train/features` or `features_train`, files
+            `train-*` or subfolders `train`.
         batch_size: most rows in a batch; as many as fit 32 MiB if None.
-        ignore_index: label that ``num_classes`` does not count; its rows are still given.
+        ignore_index: label that `num_classes` does not count; its rows are still given.
         max_bytes: what a compressed array may expand to if that is over 100 times its file.
 
     Returns:
@@ -177,9 +179,9 @@ def open_features(
 
     Raises:
         FileFormatError: if the file is missing, damaged, of another kind, or its arrays do not fit together.
-        InputError: if ``batch_size`` is not positive.
+        InputError: if `batch_size` is not positive.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from safetensors.torch import save_file
         >>> arrays = {"features": torch.randn(6, 3), "labels": torch.tensor([0, 1, 2, 0, 1, 2])}
@@ -223,15 +225,16 @@ def _parts_of(path: Path, features: str, labels: str | Path, splits: list[str], 
     return parts
 
 
+@names_options
 def feature_splits(path: str | Path, *, features: str = "features") -> list[str]:
-    """The splits that ``open_features(path, split=...)`` can read; empty where there is one unnamed set.
+    """The splits that `open_features(path, split=...)` can read; empty where there is one unnamed set.
 
     Args:
-        path: as in ``open_features``.
-        features: as in ``open_features``.
+        path: as in `open_features`.
+        features: as in `open_features`.
 
     Returns:
-        Names such as ``["train", "test"]``.
+        Names such as `["train", "test"]`.
 
     Raises:
         FileFormatError: if the file cannot be read.

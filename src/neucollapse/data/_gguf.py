@@ -1,6 +1,6 @@
 """GGUF: the matrices of a language model, de-quantised row by row.
 
-The header is walked here, with every length checked against the file, because the reader of the ``gguf`` package runs
+The header is walked here, with every length checked against the file, because the reader of the `gguf` package runs
 past the end of a damaged file without noticing. That package does the de-quantisation.
 """
 

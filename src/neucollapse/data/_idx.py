@@ -1,4 +1,4 @@
-"""Folders of IDX files, the layout of MNIST: ``train-images-idx3-ubyte``, ``t10k-labels-idx1-ubyte``, gzipped or not.
+"""Folders of IDX files, the layout of MNIST: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, gzipped or not.
 
 An IDX file is two zero bytes, a type code (8: unsigned bytes), the number of axes, their big-endian lengths, the data.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .._errors import FileFormatError
+from .._names import names_options
 from ._archive import MAX_BYTES, check_expansion, readable_file, reading
 from ._dataset import Dataset, make_dataset
 from ._npy import fill
@@ -23,6 +24,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LIMIT = 1032  # deflate never shrinks anything further
 
 
+@names_options
 def load_idx_folder(
     folder: str | Path,
     *,
@@ -35,15 +37,15 @@ def load_idx_folder(
     """A data set in MNIST's layout: MNIST itself, Fashion-MNIST, KMNIST, EMNIST or your own.
 
     Args:
-        folder: where the files are. Names may have a prefix (``emnist-balanced-train-images-idx3-ubyte.gz``).
+        folder: where the files are. Names may have a prefix (`emnist-balanced-train-images-idx3-ubyte.gz`).
         name: what to call the data set; the folder's name if None.
         class_names: one for each class, if known.
-        scaling: ``unit`` for values in [0, 1], ``standard`` for mean 0 and variance 1 over all training pixels.
+        scaling: `unit` for values in [0, 1], `standard` for mean 0 and variance 1 over all training pixels.
         flat: vectors in place of images (1, height, width).
         max_bytes: what a gzip file may expand to if that is over 100 times its size.
 
     Returns:
-        The data set, K = largest label + 1, without test split if there are no ``t10k`` or ``test`` files.
+        The data set, K = largest label + 1, without test split if there are no `t10k` or `test` files.
 
     Raises:
         FileFormatError: if files are missing, damaged or do not fit together.

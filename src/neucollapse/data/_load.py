@@ -1,4 +1,4 @@
-"""``load``: a data set by name or path."""
+"""`load`: a data set by name or path."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +13,11 @@ from ._idx import load_idx_folder
 
 
 def load(name_or_path: str | Path, **options: Any) -> Dataset:
-    """Load a data set by name (``digits``, ``fashion-mnist``) or path (a folder of IDX files, a file of arrays).
+    """Load a data set by name (`digits`, `fashion-mnist`) or path (a folder of IDX files, a file of arrays).
 
     Args:
-        name_or_path: the name or path. A path that exists wins over a name only if it is a ``Path``.
-        options: for ``load_digits``, ``load_fashion_mnist``, ``load_idx_folder`` or ``load_arrays``.
+        name_or_path: the name or path. A path that exists wins over a name only if it is a `Path`.
+        options: for `load_digits`, `load_fashion_mnist`, `load_idx_folder` or `load_arrays`.
 
     Returns:
         The data set.
@@ -25,19 +25,14 @@ def load(name_or_path: str | Path, **options: Any) -> Dataset:
     Raises:
         InputError: if there is no such name or path, or the loader has no such option.
         FileFormatError: if a file cannot be used.
-        MissingExtraError: if ``digits`` is asked for without scikit-learn.
+        MissingExtraError: if `digits` is asked for without scikit-learn.
 
-    Example:
+    Examples:
         >>> load("digits", seed=1, flat=True)
         Dataset('digits', 1438 train, 359 test, num_classes=10, input_shape=(64,))
     """
     loader, arguments = _loader(name_or_path)
-    try:
-        return loader(*arguments, **options)
-    except TypeError as error:
-        if "unexpected keyword argument" in str(error):
-            raise InputError(f"{name_or_path}: {error}") from None
-        raise
+    return loader(*arguments, **options)
 
 
 def _loader(name_or_path: str | Path) -> tuple[Callable[..., Dataset], list[Path]]:

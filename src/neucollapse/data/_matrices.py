@@ -1,8 +1,8 @@
 """The matrices of a weight file, those included that it stores in parts: weight norm, spectral norm, pruning.
 
-``torch.nn.utils.weight_norm`` keeps lengths ``weight_g`` and directions ``weight_v`` (or ``parametrizations.weight.original0``
-and ``1``), W = g v / |v|; ``spectral_norm`` keeps ``weight_orig`` and singular vectors, W = W_orig / (u W_orig v);
-``prune`` keeps ``weight_orig`` and ``weight_mask``. The parts alone are never taken for the weight.
+`torch.nn.utils.weight_norm` keeps lengths `weight_g` and directions `weight_v` (or `parametrizations.weight.original0`
+and `1`), W = g v / |v|; `spectral_norm` keeps `weight_orig` and singular vectors, W = W_orig / (u W_orig v);
+`prune` keeps `weight_orig` and `weight_mask`. The parts alone are never taken for the weight.
 """
 
 import re
@@ -58,7 +58,7 @@ def _plain(name: str, entry: Entry) -> Matrix:
 
 
 def _composed(entries: Mapping[str, Entry], name: str) -> Matrix | None:
-    """The matrix of which ``name`` is the main part, or None where it is no part."""
+    """The matrix of which `name` is the main part, or None where it is no part."""
     prefix = re.sub(r"(parametrizations\.weight\.)?[^./]*$", "", name)
     last = name[len(prefix) :]
     new = f"{prefix}parametrizations.weight."

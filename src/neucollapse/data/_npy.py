@@ -1,4 +1,4 @@
-"""NumPy's ``.npy``: a checked header, then rows read straight from the file. Object arrays are never unpickled."""
+"""NumPy's `.npy`: a checked header, then rows read straight from the file. Object arrays are never unpickled."""
 
 import warnings
 from abc import abstractmethod
@@ -37,7 +37,7 @@ class Header:
 
 
 def read_header(stream: BufferedIOBase, path: Path, name: str) -> Header:
-    """Parse the header of an array and leave ``stream`` at its first data byte."""
+    """Parse the header of an array and leave `stream` at its first data byte."""
     with reading(path, _KIND), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns about odd but readable headers, e.g. from Python 2
         version = npy_format.read_magic(stream)

@@ -1,4 +1,4 @@
-"""NumPy's ``.npz``: each member is decompressed as a stream, so that memory holds one block and never the array."""
+"""NumPy's `.npz`: each member is decompressed as a stream, so that memory holds one block and never the array."""
 
 import zipfile
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class NpzArchive(ArrayArchive):
-    """The arrays of one ``.npz`` file, under their names without ``.npy``."""
+    """The arrays of one `.npz` file, under their names without `.npy`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

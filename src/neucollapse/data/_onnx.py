@@ -1,6 +1,6 @@
-"""ONNX: the linear layers of a graph, their constants turned to (K, d) rows as ``nn.Linear`` has them.
+"""ONNX: the linear layers of a graph, their constants turned to (K, d) rows as `nn.Linear` has them.
 
-A linear layer is ``MatMul`` or ``Gemm`` with a constant matrix, from an initializer, a ``Constant`` node, or either through
+A linear layer is `MatMul` or `Gemm` with a constant matrix, from an initializer, a `Constant` node, or either through
 nodes that only turn, cast or de-quantise it. The classifier is the one linear layer whose result reaches the outputs with
 no other linear layer, convolution or quantised product between.
 """

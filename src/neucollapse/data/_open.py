@@ -76,7 +76,7 @@ def _folder(path: Path) -> list[Path]:
 
 
 def _index(path: Path) -> list[Path]:
-    """The shards of an index: ``{"weight_map": {tensor: file}}``, every file beside the index and present."""
+    """The shards of an index: `{"weight_map": {tensor: file}}`, every file beside the index and present."""
     readable_file(path)
     if path.stat().st_size > _MAX_INDEX_BYTES:
         raise FileFormatError(path, "it is too large for an index of shards")

@@ -55,7 +55,7 @@ def bias_beside(entries: Mapping[str, Entry], matrix: Matrix) -> str | None:
 def layout(
     path: Path, entries: Mapping[str, Entry], matrix: Matrix, *, bias: str | None, transpose: bool | None, rows: bool
 ) -> Layout:
-    """Which way round a matrix is, and its bias; ``rows`` says that the format itself has turned it.
+    """Which way round a matrix is, and its bias; `rows` says that the format itself has turned it.
 
     Raises:
         FileFormatError: if nothing tells, or the bias fits neither side.

@@ -29,7 +29,7 @@ _DTYPES = {
 
 
 class ParquetArchive(Archive):
-    """The columns of one parquet file; columns ``f0 ... f{d-1}`` also stand together as the entry ``f``."""
+    """The columns of one parquet file; columns `f0 ... f{d-1}` also stand together as the entry `f`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -19,6 +19,8 @@ from ._orientation import is_vector
 _SPLITS = ("train", "test", "validation", "valid", "val", "eval")
 _TEXTS = 2**16  # strings in a block
 _SEPARATOR = "[/._-]"
+_NAMED = ("features", "labels")  # what an option can call otherwise
+_LABELS = ("y", "target", "targets", "class", "classes")  # what else files call their labels
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _file_split(file: Path) -> str | None:
 
 
 def _key_splits(archive: Archive, features: str) -> list[str]:
-    """Splits by names: ``train/features``, ``train_features`` or ``features_train``; before a slash any word does."""
+    """Splits by names: `train/features`, `train_features` or `features_train`; before a slash any word does."""
     if _find(archive, features, None) is not None:
         return []
     name, known = re.escape(features), "|".join(_SPLITS)
@@ -182,18 +184,27 @@ def open_part(file: Path, features: str, labels: str | Path, split: str | None, 
     return Part(archive, key, label_archive, label_key)
 
 
-def _require(archive: Archive, name: str, split: str | None) -> str:
+def _require(archive: Archive, name: str, split: str | None, *, by_option: bool = True) -> str:
+    """The entry of a name; `by_option` says that another one could be named instead."""
     key = _find(archive, name, split)
-    if key is None:
-        wanted = f"{name!r} of split {split!r}" if split else repr(name)
-        raise FileFormatError(archive.path, f"there is no {wanted} in it; it holds {archive.contents()}")
-    return key
+    if key is not None:
+        return key
+    wanted = f"{name!r} of split {split!r}" if split else repr(name)
+    others = [one for one in _LABELS if name == "labels" and one in archive.entries]
+    hint, likely = "", next(iter([*close_names(name, archive.entries), *others]), None)
+    if likely is not None:
+        option = f" Then say {name}={likely!r} (--{name}-key {likely})." if by_option and name in _NAMED else ""
+        hint = f" did you mean {likely!r}?{option}"
+    raise FileFormatError(
+        archive.path, f"there is no {wanted} in it;{hint}{' It' if hint else ' it'} holds {archive.contents()}"
+    )
 
 
 def _open_labels(archive: Archive, features_key: str, labels: str | Path, split: str | None) -> tuple[Archive, str]:
     if is_array_path(labels):
         other = open_archive(Path(labels))
-        return other, _require(other, "labels", split if _find(other, "labels", None) is None else None)
+        split = split if _find(other, "labels", None) is None else None
+        return other, _require(other, "labels", split, by_option=False)
     labels = str(labels)
     if list(archive.entries) != [features_key]:
         return archive, _require(archive, labels, split)
@@ -211,7 +222,7 @@ def _open_labels(archive: Archive, features_key: str, labels: str | Path, split:
 def name_labels(path: Path, parts: list[Part], others: list[Part]) -> list[Part]:
     """The parts with the names that their labels count: those stored with them, else all strings of all parts, sorted.
 
-    ``others`` are the parts of other splits, so that a name is the same class in each.
+    `others` are the parts of other splits, so that a name is the same class in each.
     """
     texts = {part.has_text_labels for part in parts}
     if texts != {True}:

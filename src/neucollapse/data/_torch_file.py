@@ -1,4 +1,4 @@
-"""Files of ``torch.save``: tensors in nested dictionaries, read without running any code (``weights_only=True``)."""
+"""Files of `torch.save`: tensors in nested dictionaries, read without running any code (`weights_only=True`)."""
 
 import re
 import warnings

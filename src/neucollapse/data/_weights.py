@@ -1,4 +1,4 @@
-"""The classifier out of a weight file: safetensors, ``.npz``, ``.npy``, ``.pt``, ``.pth``, ONNX, GGUF."""
+"""The classifier out of a weight file: safetensors, `.npz`, `.npy`, `.pt`, `.pth`, ONNX, GGUF."""
 
 from collections.abc import Mapping
 from math import prod
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .._errors import FileFormatError
+from .._names import names_options
 from ._archive import MAX_BYTES, Archive, Entry
 from ._choice import choose, named, passed_over
 from ._matrices import Matrix, matrices_of
@@ -21,7 +22,7 @@ _SHOWN = 8
 class ClassifierWeight(NamedTuple):
     """The last layer of a network, rows are classes.
 
-    ``weight`` (K, d), ``bias`` (K,) or None, the ``name`` the weight had, and ``notes``: sentences on which way round it
+    `weight` (K, d), `bias` (K,) or None, the `name` the weight had, and `notes`: sentences on which way round it
     was stored, what it was composed of, and what else in the file could be a classifier or bias and was passed over.
     """
 
@@ -31,6 +32,7 @@ class ClassifierWeight(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+@names_options
 def load_weight(
     path: str | Path,
     *,
@@ -42,23 +44,23 @@ def load_weight(
     """Read the classifier from a weight file; no code in the file is ever run.
 
     Without a name, the classifier is the only matrix in the file, or the matrix of the module nearest the top called
-    ``fc``, ``classifier``, ``head``, ``lm_head`` or the like, or the last layer of a plain sequence; failing that, the
-    one token embedding, which a language model without ``lm_head`` ties to its output. A weight kept in parts (weight
+    `fc`, `classifier`, `head`, `lm_head` or the like, or the last layer of a plain sequence; failing that, the
+    one token embedding, which a language model without `lm_head` ties to its output. A weight kept in parts (weight
     norm, spectral norm, pruning) is composed.
 
     Rows or columns may be the classes: a bias of K entries tells, or the name by which a library stores its weight
-    (``weight`` and ``coef_``: rows; ``kernel``: columns), or the graph of an ONNX model. Where nothing tells, it is asked.
+    (`weight` and `coef_`: rows; `kernel`: columns), or the graph of an ONNX model. Where nothing tells, it is asked.
 
     Args:
-        path: ``.safetensors`` (or a folder or index of shards), ``.npz``, ``.npy``, ``.pt``, ``.pth``, ``.onnx``,
-            ``.gguf``.
+        path: `.safetensors` (or a folder or index of shards), `.npz`, `.npy`, `.pt`, `.pth`, `.onnx`,
+            `.gguf`.
         weight: name of the matrix.
         bias: name of the bias, (K,), (1, K) or (K, 1); the one beside the weight if None.
         transpose: True if columns of the stored matrix are classes, (d, K); False if rows are; found out if None.
         max_bytes: what a compressed array may expand to if that is over 100 times its file.
 
     Returns:
-        The weight (K, d), the bias or None, the name, with ``(tied embedding)`` after it where that is what it is, and
+        The weight (K, d), the bias or None, the name, with `(tied embedding)` after it where that is what it is, and
         notes on what was done and passed over.
 
     Raises:
@@ -66,7 +68,7 @@ def load_weight(
             axis is the classes is not clear.
         MissingExtraError: if a package for ONNX or GGUF is not installed.
 
-    Example:
+    Examples:
         >>> import tempfile, torch
         >>> from safetensors.torch import save_file
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -1,15 +1,15 @@
 """One page about a run, from its result files alone.
 
-A run is a folder (``result.json``, ``arrays.safetensors``, ``history.parquet``). ``write_report`` reads these files
+A run is a folder (`result.json`, `arrays.safetensors`, `history.parquet`). `write_report` reads these files
 and writes one HTML page that needs no network: the verdict in words first, then the figures, then every number with
 its definition, optimum and flags. The same files give the same bytes.
 
-``write_comparison`` puts several runs on one page. ``write_code_page`` does the same for a code that a search or a table gave,
-from plain numbers and sentences, and ``write_simulation_page`` for a model of the theory wing.
+`write_comparison` puts several runs on one page. `write_code_page` does the same for a code that a search or a table gave,
+from plain numbers and sentences, and `write_simulation_page` for a model of the theory wing.
 
-The room has three steps: ``_run`` and ``_simulation`` read and check, ``figures`` turns what they read into plots (one figure a
-file), and ``_page``, ``_comparison``, ``_code_page`` and ``_simulation_page`` fill the templates through ``_html``, which
-inlines ``style.css`` and ``page.js``.
+The room has three steps: `_run` and `_simulation` read and check, `figures` turns what they read into plots (one figure a
+file), and `_page`, `_comparison`, `_code_page` and `_simulation_page` fill the templates through `_html`, which
+inlines `style.css` and `page.js`.
 """
 
 from ._about import read_citations

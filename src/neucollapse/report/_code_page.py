@@ -28,7 +28,7 @@ class CodePage:
     Attributes:
         points: unit rows (K, d).
         title: which code this is.
-        headline: the most important sentence; ``tone`` (good, fair, note) gives its colour.
+        headline: the most important sentence; `tone` (good, fair, note) gives its colour.
         sentences: what else is known, a sentence an entry.
         numbers: the key numbers.
         facts: names and values for the end of the page.
@@ -55,7 +55,7 @@ def write_code_page(page: CodePage, path: str | Path) -> Path:
     Returns:
         The path of the page.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     page = write_code_page(CodePage(np.eye(3), "Three axes", "Every two at a right angle."), f"{folder}/a.html")

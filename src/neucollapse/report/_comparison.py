@@ -20,10 +20,10 @@ def write_comparison(runs: Mapping[str, str | Path], page: str | Path) -> Path:
     """Write one HTML page about several runs: their verdicts, every metric in one table, and their curves in one plot each.
 
     Like the page of a run it is made from result files alone, opens without a network, and is the same for the same files. What
-    is no run ends in a ``FileFormatError``, as in ``write_report``.
+    is no run ends in a `FileFormatError`, as in `write_report`.
 
     Args:
-        runs: folders of runs by the name that stands over their column, two or more. A run that has a ``report.html`` is
+        runs: folders of runs by the name that stands over their column, two or more. A run that has a `report.html` is
             linked to it.
         page: where to write.
 
@@ -33,7 +33,7 @@ def write_comparison(runs: Mapping[str, str | Path], page: str | Path) -> Path:
     Raises:
         InputError: for fewer than two runs.
 
-    Example:
+    Examples:
         >>> write_comparison({"one": "runs/one"}, "runs/compare.html")
         Traceback (most recent call last):
         neucollapse._errors.InputError: expected two or more runs to compare, got 1

@@ -1,4 +1,4 @@
-"""Read ``history.parquet``: one row per epoch and key, gathered to one curve a key."""
+"""Read `history.parquet`: one row per epoch and key, gathered to one curve a key."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from ._text import clean
 
 
 class Curve(NamedTuple):
-    """A quantity ``y`` over ``x`` (epochs, layers), in increasing order of x. NaN where it was not measured."""
+    """A quantity `y` over `x` (epochs, layers), in increasing order of x. NaN where it was not measured."""
 
     x: np.ndarray
     y: np.ndarray
@@ -20,8 +20,8 @@ class Curve(NamedTuple):
 def read_history(path: Path, digest: str | None = None) -> dict[str, Curve]:
     """The curves of a training run, by key, in order of first appearance.
 
-    ``digest`` is the SHA-256 of the file, as the result of the run names it; None where it names none. What is no such file,
-    or of another run, ends in a ``FileFormatError``.
+    `digest` is the SHA-256 of the file, as the result of the run names it; None where it names none. What is no such file,
+    or of another run, ends in a `FileFormatError`.
     """
     epochs, keys, values = read_table(path, HISTORY, digest)
     epochs, values = epochs.astype(np.float64), values.astype(np.float64)

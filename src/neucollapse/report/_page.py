@@ -18,17 +18,17 @@ def write_report(run: str | Path, page: str | Path | None = None) -> Path:
 
     The page is made from the files of the folder alone, with no model and no data, and the same files give the same
     bytes. It is written beside its place and renamed, so a page that was there stays whole until the new one is. A folder that is
-    no run, or a file in it that is damaged or does not fit the others, ends in a ``FileFormatError``.
+    no run, or a file in it that is damaged or does not fit the others, ends in a `FileFormatError`.
 
     Args:
-        run: the folder of a run, with ``result.json`` and, where the run has them, ``arrays.safetensors`` and
-            ``history.parquet``.
-        page: where to write; ``report.html`` in the folder of the run by default.
+        run: the folder of a run, with `result.json` and, where the run has them, `arrays.safetensors` and
+            `history.parquet`.
+        page: where to write; `report.html` in the folder of the run by default.
 
     Returns:
         The path of the page.
 
-    Example:
+    Examples:
         >>> write_report("no/such/run")
         Traceback (most recent call last):
         neucollapse._errors.FileFormatError: cannot use no/such/run: expected a folder with result.json, found no such folder

@@ -10,7 +10,7 @@ _LISTED = 4  # runs named in a sentence
 
 
 def require_result(folder: str | Path, name: str) -> Path:
-    """The file ``name`` (``result.json`` or ``simulation.json``) of a folder.
+    """The file `name` (`result.json` or `simulation.json`) of a folder.
 
     Raises:
         FileFormatError: if there is none; the sentence says what is there instead, and what to do with it.
@@ -22,7 +22,7 @@ def require_result(folder: str | Path, name: str) -> Path:
 
 
 def what_is_there(folder: Path, name: str) -> str:
-    """The end of a sentence: what lies at a path that holds no file ``name``."""
+    """The end of a sentence: what lies at a path that holds no file `name`."""
     if folder.is_file():
         inside = folder.name in (RESULT, SIMULATION)
         return f"a file{f'; give its folder, {folder.parent}' if inside else ''}"

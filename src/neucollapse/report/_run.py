@@ -28,7 +28,7 @@ _SHAPES = {
 
 @dataclass(frozen=True)
 class Run:
-    """A checked run folder. ``info`` is the whole of ``result.json``."""
+    """A checked run folder. `info` is the whole of `result.json`."""
 
     num_classes: int
     dim: int
@@ -47,7 +47,7 @@ class Run:
         return self.info.splits or [""]
 
     def definition(self, name: str) -> Definition:
-        """The definition of a metric; ``@weight`` shares the one of the class means."""
+        """The definition of a metric; `@weight` shares the one of the class means."""
         definitions, base = self.info.definitions or {}, name.partition("@")[0]
         known = definitions.get(name) or definitions.get(base) or Definition(title=name)
         if name != base and name not in definitions:
@@ -82,7 +82,7 @@ class Run:
         return {(row.name, row.split, row.layer): row for row in self.info.metrics}
 
     def array(self, name: str, split: str | None = None) -> np.ndarray | None:
-        """A stored array, of a split or (``None``) of the classifier."""
+        """A stored array, of a split or (`None`) of the classifier."""
         return self.arrays.get(f"{split}/{name}" if split else name)
 
     @property
@@ -117,7 +117,7 @@ def read_run(folder: str | Path) -> Run:
 
 
 def read_size(folder: str | Path) -> tuple[int, int]:
-    """K and d of a run, from the result file alone; what is no run ends in a ``FileFormatError``, as in ``read_run``."""
+    """K and d of a run, from the result file alone; what is no run ends in a `FileFormatError`, as in `read_run`."""
     path = require_result(folder, RESULT)
     return _size(path, read_struct(path, Result))
 

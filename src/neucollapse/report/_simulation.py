@@ -15,7 +15,7 @@ def is_simulation(folder: str | Path) -> bool:
 
 
 def read_simulation(folder: str | Path) -> SimulationFile:
-    """Read and check a folder that ``simulate`` wrote.
+    """Read and check a folder that `simulate` wrote.
 
     Raises:
         FileFormatError: if the folder holds no simulation that ended, or its file is damaged.

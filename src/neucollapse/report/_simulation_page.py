@@ -20,17 +20,17 @@ def write_simulation_page(
 ) -> Path:
     """Write the page of a simulation, from its files alone: one HTML file that opens without a network.
 
-    A folder that holds no such result, or a file in it that is damaged, ends in a ``FileFormatError``.
+    A folder that holds no such result, or a file in it that is damaged, ends in a `FileFormatError`.
 
     Args:
-        folder: where ``simulate`` wrote.
-        page: where to write; ``report.html`` in the folder by default.
+        folder: where `simulate` wrote.
+        page: where to write; `report.html` in the folder by default.
         overlay: folder of a measured run, whose metrics are drawn into the plots and set beside the predictions.
 
     Returns:
         The path of the page.
 
-    Example:
+    Examples:
         >>> write_simulation_page("no/such/run")
         Traceback (most recent call last):
         neucollapse._errors.FileFormatError: cannot use no/such/run: expected a folder with simulation.json, found no \

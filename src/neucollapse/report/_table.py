@@ -37,7 +37,7 @@ class Row:
 
 
 class Group(NamedTuple):
-    """Rows under one heading: a family of metrics, an inner layer, a split. What is ``folded`` opens on demand."""
+    """Rows under one heading: a family of metrics, an inner layer, a split. What is `folded` opens on demand."""
 
     heading: str
     rows: list[Row]

@@ -27,7 +27,7 @@ def clean(content: Any) -> Any:
 
 
 def plot_text(text: str) -> str:
-    """Text for a plotly label, hover or tick: plotly reads a small HTML, so a class named ``<b>`` must be escaped."""
+    """Text for a plotly label, hover or tick: plotly reads a small HTML, so a class named `<b>` must be escaped."""
     return escape(" ".join(text.split()), quote=False)
 
 
@@ -38,14 +38,14 @@ def shorten(text: str, limit: int) -> str:
 
 
 def capital(text: str) -> str:
-    """The text with its first letter a capital, the others as they are (unlike ``str.capitalize``)."""
+    """The text with its first letter a capital, the others as they are (unlike `str.capitalize`)."""
     return text[:1].upper() + text[1:]
 
 
 def number(value: float | None) -> str:
     """Four significant digits, with a power of ten where that is shorter to read.
 
-    Example:
+    Examples:
         >>> number(0.59564), number(3.2e-7), number(-1.0), number(None)
         ('0.5956', '3.2×10⁻⁷', '−1', '—')
     """
@@ -64,9 +64,9 @@ def number(value: float | None) -> str:
 
 
 def embed(content: Any) -> str:
-    """JSON that can stand inside a script element: no ``</script>``, no ``<!--``, no line separators.
+    """JSON that can stand inside a script element: no `</script>`, no `<!--`, no line separators.
 
-    Example:
+    Examples:
         >>> embed("</script>")
         '"\\\\u003c/script\\\\u003e"'
     """

@@ -1,6 +1,6 @@
 """What the figures share: panels, colours by name, arrays as plotly reads them.
 
-Colours are written as ``{"$": "ink"}``: the page looks the name up in its style sheet, so that one figure serves light,
+Colours are written as `{"$": "ink"}`: the page looks the name up in its style sheet, so that one figure serves light,
 dark and paper.
 """
 
@@ -23,7 +23,7 @@ CLASS_COLOURS = (
 
 
 class Look(NamedTuple):
-    """A colour of the style sheet; lines of a later ``round`` through the colours have marks, other ones in each."""
+    """A colour of the style sheet; lines of a later `round` through the colours have marks, other ones in each."""
 
     colour: str
     round: int = 0
@@ -38,7 +38,7 @@ def look(index: int) -> Look:
 class Panel:
     """One plot.
 
-    ``title``, ``code`` (the name of a metric) and ``note`` are plain text; ``shape`` is a class of the style sheet that
+    `title`, `code` (the name of a metric) and `note` are plain text; `shape` is a class of the style sheet that
     gives its size.
     """
 
@@ -52,7 +52,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Swatch:
-    """An entry of the legend over a figure: its text, its look, how it is drawn (``line``, ``dash``, ...)."""
+    """An entry of the legend over a figure: its text, its look, how it is drawn (`line`, `dash`, ...)."""
 
     text: str
     look: Look
@@ -61,7 +61,7 @@ class Swatch:
 
 @dataclass(frozen=True)
 class Figure:
-    """A section of the page: its heading (``short`` in the menu), panels, their legend, and a caption that explains them."""
+    """A section of the page: its heading (`short` in the menu), panels, their legend, and a caption that explains them."""
 
     id: str
     heading: str

@@ -13,7 +13,7 @@ from ._tracks import split_name
 
 @dataclass(frozen=True)
 class Points:
-    """Unit vectors with their classes. ``kind`` is ``features``, ``means``, ``weights`` or ``target``."""
+    """Unit vectors with their classes. `kind` is `features`, `means`, `weights` or `target`."""
 
     kind: str
     name: str

@@ -27,7 +27,7 @@ class Track(NamedTuple):
 def traces(tracks: Sequence[Track], log: bool, *, marked: bool = False) -> list[Json]:
     """The lines, and a dashed one for each best value: in the colour of its track where it does not hold for all.
 
-    On a logarithmic axis a best value of 0 has no place, which the caption says. ``marked`` shows every point.
+    On a logarithmic axis a best value of 0 has no place, which the caption says. `marked` shows every point.
     """
     data = []
     for name, its_look, (x, y), _ in tracks:

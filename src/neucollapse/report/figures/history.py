@@ -58,7 +58,7 @@ def _panel(run: Run, name: str, curves: dict[str, Curve]) -> Panel:
 
 
 def over_epochs(definition: Definition, name: str, tracks: Sequence[Track], zero_error: int | None = None) -> Panel:
-    """One quantity over epochs; the terminal phase is shaded from the epoch ``zero_error`` on."""
+    """One quantity over epochs; the terminal phase is shaded from the epoch `zero_error` on."""
     log = definition.log or name == "loss"
     first, last = min(track.curve.x[0] for track in tracks), max(track.curve.x[-1] for track in tracks)
     pad = 0.02 * (last - first) or 0.5

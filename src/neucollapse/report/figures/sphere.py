@@ -45,7 +45,7 @@ def build(run: Run) -> Figure | str:
 
 
 def panel(run: Run, found: list[Points], names: int | None = None) -> Panel:
-    """The ball or the circle with all that was found, and names where the classes are no more than ``names``."""
+    """The ball or the circle with all that was found, and names where the classes are no more than `names`."""
     hidden = second_splits(found)
     title = f"Directions on the unit {'sphere' if run.dim == 3 else 'circle'}"
     traces = [_trace(run, item) | {"visible": "legendonly" if item.name in hidden else True} for item in found]
