@@ -10,8 +10,9 @@ with $\bar h_c$ the mean feature of the true class c: a network that treats samp
 $\mu$ for telling one of them apart. All of it is derived here:
 
 1. *Convex.* Let $\Pi$ average over the samples of a true class, and
-   $Q = (\lambda_H \Pi + (\lambda_H + \mu)(I - \Pi)) / N$. The regularisers are at least $\sqrt{\lambda_W}\, |Z Q^{1/2}|_*$ with Z = WH, with equality for some (W, H) if
-   d is at least the rank of Z. What is left is convex in Z, and strictly so in the logits up to a constant.
+   $Q = (\lambda_H \Pi + (\lambda_H + \mu)(I - \Pi)) / N$. The regularisers are at least $\sqrt{\lambda_W}\, |Z Q^{1/2}|_*$ with
+   Z = WH, with equality for some (W, H) if d is at least the rank of Z. What is left is convex in Z, and strictly so in the
+   logits up to a constant.
 2. *Symmetric.* Relabelling the classes and exchanging samples alike leave it unchanged, so the optimum is
    $a_0 s_k$ for clean samples of class k and $a s_k + b s_y$ for those labelled y, with $s_k = e_k - 1/K$.
    Its K-1 singular values are equal, so the nuclear norm is $\sqrt{K-1}$ times the Frobenius norm.
@@ -21,7 +22,7 @@ $\mu$ for telling one of them apart. All of it is derived here:
 The label-smoothing and squared losses fit in unchanged; for the squared loss one scalar equation is left (`squared_optimum`).
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 import torch
@@ -159,14 +160,10 @@ def squared_optimum(s: Memorisation, price: float) -> FlippedOptimum:
         return sum(q / N * y / (rho + q * root) ** 2 for q, y in parts) - 1
 
     upper = sum(q / N * y for q, y in parts) ** 0.5  # drops the positive shift in the denominators
-    rho = _root(excess, upper)
+    rho = float(root_scalar(excess, bracket=(0.0, upper), xtol=1e-16, rtol=1e-15).root)
     first, second = (rho / (rho + q * root) for q, _ in parts)
     scalars = (first * mean + second * (1 - mean), (first - second) * mean, second)
     return _optimum(s, "squared", price, torch.tensor(scalars, dtype=torch.float64))
-
-
-def _root(excess: Callable[[float], float], upper: float) -> float:
-    return float(root_scalar(excess, bracket=(0.0, upper), xtol=1e-16, rtol=1e-15).root)
 
 
 def _mean_label(s: Memorisation) -> float:
@@ -206,17 +203,13 @@ def _optimum(s: Memorisation, loss: str, price: float, scalars: Tensor) -> Flipp
         scalars = torch.stack([scalars[0], torch.zeros_like(scalars[0]), scalars[2] - scalars[1]])
     if not s.flipped:
         scalars = torch.cat([scalars[:1], torch.full((2,), torch.nan, dtype=torch.float64)])
+    clean, true, given = scalars.tolist()
     if not between:
-        return FlippedOptimum(*_three(scalars), value, float("nan"), 0.0)
+        return FlippedOptimum(clean, true, given, value, math.nan, 0.0)
     # both regularisers are equal at the optimum, which gives the squared singular value of W that logits are scaled by
     norm = (s.decay_features * between + (s.decay_features + price) * within) ** 0.5
     gain = norm / ((s.classes - 1) * s.decay_weight) ** 0.5
-    return FlippedOptimum(*_three(scalars), value, within / between, within / gain)
-
-
-def _three(scalars: Tensor) -> tuple[float, float, float]:
-    clean, true, given = scalars.tolist()
-    return clean, true, given
+    return FlippedOptimum(clean, true, given, value, within / between, within / gain)
 
 
 def objective(state: State, s: Memorisation, loss: str, price: float) -> Tensor:

@@ -5,14 +5,16 @@ smoothing; their model has non-negative features, and its equations were not see
 derived in `flipped_labels`.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
 import torch
 from torch import Tensor
 
+from .._findings import curve, record
 from .._measure import measured
-from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
+from .._model import Comparison, Findings, Model, Plot, Row, Run, State, series
 from ..solvers import minimise
 from .flipped_labels import LOSSES, labels_of, objective, predicted_optimum, squared_optimum
 from .settings import Memorisation
@@ -33,9 +35,10 @@ class MemorisationModel(Model[Memorisation]):
 
     def run(self) -> Run:
         """Solve every loss at every price, beside its prediction; ends with all optima."""
-        ends = {}
-        for stream, (loss, price) in enumerate(product(LOSSES, map(float, self.settings.prices))):
-            end = yield from self._solve(loss, price, self._draw(stream))
+        s, ends = self.settings, {}
+        for stream, (loss, price) in enumerate(product(LOSSES, map(float, s.prices))):
+            shapes = {"weight": (s.classes, s.dim), "features": (len(labels_of(s)[0]), s.dim)}
+            end = yield from self._solve(loss, price, self.draw(stream, shapes, s.dim**0.5))
             ends |= {f"{loss}/{price:g}/{key}": tensor for key, tensor in end.items()}
         return ends
 
@@ -51,8 +54,8 @@ class MemorisationModel(Model[Memorisation]):
             "clean margin": optimum.clean,
             "memorised margin": optimum.given - optimum.true,
         }
-        yield from (Row(loss, price, key, value) for key, value in found.items())
-        yield from (Row(f"{loss}, predicted", price, key, value) for key, value in predicted.items())
+        yield from record(loss, price, found)
+        yield from record(f"{loss}, predicted", price, predicted)
         return end.state
 
     def findings(self, end: State, rows: Sequence[Row]) -> Findings:
@@ -69,29 +72,20 @@ class MemorisationModel(Model[Memorisation]):
         ]
         return Findings(sentences, comparisons, self._plots(rows, keys), end, agrees)
 
-    def _draw(self, stream: int) -> State:
-        s, generator = self.settings, self.generator(stream)
-        N = len(labels_of(s)[0])
-        sizes = {"weight": s.classes, "features": N}
-        return {
-            name: torch.randn(rows, s.dim, generator=generator, dtype=torch.float64) / s.dim**0.5
-            for name, rows in sizes.items()
-        }
-
     def _found(self, state: State) -> dict[str, float]:
         """Dilation and margins as they are measured on features and logits, knowing nothing of the symmetry."""
         true, given = labels_of(self.settings)
-        logits = state["features"] @ state["weight"].T
-        clean = true == given
-        found = measured(state["features"], true, keys=("nc1/trace_ratio",))
-        means = torch.stack([state["features"][true == k].mean(dim=0) for k in range(self.settings.classes)])
-        spread = (state["features"] - means[true]).square().sum(dim=1).mean()
-        margins = {"clean margin": _margins(logits[clean], true[clean]).mean()}
+        features, logits = state["features"], state["features"] @ state["weight"].T
+        found = measured(features, true, keys=("nc1/trace_ratio",))
+        means = torch.stack([features[true == k].mean(dim=0) for k in range(self.settings.classes)])
+        numbers = {"spread": (features - means[true]).square().sum(dim=1).mean()}
+        of_true = _pick(logits, true)
+        others = (logits.sum(dim=1) - of_true) / (logits.shape[1] - 1)
+        numbers["clean margin"] = (of_true - others)[true == given].mean()
         if self.settings.flipped:
-            flipped = logits[~clean]
-            margins["memorised margin"] = (_pick(flipped, given[~clean]) - _pick(flipped, true[~clean])).mean()
-        return {"dilation": found.get("nc1/trace_ratio", float("nan")), "spread": float(spread)} | {
-            key: float(value) for key, value in margins.items()
+            numbers["memorised margin"] = (_pick(logits, given) - of_true)[true != given].mean()
+        return {"dilation": found.get("nc1/trace_ratio", math.nan)} | {
+            key: float(value) for key, value in numbers.items()
         }
 
     def _comparisons(self, rows: Sequence[Row], keys: Sequence[str]) -> list[Comparison]:
@@ -118,12 +112,9 @@ class MemorisationModel(Model[Memorisation]):
         parts = []
         # Where all collapses to zero no class is dilated, and none is predicted to be.
         zero = {row.x for row in rows if row.key == "dilation" and row.value != row.value and "predicted" in row.series}
-        for key, words in (
-            ("dilation", "relative to the distance between classes"),
-            ("spread", "in units of the features"),
-        ):
-            prices, plain = series(rows, key, LOSSES[0])
-            smooth = series(rows, key, LOSSES[1])[1]
+        units = {"dilation": "relative to the distance between classes", "spread": "in units of the features"}
+        for key, words in units.items():
+            (prices, plain), (_, smooth) = (series(rows, key, loss) for loss in LOSSES[:2])
             less = [f"{x:g}" for x, a, b in zip(prices, plain, smooth, strict=True) if b < a - _AGREE and x not in zero]
             parts.append(f"{words} at {len(less)} of {len(prices)} prices" + (f" ({', '.join(less)})" if less else ""))
         return f"Label smoothing dilates classes less than cross-entropy {'; '.join(parts)}."
@@ -135,26 +126,20 @@ class MemorisationModel(Model[Memorisation]):
             "memorised margin": "Above zero, a flipped sample is classified as its wrong label says.",
             "clean margin": "What clean samples pay for it.",
         }
-        metrics = {"dilation": "nc1/trace_ratio"}
         plots = []
         for key in [key for key in captions if key in keys]:
             lines = []
             for loss in LOSSES:
-                lines.append(Line(loss, *series(rows, key, loss), points=True))
-                lines.append(Line(f"{loss}, predicted", *series(rows, key, f"{loss}, predicted"), "predicted"))
+                lines.append(curve(rows, key, loss, points=True))
+                lines.append(curve(rows, key, f"{loss}, predicted", role="predicted"))
             caption = f"{captions[key]} Points are solved, dashed lines predicted."
-            plots.append(Plot(key.capitalize(), "price", _QUANTITIES[key], lines, caption, metric=metrics.get(key, "")))
+            metric = "nc1/trace_ratio" if key == "dilation" else ""
+            plots.append(Plot(key.capitalize(), "price", _QUANTITIES[key], lines, caption, metric=metric))
         return plots
 
 
 def _pick(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.gather(1, labels[:, None]).squeeze(1)
-
-
-def _margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logit of the label above the mean of all others."""
-    right = _pick(logits, labels)
-    return right - (logits.sum(dim=1) - right) / (logits.shape[1] - 1)
 
 
 def _error(comparison: Comparison) -> float:

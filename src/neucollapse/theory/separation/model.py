@@ -9,6 +9,7 @@ So a linear network has one step to make, and nothing to spread over its layers.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -19,16 +20,16 @@ from ..._errors import InputError
 from ..._types import Float, Int
 from ...metrics.layers import effective_depth, linear_separation_floor, separation_law, tunnel_start
 from ...statistics import ClassStatistics
+from .._findings import curve, record
 from .._measure import measured
-from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
+from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State
 from ..network import initial_network, layer_outputs
 from ..solvers import descent, stops
 from .settings import LayerSeparation
 
 _CHUNKS = 10
 _PROBE = 3e-5  # directions of a layer below this share of the largest are none that a probe could be read from
-_NETS = ("ReLU", "linear")
-_ROLES: tuple[tuple[str, Literal["found", "baseline"]], ...] = (("ReLU", "found"), ("linear", "baseline"))
+_NETS: dict[str, Literal["found", "baseline"]] = {"ReLU": "found", "linear": "baseline"}  # and their roles in plots
 
 
 def least_squares_outputs(
@@ -50,7 +51,7 @@ def least_squares_outputs(
 
 def fuzziness(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"]) -> float:
     """D = tr(S_W S_B^+) of a layer, or NaN where classes have one mean."""
-    return measured(features, labels, keys=("nc1/pinv_unscaled",)).get("nc1/pinv_unscaled", float("nan"))
+    return measured(features, labels, keys=("nc1/pinv_unscaled",)).get("nc1/pinv_unscaled", math.nan)
 
 
 def nearest_mean_accuracy(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"]) -> float:
@@ -74,14 +75,15 @@ class LayerSeparationModel(Model[LayerSeparation]):
         widths = (s.inputs, *[s.width] * s.depth, int(labels.max()) + 1)
         shown = stops(s.steps, _CHUNKS)
         trained = {}
+        adam = s.optimiser == "adam"
+
+        def objective(weights: State, linear: bool) -> Tensor:
+            return cross_entropy(layer_outputs(weights, inputs, linear=linear)[-1], labels)
+
         for net in _NETS:
             start = initial_network(widths, self.generator(), gain=s.gain if net == "ReLU" else s.gain / 2)
-
-            def objective(weights: State, linear: bool = net == "linear") -> Tensor:
-                return cross_entropy(layer_outputs(weights, inputs, linear=linear)[-1], labels)
-
-            adam = s.optimiser == "adam"
-            trained[net] = descent(objective, start, shown, s.lr, momentum=0.0 if adam else 0.9, adam=adam)
+            aim = partial(objective, linear=net == "linear")
+            trained[net] = descent(aim, start, shown, s.lr, momentum=0.0 if adam else 0.9, adam=adam)
         for step in shown:
             for net in _NETS:
                 yield from self._measured(net, step, next(trained[net])[1], inputs, labels)
@@ -113,7 +115,7 @@ class LayerSeparationModel(Model[LayerSeparation]):
         numbers |= {} if law is None else {"rho": law.rho, "r_squared": law.r_squared}
         numbers |= {"tunnel": float(tunnel_start(probe, s.share))}
         numbers |= {} if depth is None else {"depth": float(depth)}
-        return [Row(net, float(step), key, value) for key, value in numbers.items()]
+        return record(net, step, numbers)
 
     def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """What was found, beside what is proved."""
@@ -139,20 +141,13 @@ class LayerSeparationModel(Model[LayerSeparation]):
             f"Of {s.depth} hidden layers, {where}, and the tunnel begins at layer {last['ReLU', 'tunnel']:.0f} (its linear "
             f"probe has {s.share:.0%} of the last one's accuracy).",
         ]
-        comparisons = [
-            Comparison(
-                "separation fuzziness of the least-squares classifier",
-                floor,
-                reached,
-                "the floor of linear maps, derived here",
-            ),
-        ]
+        what = "separation fuzziness of the least-squares classifier"
+        comparison = Comparison(what, floor, reached, "the floor of linear maps, derived here")
         exact = abs(reached / floor - 1) <= 1e-8
-        return Findings(sentences, comparisons, self._plots(rows, floor), end, exact and keeps)
+        return Findings(sentences, [comparison], self._plots(rows, floor), end, exact and keeps)
 
     def _plots(self, rows: Sequence[Row], floor: float) -> list[Plot]:
-        s = self.settings
-        layers = list(map(float, range(s.depth + 1)))
+        layers = list(map(float, range(self.settings.depth + 1)))
         steps = sorted({row.x for row in rows})
         shown = [steps[0], steps[len(steps) // 4], steps[-1]]
 
@@ -171,30 +166,26 @@ class LayerSeparationModel(Model[LayerSeparation]):
         ]
         accuracies = [
             Line(f"{name}, {net}", layers, over_layers(net, name, steps[-1]), role, points=True)
-            for net, role in _ROLES
+            for net, role in _NETS.items()
             for name in ("nearest mean", "linear probe")
         ]
+        laws = [
+            curve(rows, key, net, label=f"{name}, {net}", role=role)
+            for net, role in _NETS.items()
+            for name, key in (("R²", "r_squared"), ("factor a layer", "rho"))
+        ]
+        depths = [curve(rows, "depth", "ReLU", label="effective depth"), curve(rows, "tunnel", "ReLU", label="tunnel")]
         return [
             Plot(
                 "Separation fuzziness over the layers", "layer (0 is the input)", "tr(S_W S_B⁺)", lines,
                 "A straight line is the law. A linear network stays above the floor, whatever its depth.", log_y=True,
             ),
-            Plot(
-                "The law over training", "step", "value",
-                [Line(f"{key}, {net}", *series(rows, name, net), role)
-                 for net, role in _ROLES
-                 for key, name in (("R²", "r_squared"), ("factor a layer", "rho"))],
-                "How straight the line is, and how steep.",
-            ),
+            Plot("The law over training", "step", "value", laws, "How straight the line is, and how steep."),
             Plot(
                 "Accuracy over the layers", "layer (0 is the input)", "training accuracy", accuracies,
                 "Effective depth is read off the nearest class mean, the tunnel off the linear probe.",
             ),
-            Plot(
-                "Depths over training", "step", "layer",
-                [Line(name, *series(rows, key, "ReLU")) for name, key in (("effective depth", "depth"), ("tunnel", "tunnel"))],
-                "No point where no layer is below the threshold.",
-            ),
+            Plot("Depths over training", "step", "layer", depths, "No point where no layer is below the threshold."),
         ]  # fmt: skip
 
 
@@ -204,11 +195,9 @@ def _law_sentence(first: dict[tuple[str, str], float], last: dict[tuple[str, str
         return "After training there is no law: in some layer of the ReLU net all classes have one mean."
     rho, before = last["ReLU", "rho"], first.get(("ReLU", "rho"))
     word = "falls" if rho < 1 else "does not fall but grows"
-    control = (
-        "none before training"
-        if before is None
-        else (f"{first['ReLU', 'r_squared']:.1%} before training, with a factor of {before:.3f}")
-    )
+    control = "none before training"
+    if before is not None:
+        control = f"{first['ReLU', 'r_squared']:.1%} before training, with a factor of {before:.3f}"
     return (
         f"After training, separation fuzziness {word} by the factor {rho:.3f} a layer in the ReLU net, and a straight line "
         f"explains {last['ReLU', 'r_squared']:.1%} of its logarithm ({control})."

@@ -5,7 +5,7 @@ where the classes collapse to the vertices of a regular simplex). The values bel
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -15,13 +15,13 @@ from torch.nn.functional import normalize
 from ..._errors import InputError
 from ...geometry import best_known, max_cosine, one_vs_rest, unit_rows
 from ...losses import spherical_ce, sup_con
+from .._findings import curve, level, metric_plot, record
 from .._measure import balanced_labels, measured
 from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
 from ..solvers import Minimum, descend, minimise, stops
 from .settings import SupCon
 
 CHUNKS = 20
-_KEYS = ("nc1/pinv", "nc2/etf_distance", "gnc2/margin")
 _LOSSES = ("supcon", "cross-entropy")
 _AGREE = 1e-8
 _FLAT = 1e-8  # odds of wrong classes at the simplex below which gradients vanish on the way to it
@@ -91,36 +91,32 @@ class SupConModel(Model[SupCon]):
 
     def run(self) -> Run:
         """Descend both losses, then solve both from several starts; ends with the best features and class directions."""
-        now = self._draw(-1)
+        s, now = self.settings, self._draw(-1)
         yield from self._rows(now, 0)
-        for begin, end in pairwise(stops(self.settings.steps, CHUNKS)):
-            now = self._descend(now, end - begin)
+        rate = s.lr * len(self._labels)
+        for begin, end in pairwise(stops(s.steps, CHUNKS)):
+            # Lengths, which neither loss sees, grow on the way and shorten steps: they are set back.
+            now = {name: _unit(descend(self._losses[name], now[name], end - begin, rate)) for name in now}
             yield from self._rows(now, end)
-        best, least = {}, {}
-        for start in range(self.settings.starts):
-            for name, end in self._solve(now if start == 0 else self._draw(CHUNKS + start)).items():
-                yield Row(f"{name} solver", float(start), "value", end.value)
-                yield Row(f"{name} solver", float(start), "gradient", end.gradient_norm)
-                if end.value < least.get(name, math.inf):
-                    least[name] = end.value
-                    prefix = "best/" if name == "supcon" else "best/ce/"
-                    best |= {prefix + key: normalize(tensor) for key, tensor in end.state.items()}
-        return best
+        best: dict[str, Minimum] = {}
+        for start in range(s.starts):
+            for name, begin in (now if start == 0 else self._draw(CHUNKS + start)).items():
+                end = minimise(self._losses[name], begin)
+                yield from record(f"{name} solver", start, {"value": end.value, "gradient": end.gradient_norm})
+                best[name] = min(best.get(name, end), end, key=lambda each: each.value)
+        prefixes = {"supcon": "best/", "cross-entropy": "best/ce/"}
+        return {prefixes[name] + key: tensor for name in best for key, tensor in _unit(best[name].state).items()}
 
     def findings(self, end: State, rows: Sequence[Row]) -> Findings:
         """Least losses and geometry beside the closed forms; without a simplex, an exploration."""
-        s = self.settings
-        ends = {name: series(rows, "value", name)[1] for name in ("supcon solver", "cross-entropy solver")}
-        gradient = max(series(rows, "gradient", name)[1][_best(values)] for name, values in ends.items())
-        found = [min(values) for values in ends.values()]
-        plots = self._plots(rows)
+        s, plots = self.settings, self._plots(rows)
+        ends = [_best_end(rows, f"{name} solver") for name in _LOSSES]
+        found = [value for value, _ in ends]
+        stationary = f"The gradient norm at the best ends is at most {max(gradient for _, gradient in ends):.1e}."
         if s.dim < s.classes - 1:
             sentences, comparisons = self._explored(end, *found)
-            return Findings([*sentences, _stationary(gradient)], comparisons, plots, end)
-        predicted = (
-            contrastive_minimum(s.classes, s.samples, s.temperature),
-            cross_entropy_minimum(s.classes, s.temperature),
-        )
+            return Findings([*sentences, stationary], comparisons, plots, end)
+        predicted = list(self._minima.values())
         metrics = measured(end["best/features"], self._labels, keys=("nc1/trace_ratio", "nc2/etf_distance"))
         comparisons = [
             Comparison("supervised contrastive loss", predicted[0], found[0], "closed form, derived here"),
@@ -135,7 +131,7 @@ class SupConModel(Model[SupCon]):
                 f"long before the classes are a simplex, and the solver ends on the way: least loss {found[0]:.3g}, predicted "
                 f"{predicted[0]:.3g}; of all predictions the largest error is {largest:.1e}."
             )
-            return Findings([flat, _stationary(gradient)], comparisons, plots, end)
+            return Findings([flat, stationary], comparisons, plots, end)
         agrees = largest <= _AGREE
         sentences = [
             f"Supervised contrastive loss {'collapses' if agrees else 'was expected to collapse'} to the simplex: least loss "
@@ -143,7 +139,7 @@ class SupConModel(Model[SupCon]):
             f"(tolerance {_AGREE:g}).",
             f"Cross-entropy of unit features and class directions has the same geometry at another value: {found[1]:.10g}, "
             f"predicted {predicted[1]:.10g}.",
-            _stationary(gradient),
+            stationary,
         ]
         return Findings(sentences, comparisons, plots, end, agrees)
 
@@ -151,56 +147,40 @@ class SupConModel(Model[SupCon]):
     def _labels(self) -> Tensor:
         return balanced_labels(self.settings.classes, self.settings.samples)
 
-    def _draw(self, stream: int) -> State:
-        s, generator = self.settings, self.generator(stream)
-        sizes = {"features": s.classes * s.samples, "ce/features": s.classes * s.samples, "ce/weight": s.classes}
-        rows = {
-            name: torch.randn(size, s.dim, generator=generator, dtype=torch.float64) for name, size in sizes.items()
-        }
-        rows["ce/features"] = rows["features"]  # both losses start at the same features
-        return {name: normalize(tensor) for name, tensor in rows.items()}
-
-    def _contrastive(self, state: State) -> Tensor:
-        return sup_con(state["features"], self._labels, temperature=self.settings.temperature)
-
-    def _cross_entropy(self, state: State) -> Tensor:
-        return spherical_ce(state["features"], self._labels, state["weight"], scale=1 / self.settings.temperature)
-
-    def _descend(self, now: State, steps: int) -> State:
-        """Some steps on both losses. Lengths, which neither loss sees, grow on the way and shorten steps: they are set back."""
-        rate = self.settings.lr * len(self._labels)
-        ends = {}
-        for objective, begin, prefix in self._problems(now):
-            end = descend(objective, begin, steps, rate)
-            ends |= {prefix + name: normalize(tensor) for name, tensor in end.items()}
-        return ends
-
-    def _problems(self, now: State) -> list[tuple[Callable[[State], Tensor], State, str]]:
-        """Of both losses: objective, variables, and how those are named."""
-        ce = {"features": now["ce/features"], "weight": now["ce/weight"]}
-        return [(self._contrastive, {"features": now["features"]}, ""), (self._cross_entropy, ce, "ce/")]
-
-    def _rows(self, now: State, step: int) -> list[Row]:
-        rows = []
-        for name, (objective, variables, _) in zip(_LOSSES, self._problems(now), strict=True):
-            numbers = {"loss": float(objective(variables)), **measured(variables["features"], self._labels)}
-            rows += [Row(name, float(step), key, value) for key, value in numbers.items()]
-        return rows
-
-    def _solve(self, begin: State) -> dict[str, Minimum]:
+    @property
+    def _losses(self) -> dict[str, Callable[[State], Tensor]]:
+        temperature, labels = self.settings.temperature, self._labels
         return {
-            name: minimise(objective, variables)
-            for name, (objective, variables, _) in zip(_LOSSES, self._problems(begin), strict=True)
+            "supcon": lambda now: sup_con(now["features"], labels, temperature=temperature),
+            "cross-entropy": lambda now: spherical_ce(now["features"], labels, now["weight"], scale=1 / temperature),
         }
+
+    @property
+    def _minima(self) -> dict[str, float]:
+        s = self.settings
+        contrastive = contrastive_minimum(s.classes, s.samples, s.temperature)
+        return {"supcon": contrastive, "cross-entropy": cross_entropy_minimum(s.classes, s.temperature)}
+
+    def _draw(self, stream: int) -> dict[str, State]:
+        """A start of each loss: both have the same features."""
+        K, N, d = self.settings.classes, len(self._labels), self.settings.dim
+        drawn = _unit(self.draw(stream, {"features": (N, d), "unused": (N, d), "weight": (K, d)}))
+        both = {name: drawn[name] for name in ("features", "weight")}
+        return {"supcon": {"features": drawn["features"]}, "cross-entropy": both}
+
+    def _rows(self, now: Mapping[str, State], step: int) -> Iterator[Row]:
+        for name, state in now.items():
+            loss = float(self._losses[name](state))
+            yield from record(name, step, {"loss": loss, **measured(state["features"], self._labels)})
 
     def _explored(self, state: State, value: float, ce_value: float) -> tuple[list[str], list[Comparison]]:
         """What is found where no simplex fits: nothing is predicted, the best codes known stand beside it."""
         s = self.settings
         known = best_known(s.classes, s.dim)
-        stats = torch.stack([state["best/features"][self._labels == k].mean(dim=0) for k in range(s.classes)])
+        means = torch.stack([state["best/features"][self._labels == k].mean(dim=0) for k in range(s.classes)])
         within = measured(state["best/features"], self._labels, keys=("nc1/trace_ratio",))["nc1/trace_ratio"]
-        margins = [one_vs_rest(unit_rows(code)).margin for code in (stats, state["best/ce/weight"])]
-        cosines = [max_cosine(unit_rows(code)) for code in (stats, state["best/ce/weight"])]
+        codes = [unit_rows(code) for code in (means, state["best/ce/weight"])]
+        margins, cosines = [one_vs_rest(code).margin for code in codes], [max_cosine(code) for code in codes]
         sentences = [
             f"An exploration, as no simplex of {s.classes} classes fits into d = {s.dim}: nothing is predicted. Class means of "
             f"supervised contrastive loss have margin {margins[0]:.5f}, the class directions of cross-entropy {margins[1]:.5f}"
@@ -208,46 +188,41 @@ class SupConModel(Model[SupCon]):
             f"Largest cosines: {cosines[0]:.5f} (supervised contrastive), {cosines[1]:.5f} (cross-entropy). Within classes the "
             f"trace ratio is {within:.1e}; losses {value:.8g} and {ce_value:.8g}.",
         ]
-        collapsed = collapsed_loss(stats, s.samples, s.temperature)
-        comparison = Comparison(
-            "supervised contrastive loss",
-            collapsed,
-            value,
-            "predicted: of the class means it found, if the classes are collapsed",
-        )
-        return sentences, [comparison]
+        collapsed = collapsed_loss(means, s.samples, s.temperature)
+        meaning = "predicted: of the class means it found, if the classes are collapsed"
+        return sentences, [Comparison("supervised contrastive loss", collapsed, value, meaning)]
 
     def _plots(self, rows: Sequence[Row]) -> list[Plot]:
         s = self.settings
-        plots = []
-        simplex = s.dim >= s.classes - 1
-        minima = {
-            "supcon": contrastive_minimum(s.classes, s.samples, s.temperature),
-            "cross-entropy": cross_entropy_minimum(s.classes, s.temperature),
-        }
         excess = []
-        for name, minimum in minima.items():
+        for name, minimum in self._minima.items():
             x, y = series(rows, "loss", name)
             excess.append(Line(name, x, [value - minimum for value in y]))
-        bound = "the closed-form minimum" if simplex else "a lower bound, the closed form of d >= K-1"
+        bound = "the closed-form minimum" if s.dim >= s.classes - 1 else "a lower bound, the closed form of d >= K-1"
         caption = f"How far each loss is above {bound}, under gradient descent from the same features."
-        plots.append(Plot("Loss above its minimum", "step", "excess loss", excess, caption, log_y=True))
+        plots = [Plot("Loss above its minimum", "step", "excess loss", excess, caption, log_y=True)]
         captions = {
             "nc1/pinv": "Variability within classes against that between them: collapse is a fall to zero.",
             "nc2/etf_distance": "Distance of the class means to a simplex; zero where one fits.",
             "gnc2/margin": "One-vs-rest margin of the class means; the dashed line is the best there is, where it is known.",
         }
         best = best_known(s.classes, s.dim).margin
-        for key in _KEYS:
-            lines = [Line(name, *series(rows, key, name)) for name in minima]
+        for key, caption in captions.items():
+            lines = [curve(rows, key, name) for name in _LOSSES]
             if key == "gnc2/margin" and best is not None:
-                lines.append(Line("best known", [0.0, float(s.steps)], [best, best], "predicted"))
-            plots.append(Plot(key, "step", key, lines, captions[key], log_y=key != "gnc2/margin", metric=key))
+                lines.append(level("best known", best, lines))
+            plots.append(metric_plot(key, "step", lines, caption, log_x=False, log_y=key != "gnc2/margin"))
         return plots
 
 
-def _best(values: Sequence[float]) -> int:
-    return min(range(len(values)), key=values.__getitem__)
+def _best_end(rows: Sequence[Row], solver: str) -> tuple[float, float]:
+    """The least value of a solver, and the gradient norm there."""
+    values, gradients = (series(rows, key, solver)[1] for key in ("value", "gradient"))
+    return min(zip(values, gradients, strict=True), key=lambda end: end[0])
+
+
+def _unit(state: State) -> State:
+    return {name: normalize(tensor) for name, tensor in state.items()}
 
 
 def _wrong(K: int, temperature: float) -> float:
@@ -260,7 +235,3 @@ def _check(K: int, n: int, temperature: float) -> None:
         raise InputError(
             f"expected at least 2 classes, 2 samples a class and a temperature above 0, got {K}, {n} and {temperature}"
         )
-
-
-def _stationary(gradient: float) -> str:
-    return f"The gradient norm at the best ends is at most {gradient:.1e}."
