@@ -52,12 +52,11 @@ class CentralPathModel(Model[CentralPath]):
 
     def _start(self) -> State:
         """Features of identity scatter within classes about random class means; the descent starts there too."""
-        s, generator = self.settings, self.generator()
-        labels = balanced_labels(s.classes, s.samples)
-        E = torch.randn(len(labels), s.dim, generator=generator, dtype=torch.float64)
+        s, labels = self.settings, balanced_labels(self.settings.classes, self.settings.samples)
+        E, M = self.draw(-1, {"within": (len(labels), s.dim), "means": (s.classes, s.dim)}).values()
         E = E - class_means(E, labels, s.classes)[labels]
         E = torch.linalg.solve_triangular(torch.linalg.cholesky(E.mT @ E / len(E)), E.mT, upper=False).mT
-        M = s.signal * torch.randn(s.classes, s.dim, generator=generator, dtype=torch.float64)
+        M = s.signal * M
         features = E + (M - M.mean(dim=0))[labels]
         weight, bias = least_squares_classifier(features, labels, s.classes)
         return {"features": features, "weight": weight, "bias": bias}

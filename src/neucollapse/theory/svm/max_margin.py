@@ -20,6 +20,8 @@ from torch import Tensor
 
 from ..._errors import InputError
 from ..._types import Float, Int
+from ..class_sizes import labels_of
+from ..seli.simplex_encoding import simplex_encoding
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,11 @@ def margins(logits: Float[Tensor, "N K"], labels: Int[Tensor, " N"]) -> Float[Te
 def minimum_norm_separation(counts: Sequence[int]) -> HardMargin:
     r"""Free features, d >= K-1: the logits of least nuclear norm that separate all samples by 1.
 
-    They are the simplex-encoded labels $\hat Z = Y (I - \tfrac1K 11^\top)$, whatever the class sizes
-    $D = \operatorname{diag}(n_k)$, as for SELI (Thrampoulidis et al., arXiv 2208.05512). The certificate is the polar
-    factor of the logits, rows $R_{y_i}$ of
-
-    $$R = \big( (I - \tfrac1K 11^\top) D (I - \tfrac1K 11^\top) \big)^{+1/2}, \qquad
-    \lambda_{ij} = -R_{y_i j}, \quad \lVert \hat Z \rVert_* = \sum_{ij} \lambda_{ij},$$
-
-    a matrix of spectral norm 1 whose entries off the label must not be positive: checked, not assumed. For n samples of each
-    class the norm is (K-1) sqrt(n), so that the normalised margin is 1/(K-1) for n = 1.
+    They are the simplex-encoded labels $\hat Z = Y (I - \tfrac1K 11^\top)$, whatever the class sizes, as for SELI
+    (Thrampoulidis et al., arXiv 2208.05512); `simplex_encoding` has the multipliers and the proof. The certificate is the polar
+    factor of the logits, $R_{ij} = -\lambda_{ij}$ off the label, with rows that sum to 0: a matrix of spectral norm 1 with
+    $\langle R, \hat Z \rangle = \sum_{ij} \lambda_{ij} = \lVert \hat Z \rVert_*$. For n samples of each class the norm is
+    (K-1) sqrt(n), so that the normalised margin is 1/(K-1) for n = 1.
 
     Args:
         counts: samples of each class, from 1.
@@ -94,27 +92,19 @@ def minimum_norm_separation(counts: Sequence[int]) -> HardMargin:
         >>> round(separation.margin, 6), separation.residual < 1e-12
         (0.111111, True)
     """
-    sizes = torch.as_tensor(counts, dtype=torch.float64)
-    K = len(sizes)
-    if K < 2 or bool((sizes < 1).any()):
-        raise InputError(f"expected two classes or more with a sample each, got counts {list(counts)}")
-    P = torch.eye(K, dtype=torch.float64) - 1 / K
-    squares, basis = torch.linalg.eigh(P @ sizes.diag() @ P)
-    squares, basis = squares[1:], basis[:, 1:]  # the first is 0, along the vector of ones
-    R = basis / squares.sqrt() @ basis.mT
-    labels = torch.arange(K).repeat_interleave(sizes.long())
-    norm = float(squares.sqrt().sum())
-    polar, logits = R[labels], P[labels]
-    own = torch.nn.functional.one_hot(labels, K).bool()
-    multipliers = (-polar).where(~own, 0)
+    sizes = torch.as_tensor(counts)
+    encoding, labels = simplex_encoding(sizes), labels_of(sizes)
+    logits, multipliers = encoding.logits[labels], (encoding.multipliers / sizes[:, None])[labels]
+    own = torch.nn.functional.one_hot(labels, len(sizes))
+    polar = own * multipliers.sum(dim=1, keepdim=True) - multipliers
     residual = max(
         float((-multipliers).max()),
-        float((margins(logits, labels) - 1).where(~own, 0).abs().max()),
-        float((polar.mT @ polar - P).abs().max()),  # singular values 1, on all vectors but that of ones
-        abs(float(multipliers.sum()) - norm) / norm,
-        abs(float(torch.linalg.svdvals(logits).sum()) - norm) / norm,
+        float((margins(logits, labels) - 1).where(own == 0, 0).abs().max()),
+        float((polar.mT @ polar - encoding.logits).abs().max()),  # singular values 1, on all vectors but that of ones
+        abs(float(multipliers.sum()) / encoding.value - 1),
+        abs(float(torch.linalg.svdvals(logits).sum()) / encoding.value - 1),
     )
-    return HardMargin(logits, multipliers.clamp(min=0), norm, None, residual)
+    return HardMargin(logits, multipliers.clamp(min=0), encoding.value, None, residual)
 
 
 def hard_margin_svm(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"], K: int) -> HardMargin:

@@ -32,6 +32,7 @@ from ...losses._log_objective import log_softplus
 from .._findings import curve, last, level, metric_plot, record
 from .._measure import measured
 from .._model import Comparison, Findings, Line, Model, Plot, Row, Run, State, series
+from ..class_sizes import labels_of
 from ..solvers import descent, flow
 from .max_margin import HardMargin, hard_margin_svm, margins, minimum_norm_separation
 from .settings import SVM
@@ -70,7 +71,7 @@ class SVMModel(Model[SVM]):
     @cached_property
     def labels(self) -> Tensor:
         """Label of each sample."""
-        return torch.arange(self.settings.classes).repeat_interleave(torch.tensor(self.settings.sizes))
+        return labels_of(torch.tensor(self.settings.sizes))
 
     @cached_property
     def target(self) -> HardMargin:
@@ -109,10 +110,10 @@ class SVMModel(Model[SVM]):
 
     def start(self) -> State:
         """Random classifier and features; fixed features are of norm about 1."""
-        s, generator = self.settings, self.generator()
-        W = s.init * torch.randn(s.classes, s.dim, generator=generator, dtype=torch.float64)
-        H = torch.randn(sum(s.sizes), s.dim, generator=generator, dtype=torch.float64)
-        return {"weight": W, "features": H * (s.init if s.features == "free" else s.dim**-0.5)}
+        s = self.settings
+        start = self.draw(-1, {"weight": (s.classes, s.dim), "features": (sum(s.sizes), s.dim)})
+        size = s.init if s.features == "free" else s.dim**-0.5
+        return {"weight": s.init * start["weight"], "features": start["features"] * size}
 
     def run(self) -> Run:
         """The flow down to every loss, and plain descent beside it; ends with the flow's classifier and features."""
