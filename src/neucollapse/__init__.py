@@ -1,11 +1,11 @@
 """Generalized neural collapse: measure it, know its optimum, train towards it.
 
-The doors are ``measure`` and ``inspect`` for a model, ``best_code`` and ``solve`` for the optimum, ``train`` and
-``simulate`` for collapse in the making, ``write_report`` and ``write_comparison`` for pages, and ``describe`` for the
-definition of a metric. ``ClassStatistics`` and ``collapse_metrics`` are the two halves of ``measure``, for loops of
-your own. The rooms behind the doors (``neucollapse.losses``, ``.heads``, ``.geometry``, ...) have the rest.
+The doors are `measure` and `inspect` for a model, `best_code` and `solve` for the optimum, `train` and
+`simulate` for collapse in the making, `write_report` and `write_comparison` for pages, and `describe` for the
+definition of a metric. `ClassStatistics` and `collapse_metrics` are the two halves of `measure`, for loops of
+your own. The rooms behind the doors (`neucollapse.losses`, `.heads`, `.geometry`, ...) have the rest.
 
-Every error is a ``NeucollapseError``. Names load when first used (PEP 562), so ``import neucollapse`` costs next to
+Every error is a `NeucollapseError`. Names load when first used (PEP 562), so `import neucollapse` costs next to
 nothing.
 """
 

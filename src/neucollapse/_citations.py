@@ -17,11 +17,7 @@ def _entries() -> dict[str, str]:
 
 
 def bibtex(keys: Iterable[str]) -> str:
-    """The BibTeX entries of the given keys, in order and without repeats.
-
-    Raises:
-        UnknownNameError: if a key is not in ``references.bib``.
-    """
+    """The BibTeX entries of the given keys, in order and without repeats; a key that is none is an `UnknownNameError`."""
     entries = _entries()
     unknown = [key for key in keys if key not in entries]
     if unknown:
@@ -30,5 +26,5 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 def citation_keys() -> list[str]:
-    """Every key of ``references.bib``."""
+    """Every key of `references.bib`."""
     return list(_entries())

@@ -1,4 +1,4 @@
-"""Conditions on a result, such as ``nc1/pinv>0.1``: what fails a command, or ends a training."""
+"""Conditions on a result, such as `nc1/pinv>0.1`: what fails a command, or ends a training."""
 
 from math import isfinite
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _COMPARISONS = {
 class Condition(NamedTuple):
     """A key, a comparison and a limit.
 
-    Example:
+    Examples:
         >>> Condition.parse("train/nc1/pinv<1e-3")
         Condition(text='train/nc1/pinv<1e-3', key='train/nc1/pinv', sign='<', limit=0.001)
     """
@@ -28,7 +28,7 @@ class Condition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
-        """Read a condition; raises ``InputError`` if it is none."""
+        """Read a condition; raises `InputError` if it is none."""
         sign = next((sign for sign in _COMPARISONS if sign in text), None)
         try:
             if sign is None:

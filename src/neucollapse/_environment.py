@@ -16,7 +16,7 @@ _PACKAGES = ("neucollapse", "torch", "numpy", "scipy", "lightning", "numba")
 
 @cache
 def numba_available() -> bool:
-    """Whether the extra ``fast`` is installed."""
+    """Whether the extra `fast` is installed."""
     return find_spec("numba") is not None
 
 

@@ -14,15 +14,15 @@ class InputError(NeucollapseError, ValueError):
 
 
 class OptionError(InputError, TypeError):
-    """A function has no such option, or cannot use it on what it was given. Also a ``TypeError``, as Python raises."""
+    """A function has no such option, or cannot use it on what it was given. Also a `TypeError`, as Python raises."""
 
 
 class ForwardError(InputError, RuntimeError):
-    """The code of a model raised an error in a forward pass. ``__cause__`` is that error."""
+    """The code of a model raised an error in a forward pass. `__cause__` is that error."""
 
 
 class UnknownNameError(InputError, KeyError):
-    """A name that is looked up (a key, a preset, a model, a member of a file) does not exist. Also a ``KeyError``."""
+    """A name that is looked up (a key, a preset, a model, a member of a file) does not exist. Also a `KeyError`."""
 
     __str__ = Exception.__str__  # a KeyError shows its message in quotes
 
@@ -69,7 +69,7 @@ class MissingExtraError(NeucollapseError, ImportError):
 
 
 class SolverError(NeucollapseError):
-    """A solver did not reach what was asked; ``solution`` holds the best it found."""
+    """A solver did not reach what was asked; `solution` holds the best it found."""
 
     def __init__(self, message: str, solution: object = None) -> None:
         super().__init__(message)

@@ -1,8 +1,8 @@
 """Files that survive a crash and cannot run code: atomic writes, checked reads.
 
 Tensors go to safetensors with a schema name and a SHA-256 of everything in the file, everything else to JSON. Nothing
-here writes or reads a pickle. Whatever goes wrong in reading ends in a ``FileFormatError``, in writing in a
-``FileWriteError``, each of one sentence.
+here writes or reads a pickle. Whatever goes wrong in reading ends in a `FileFormatError`, in writing in a
+`FileWriteError`, each of one sentence.
 """
 
 import hashlib
@@ -39,13 +39,11 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary file beside ``path``; on success it is synced and renamed onto ``path``, else removed.
+    """Yield a temporary file beside `path`; on success it is synced and renamed onto `path`, else removed.
 
     Only a regular file is replaced, and keeps its permissions. A symbolic link stays and its target is replaced. A
-    folder, device, pipe or socket is refused before anything is written.
-
-    Raises:
-        FileWriteError: if the file cannot be written, for lack of room, permission or a folder.
+    folder, device, pipe or socket is refused before anything is written. Lack of room, permission or a folder is a
+    `FileWriteError`.
     """
     with _writing(path):
         target, mode = _target(Path(path))
@@ -116,7 +114,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Mapping[str, Any], *, schema: str) -> None:
-    """Write a JSON object atomically, with its schema name. NaN is refused: store ``None`` and a reason."""
+    """Write a JSON object atomically, with its schema name. NaN is refused: store `None` and a reason."""
     write_text(path, json.dumps({"schema": schema, **content}, indent=1, allow_nan=False) + "\n")
 
 
@@ -124,7 +122,7 @@ def write_json(path: str | Path, content: Mapping[str, Any], *, schema: str) -> 
 
 
 def require_file(path: str | Path) -> Path:
-    """Return ``path`` if it is a readable regular file, else raise ``FileFormatError``."""
+    """Return `path` if it is a readable regular file, else raise `FileFormatError`."""
     path = Path(path)
     try:
         mode = path.stat().st_mode
@@ -138,7 +136,7 @@ def require_file(path: str | Path) -> Path:
 
 
 def parse_json(path: str | Path, text: str | bytes, *, finite: bool = False) -> Any:
-    """The value of a JSON text from the file ``path``; a key that stands twice in one object is refused.
+    """The value of a JSON text from the file `path`; a key that stands twice in one object is refused.
 
     Args:
         path: the file, for messages.
@@ -176,7 +174,7 @@ def _finite(text: str) -> float:
 
 
 def read_json(path: str | Path, *, schema: str) -> dict[str, Any]:
-    """Read a JSON object written by ``write_json`` and check its schema name."""
+    """Read a JSON object written by `write_json` and check its schema name."""
     path = require_file(path)
     if path.stat().st_size > _MAX_JSON_BYTES:
         raise FileFormatError(path, f"larger than {_MAX_JSON_BYTES >> 20} MiB, which no file of this kind is")
@@ -233,10 +231,8 @@ def save_tensors(path: str | Path, tensors: Mapping[str, "Tensor"], *, schema: s
     """Write tensors and JSON metadata to a safetensors file, atomically; returns the SHA-256 of all of it.
 
     The digest is over the schema, the metadata and the tensors, names, dtypes and shapes included. Equal contents have
-    an equal digest. Another file may keep it, and ``load_tensors(digest=...)`` asks for it.
-
-    Raises:
-        FileWriteError: if the file cannot be written.
+    an equal digest. Another file may keep it, and `load_tensors(digest=...)` asks for it. What cannot be written is a
+    `FileWriteError`, as in `atomic_path`.
     """
     from safetensors.torch import save_file
 
@@ -251,17 +247,17 @@ def save_tensors(path: str | Path, tensors: Mapping[str, "Tensor"], *, schema: s
 def load_tensors(
     path: str | Path, *, schema: str, digest: str | None = None
 ) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
-    """Read tensors and metadata written by ``save_tensors``; verify the schema and the SHA-256.
+    """Read tensors and metadata written by `save_tensors`; verify the schema and the SHA-256.
 
     Files of version 0.1 have a SHA-256 of the tensors alone, which is then what is verified.
 
     Args:
         path: the file.
         schema: the schema it must have.
-        digest: what ``save_tensors`` returned, where another file says which contents belong to it.
+        digest: what `save_tensors` returned, where another file says which contents belong to it.
 
     Raises:
-        FileFormatError: if the file is damaged, of another kind, or not the one that ``digest`` names.
+        FileFormatError: if the file is damaged, of another kind, or not the one that `digest` names.
     """
     path = require_file(path)
     header = safetensors_header(path).get("__metadata__", {})

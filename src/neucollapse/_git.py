@@ -9,13 +9,13 @@ _NAME = re.compile(r"refs/[^\s\0]+")
 
 
 def git_revision(folder: str | Path = ".") -> str | None:
-    """The commit checked out in ``folder`` or around it, its first 12 digits; None outside a repository.
+    """The commit checked out in `folder` or around it, its first 12 digits; None outside a repository.
 
     Nothing is run and nothing outside git's own files is shown: whatever they hold, the answer is digits or None.
     Whether files have changed since is not known, as telling it means running git, which runs what
-    ``core.fsmonitor`` of the folder says.
+    `core.fsmonitor` of the folder says.
 
-    Example:
+    Examples:
         >>> git_revision("/") is None
         True
     """
@@ -30,7 +30,7 @@ def git_revision(folder: str | Path = ".") -> str | None:
 
 
 def _git_folder(place: Path) -> Path | None:
-    """Where git keeps its files: the folder itself, or what a worktree's or submodule's file ``.git`` names."""
+    """Where git keeps its files: the folder itself, or what a worktree's or submodule's file `.git` names."""
     if place.is_dir():
         return place if (place / "HEAD").is_file() else None
     named = re.fullmatch(r"gitdir: (.+)\s*", _text(place))

@@ -1,22 +1,22 @@
 """Labels as people bring them, made into int64 class numbers: torch, NumPy or lists, any integer type, strings.
 
-Everything that compares labels does so after this, in int64: in ``uint8`` the label 156 equals -100, and would be ignored.
+Everything that compares labels does so after this, in int64: in `uint8` the label 156 equals -100, and would be ignored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ._errors import InputError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-Labels = Union[Tensor, "NDArray[np.generic]", Sequence[int], Sequence[str]]
+Labels = Tensor | NDArray[np.generic] | Sequence[int] | Sequence[str]
 """What may stand for labels."""
+
+Array = Tensor | NDArray[np.generic] | Sequence[Sequence[float]] | Sequence[float]
+"""What may stand for numbers: a tensor, anything NumPy reads as an array, nested lists."""
 
 _LARGEST = 2**63 - 1
 
@@ -31,7 +31,7 @@ def label_tensor(labels: Labels, *, name: str = "labels") -> Tensor:
     Raises:
         InputError: bool, float or complex labels, with advice for one-hot rows; strings; a number beyond int64.
 
-    Example:
+    Examples:
         >>> label_tensor(torch.tensor([156, 3], dtype=torch.uint8)), label_tensor([2, 0])
         (tensor([156,   3]), tensor([2, 0]))
     """
@@ -50,12 +50,12 @@ def label_tensor(labels: Labels, *, name: str = "labels") -> Tensor:
 
 
 def flat_labels(labels: Labels, rows: torch.Size, *, name: str = "labels") -> Tensor:
-    """One int64 label a row, flat: from labels of the shape ``rows``, or of that shape with a last axis of 1.
+    """One int64 label a row, flat: from labels of the shape `rows`, or of that shape with a last axis of 1.
 
     Raises:
-        InputError: as ``label_tensor``; labels of another shape, with advice where they look one-hot.
+        InputError: as `label_tensor`; labels of another shape, with advice where they look one-hot.
 
-    Example:
+    Examples:
         >>> flat_labels(torch.tensor([[4], [1]]), torch.Size([2]))
         tensor([4, 1])
     """
@@ -69,7 +69,7 @@ def flat_labels(labels: Labels, rows: torch.Size, *, name: str = "labels") -> Te
 
 
 def counted_labels(labels: Tensor, num_classes: int, ignore_index: int, *, name: str = "labels") -> Tensor:
-    """The mask of int64 ``labels`` that are not ``ignore_index``.
+    """The mask of int64 `labels` that are not `ignore_index`.
 
     Raises:
         InputError: one of the others lies outside [0, K). (Not while a graph is compiled: reading a value would wait.)
@@ -87,14 +87,14 @@ def counted_labels(labels: Tensor, num_classes: int, ignore_index: int, *, name:
 
 
 def renumbered(labels: Labels, ids: Tensor | None = None, *, ignore_index: int = IGNORED) -> tuple[Tensor, Tensor]:
-    """Sparse ids as class numbers: labels in [0, K) and the K ``ids`` they stand for, in rising order.
+    """Sparse ids as class numbers: labels in [0, K) and the K `ids` they stand for, in rising order.
 
-    Give all labels at once; or, batch by batch, the ``ids`` that a first call has returned. ``ignore_index`` stays.
+    Give all labels at once; or, batch by batch, the `ids` that a first call has returned. `ignore_index` stays.
 
     Raises:
-        InputError: labels that are no integers; a label that ``ids`` do not hold.
+        InputError: labels that are no integers; a label that `ids` do not hold.
 
-    Example:
+    Examples:
         >>> labels, ids = renumbered([70_123, 5, 70_123, -100])
         >>> labels.tolist(), ids.tolist()
         ([1, 0, 1, -100], [5, 70123])
@@ -112,12 +112,12 @@ def renumbered(labels: Labels, ids: Tensor | None = None, *, ignore_index: int =
 
 
 def class_names_of(labels: Labels) -> tuple[Tensor, list[str] | None]:
-    """Class numbers, and the names they stand for: those of strings, sorted; ``None`` where labels are numbers.
+    """Class numbers, and the names they stand for: those of strings, sorted; `None` where labels are numbers.
 
     Raises:
-        InputError: strings among other things, and all that ``label_tensor`` refuses.
+        InputError: strings among other things, and all that `label_tensor` refuses.
 
-    Example:
+    Examples:
         >>> class_names_of(["dog", "cat", "dog"])
         (tensor([1, 0, 1]), ['cat', 'dog'])
     """
@@ -141,7 +141,7 @@ def checked_names(class_names: object) -> list[str] | None:
     Raises:
         InputError: anything else, such as one string or a set, which has no order.
 
-    Example:
+    Examples:
         >>> checked_names(np.array(["cat", "dog"])), checked_names(None)
         (['cat', 'dog'], None)
     """
@@ -158,7 +158,7 @@ def checked_names(class_names: object) -> list[str] | None:
     raise InputError(f"expected class_names as a list of strings, got {class_names!r}")
 
 
-def _as_array(labels: object, name: str) -> "NDArray[np.generic]":
+def _as_array(labels: object, name: str) -> NDArray[np.generic]:
     try:
         array = np.asarray(labels)
         # NumPy would write the 1 of ["cat", 1] as a string.
@@ -167,11 +167,11 @@ def _as_array(labels: object, name: str) -> "NDArray[np.generic]":
         raise InputError(f"expected {name} as integers in one array or list, got {error}") from None
 
 
-def _has_strings(array: "NDArray[np.generic]") -> bool:
+def _has_strings(array: NDArray[np.generic]) -> bool:
     return array.dtype.kind in "USTO" and any(isinstance(one, str | bytes) for one in array.reshape(-1).tolist())
 
 
-def _from_numbers(array: "NDArray[np.generic]", name: str) -> Tensor:
+def _from_numbers(array: NDArray[np.generic], name: str) -> Tensor:
     if not array.size:
         return torch.zeros(array.shape, dtype=torch.int64)
     if _has_strings(array):

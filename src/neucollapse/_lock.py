@@ -13,10 +13,11 @@ from ._errors import InputError
 
 @contextmanager
 def locked(path: str | Path, *, wait: float | None = None, doing: str = "writing") -> Iterator[None]:
-    """Hold ``path``, a file or a folder, while it is read, changed and written.
+    """Hold `path`, a file or a folder, while it is read, changed and written.
 
-    The lock of a folder is ``.lock`` in it, that of a file ``.name.lock`` beside it; what leads to one file by another
-    name or a link is one lock. What does not exist yet is taken for a file: make a folder before it is locked.
+    The lock of a folder is `.lock` in it, that of a file `.name.lock` beside it; what leads to one file by another
+    name or a link is one lock. What does not exist yet is taken for a file: make a folder before it is locked. A lock that cannot
+    be made, as where the folder cannot be written to, is an `OSError`.
 
     Args:
         path: the file or folder.
@@ -24,8 +25,7 @@ def locked(path: str | Path, *, wait: float | None = None, doing: str = "writing
         doing: what the holder does there, as the message has it: "training in" gives "another process is training in runs/a".
 
     Raises:
-        InputError: if another process holds it after ``wait`` seconds.
-        OSError: if the lock cannot be made, as where the folder cannot be written to.
+        InputError: if another process holds it after `wait` seconds.
     """
     from filelock import FileLock, Timeout
 

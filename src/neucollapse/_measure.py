@@ -120,52 +120,51 @@ def measure(
     """Measure the collapse of a model on its data, or of features that are there already.
 
     The model is left exactly as it was (flags, buffers, hooks, random state). The classifier is found by running the
-    first batch; say ``classifier="name"`` where it is ambiguous: that layer's output is compared with the model's, and a
+    first batch; say `classifier="name"` where it is ambiguous: that layer's output is compared with the model's, and a
     flag says where they differ. Under torchrun, with a process group initialised, each rank reads its own loader (or
     its own part of a file) and every rank returns the result of all.
 
     Args:
-        model: a ``torch.nn.Module``; or features: a path (safetensors, parquet, npz, npy; files, folders, shards), a
-            ``neucollapse.data.FeatureFile``, a pair (features, labels), or a mapping from split names to any of these.
-        loader: for a model, an iterable of ``(inputs, labels)``, or a mapping such as ``{"train": ..., "test": ...}``.
-            Decisions and test collapse use the class means of the split named ``train``, or else of the first.
-        weight: for features, classifier rows (K, d), with ``bias`` (K,), in place of those in the file.
+        model: a `torch.nn.Module`; or features: a path (safetensors, parquet, npz, npy; files, folders, shards), a
+            `neucollapse.data.FeatureFile`, a pair (features, labels), or a mapping from split names to any of these.
+        loader: for a model, an iterable of `(inputs, labels)`, or a mapping such as `{"train": ..., "test": ...}`.
+            Decisions and test collapse use the class means of the split named `train`, or else of the first.
+        weight: for features, classifier rows (K, d), with `bias` (K,), in place of those in the file.
         bias: (K,), beside a weight.
         renumber: for features, make labels that are sparse ids classes 0 to K - 1, in rising order over all splits.
         classifier: of a model, the name of the classifier.
-        layers: of a model, names of inner layers to measure too, or ``"auto"``; their keys end in ``@layer:NAME``.
+        layers: of a model, names of inner layers to measure too, or `"auto"`; their keys end in `@layer:NAME`.
         pool: of a model, how inner outputs become one vector a sample; this and the next four as in
-            ``neucollapse.probe.feature_batches``.
-        mode: of a model, ``"eval"`` or ``"keep"``.
-        forward: of a model, called as ``forward(model, inputs)`` in its place.
+            `neucollapse.probe.feature_batches`.
+        mode: of a model, `"eval"` or `"keep"`.
+        forward: of a model, called as `forward(model, inputs)` in its place.
         strict: of a model, raise where this would warn.
         device: of a model, where inputs are moved.
         ood: a loader (or features) of data outside all classes, for NC5; its labels are not used.
         num_classes: K, if neither classifier nor labels tell.
         class_names: names of the classes, in order. Labels may be these names; those of features may be any strings,
-            which are numbered in alphabetical order where ``class_names`` is not given.
+            which are numbered in alphabetical order where `class_names` is not given.
         preset: only what one paper reports.
         min_samples: leave out classes of which the training split has fewer samples; a flag lists them.
-        exact_margins: exact one-vs-rest margins beyond K = 2,000 too (``True``), or never (``False``).
-        optimum: ``"lookup"`` the best known code, ``"solve"`` for one where none is proved and K d <= 5,000, or None.
-        scatter: ``"full"``, ``"trace"``, or ``"auto"``: full up to d = 8,192; or ``"class"``: full, and of each class
+        exact_margins: exact one-vs-rest margins beyond K = 2,000 too (`True`), or never (`False`).
+        optimum: `"lookup"` the best known code, `"solve"` for one where none is proved and K d <= 5,000, or None.
+        scatter: `"full"`, `"trace"`, or `"auto"`: full up to d = 8,192; or `"class"`: full, and of each class
             by itself too (K d^2 numbers), for the effective rank within classes.
         second_pass: read the data again for decisions and margins.
         ignore_index: label of samples to leave out.
-        nan: what NaN or infinity in features does: ``"raise"`` or ``"drop"``.
+        nan: what NaN or infinity in features does: `"raise"` or `"drop"`.
         seed: of the solver.
         progress: show a progress bar on standard error.
 
     Returns:
-        A ``CollapseResult``, a mapping from keys such as ``"nc1/pinv"`` or ``"test/nc1/pinv"`` to numbers.
+        A `CollapseResult`, a mapping from keys such as `"nc1/pinv"` or `"test/nc1/pinv"` to numbers.
 
     Raises:
-        InputError: what was given cannot be used; the sentence says why. An option that does not exist, or that a model
-            or features have no use for, is an ``OptionError``, which is a ``TypeError`` too.
-        NonFiniteError: NaN or infinity in the features.
-        FileFormatError: a file cannot be used.
+        OptionError: an option has no use for a model, or for features. It is an `InputError` and a `TypeError`, as is every
+            other error about an option; what else cannot be used is an `InputError`, NaN or infinity in the features a
+            `NonFiniteError`, and a file that cannot be read a `FileFormatError`.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> labels = torch.arange(4).repeat(6)
         >>> result = measure((simplex(4)[labels], labels), weight=simplex(4), progress=False)

@@ -16,7 +16,7 @@ def check_memory(needed: float, what: str) -> None:
     Raises:
         InputError: with what was asked for, how much that is, and how much there is.
 
-    Example:
+    Examples:
         >>> check_memory(1e18, "statistics of 10**9 classes")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         neucollapse._errors.InputError: statistics of 10**9 classes need 1e+09 GB of memory, of which there are ...

@@ -19,10 +19,10 @@ _LISTED = 16  # names; a longer list is cut
 def close_names(name: object, known: Iterable[str], *, at_most: int = 3) -> list[str]:
     """The known names most like a name, the likeliest first; none if nothing is like it.
 
-    Upper and lower case are the same, and so are ``-``, ``_`` and space. A part between slashes counts as the whole
-    where it fits better, so that ``"pinv"`` finds ``"nc1/pinv"``.
+    Upper and lower case are the same, and so are `-`, `_` and space. A part between slashes counts as the whole
+    where it fits better, so that `"pinv"` finds `"nc1/pinv"`.
 
-    Example:
+    Examples:
         >>> close_names("wieght", ["bias", "weight"]), close_names("pinv", ["nc1/pinv"]), close_names("x", ["weight"])
         (['weight'], ['nc1/pinv'], [])
     """
@@ -40,7 +40,7 @@ def _likeness(name: str, other: str) -> float:
 def did_you_mean(name: object, known: Iterable[str], *, kind: str = "name") -> str:
     """The end of a sentence about an unknown name: what was likely meant, or else which names there are.
 
-    Example:
+    Examples:
         >>> did_you_mean("wieght", ["bias", "weight"]), did_you_mean("colour", ["bias", "weight"], kind="option")
         ("did you mean 'weight'?", 'expected an option among bias, weight')
     """
@@ -54,9 +54,9 @@ def did_you_mean(name: object, known: Iterable[str], *, kind: str = "name") -> s
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str], *, owner: str = "") -> UnknownNameError:
-    """The error to raise for an unknown name; ``owner`` is who does not have it.
+    """The error to raise for an unknown name; `owner` is who does not have it.
 
-    Example:
+    Examples:
         >>> print(unknown_name("preset", "papyan", ["papyan2020", "zhu2021"]))
         there is no preset 'papyan'; did you mean 'papyan2020'?
         >>> print(unknown_name("model", "cube", ["ufm", "svm"], owner="simulate"))
@@ -69,13 +69,9 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, owner: str = 
 def names_options(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a public function: an option it does not have is refused with the one that was likely meant.
 
-    So is the value of an option that is annotated as an integer, a bool, a string or a few words (``Literal``), and is another.
-
-    The signature stays as it is, for readers, type checkers and ``inspect.signature``.
-
-    Raises:
-        OptionError: "measure has no option 'wieght'; did you mean 'weight'?" or "expected seed as an integer, got '1'",
-            which is an ``InputError`` and a ``TypeError``.
+    So is the value of an option that is annotated as an integer, a bool, a string or a few words (`Literal`), and is another:
+    "measure has no option 'wieght'; did you mean 'weight'?" or "expected seed as an integer, got '1'". Both are an
+    `OptionError`. The signature stays as it is, for readers, type checkers and `inspect.signature`.
     """
     parameters = signature(function).parameters.values()
     allowed = {p.name: _allowed(p.annotation) for p in parameters}

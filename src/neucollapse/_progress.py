@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], total: int | None, words: str, *, show: bool) -> Iterator[T]:
-    """Yield the items, with a progress bar if ``show`` and standard error is a terminal."""
+    """Yield the items, with a progress bar if `show` and standard error is a terminal."""
     if not show:
         yield from items
         return

@@ -1,4 +1,4 @@
-"""Read and write files of a declared structure: JSON objects and tables, checked against ``_schema``."""
+"""Read and write files of a declared structure: JSON objects and tables, checked against `_schema`."""
 
 import hashlib
 import io
@@ -31,12 +31,12 @@ def checked(path: str | Path, content: Any, kind: type[S]) -> S:
     """JSON content as an object of this structure; every type is checked.
 
     Raises:
-        FileFormatError: says which field of the file ``path`` is not as expected, and what stands there.
+        FileFormatError: says which field of the file `path` is not as expected, and what stands there.
 
-    Example:
-        >>> checked("a.json", {"sentence": 3}, Flag)
+    Examples:
+        >>> checked("a.json", {"metrics": 3, "flags": [], "splits": []}, Result)
         Traceback (most recent call last):
-        neucollapse._errors.FileFormatError: cannot use a.json: expected a string at sentence, found 3
+        neucollapse._errors.FileFormatError: cannot use a.json: expected a list at metrics, found 3
     """
     try:
         return msgspec.convert(content, kind)
@@ -45,11 +45,7 @@ def checked(path: str | Path, content: Any, kind: type[S]) -> S:
 
 
 def read_struct(path: Path, kind: type[F], clean: Callable[[Any], Any] = lambda content: content) -> F:
-    """Read a JSON file of this structure, whose content goes through ``clean`` first.
-
-    Raises:
-        FileFormatError: if it is no such file, or damaged.
-    """
+    """Read a JSON file of this structure, whose content goes through `clean` first; `checked` says what does not fit."""
     content = read_json(path, schema=kind.SCHEMA)
     with fitting_contents(path):
         return checked(path, clean(content), kind)
@@ -76,7 +72,7 @@ def read_table(path: Path, columns: Mapping[str, str], digest: str | None = None
     """Read these columns of a Parquet table; a number that is missing is NaN.
 
     Raises:
-        FileFormatError: if it is none, lacks a column or has one of another kind, or is not the file that ``digest`` names.
+        FileFormatError: if it is none, lacks a column or has one of another kind, or is not the file that `digest` names.
     """
     import pyarrow.parquet
     from pyarrow import ArrowException, types
@@ -124,7 +120,7 @@ def _short(value: Any) -> str:
 
 
 def _found(value: Any, place: str, missing: str | None, where: str = "") -> Iterator[tuple[Any, str]]:
-    """What stands at a place such as ``.metrics[0].value``; any key of an object may be meant by ``[...]``."""
+    """What stands at a place such as `.metrics[0].value`; any key of an object may be meant by `[...]`."""
     step = _STEP.match(place)
     if step is None:
         if missing is None or (isinstance(value, dict) and missing not in value):

@@ -1,6 +1,6 @@
 """The folder of one run: who works in it, and whose it is. Training runs and simulations share it.
 
-A run is known by its kind and its settings. They stand in ``config.json``, and again in whatever is taken up from the folder
+A run is known by its kind and its settings. They stand in `config.json`, and again in whatever is taken up from the folder
 later: a checkpoint, a state, a result. Each of these is compared before it is used, so that no file that was left behind, copied
 or lost makes the numbers of one run those of another.
 """
@@ -22,10 +22,9 @@ _START_OVER = "Choose another folder, or start over with resume=False (--restart
 
 @contextmanager
 def held(folder: str | Path, *, wait: float | None, doing: str) -> Iterator[Path]:
-    """Hold a folder alone, as ``locked`` does; it is made if missing.
+    """Hold a folder alone, as `locked` does and says when another process holds it; it is made if missing.
 
     Raises:
-        InputError: when another process holds it after so many seconds.
         FileWriteError: when it cannot be made or written to.
     """
     folder = Path(folder)
@@ -43,13 +42,13 @@ class Kind:
     """What is run in a folder.
 
     Attributes:
-        name: in words, such as ``training run``.
-        doing: what a process that holds the folder does, such as ``training in``.
-        schema: of its ``config.json``.
+        name: in words, such as `training run`.
+        doing: what a process that holds the folder does, such as `training in`.
+        schema: of its `config.json`.
         outputs: files that it leaves, the one that says it is complete first, the settings last: in this order they are deleted,
             so that a kill in between leaves a run that is known.
         foreign: files that other kinds leave. Where one is, the folder is theirs.
-        complete: settings of an earlier version with the defaults of what they lack; raises ``InputError`` for settings that
+        complete: settings of an earlier version with the defaults of what they lack; raises `InputError` for settings that
             make no run.
     """
 
@@ -79,11 +78,10 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder alone; it is made if missing.
+        """Hold the folder alone, as the function `held` does.
 
         Raises:
-            InputError: when another process works there, or the folder is of another kind of run.
-            FileWriteError: when the folder cannot be made or written to.
+            InputError: when the folder is of another kind of run.
         """
         with held(self.path, wait=0, doing=self.kind.doing):
             # Before anything is deleted, too: what another kind of run left is not this one's to delete.
@@ -108,19 +106,15 @@ class RunFolder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint, a state or a result of this run says of itself, for ``check``."""
+        """What a checkpoint, a state or a result of this run says of itself, for `check`."""
         return {"settings": dict(self.settings), "files": dict(self.files)}
 
     def settle(self, taken: Mapping[Path, Any] | None = None) -> None:
-        """Check that the folder is free or of this run; then write its settings where they are missing.
+        """Check that the folder is free or of this run, as `check` says; then write its settings where they are missing.
 
         Args:
             taken: what is taken up from the folder: the identity that each file names. None for a file of a version that named
-                none, which ``config.json`` has to vouch for.
-
-        Raises:
-            InputError: when it is of another run.
-            FileFormatError: when its settings cannot be read.
+                none, which `config.json` has to vouch for.
         """
         path = self.path / CONFIG
         known = path.exists()
@@ -169,7 +163,7 @@ class RunFolder:
 def digests(*paths: str | None) -> dict[str, str]:
     """SHA-256 of each file, or of all files of a folder, by its path; without those that are not there.
 
-    Example:
+    Examples:
         >>> digests("no/such/file", None)
         {}
     """

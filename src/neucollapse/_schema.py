@@ -1,7 +1,7 @@
 """The structure of every file of a run, declared once: writers make these objects, readers check files against them.
 
 A field that this version does not know is passed over, since a file may be from a newer version of the same schema. The columns
-of tables are declared here too, with the types of Arrow, and what stands beside the tensors of tensor files. ``_records`` reads
+of tables are declared here too, with the types of Arrow, and what stands beside the tensors of tensor files. `_records` reads
 and writes them.
 """
 
@@ -37,7 +37,7 @@ class Metric(Struct, frozen=True):
 
 
 class Definition(Struct, frozen=True):
-    """What a metric means. ``log`` says that it is read on a logarithmic axis."""
+    """What a metric means. `log` says that it is read on a logarithmic axis."""
 
     title: str
     symbol: str = ""
@@ -83,7 +83,7 @@ class Training(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """``result.json``: a measurement."""
+    """`result.json`: a measurement."""
 
     SCHEMA: ClassVar[str] = "neucollapse/result/1"
 
@@ -107,7 +107,7 @@ class Result(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """A number that theory predicts beside the one that was found; ``title`` is that of the metric, where it is one."""
+    """A number that theory predicts beside the one that was found; `title` is that of the metric, where it is one."""
 
     name: str = ""
     title: str = ""
@@ -159,7 +159,7 @@ class HeatMap(Struct, frozen=True, tag_field="kind", tag="heat"):
 
 
 class SimulationFile(Struct, frozen=True):
-    """``simulation.json``: what a model of the theory did, beside what was predicted."""
+    """`simulation.json`: what a model of the theory did, beside what was predicted."""
 
     SCHEMA: ClassVar[str] = "neucollapse/simulation/1"
 
@@ -192,7 +192,7 @@ class StatisticsSettings(Struct, frozen=True):
 
 
 class Statistics(Struct, frozen=True):
-    """What stands beside the sums of class statistics. ``coarsest`` numbers the coarsest type that features came in."""
+    """What stands beside the sums of class statistics. `coarsest` numbers the coarsest type that features came in."""
 
     SCHEMA: ClassVar[str] = "neucollapse/statistics/2"
 

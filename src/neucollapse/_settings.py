@@ -41,7 +41,7 @@ def from_known_fields(kind: type, values: Mapping[str, Any]) -> Any:
 
 
 def _check_type(name: str, value: Any, annotation: Any) -> None:
-    """Types, and values of a ``Literal``; ``int | None``, ``tuple[int, ...]`` and the like."""
+    """Types, and values of a `Literal`; `int | None`, `tuple[int, ...]` and the like."""
     parts = [annotation] if get_origin(annotation) in (Literal, tuple) else list(get_args(annotation)) or [annotation]
     words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
     items = [get_args(part)[0] for part in parts if get_origin(part) is tuple]

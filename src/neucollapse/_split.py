@@ -1,4 +1,4 @@
-"""One split of ``measure``: its statistics and decisions, collected in two passes over its rows, and its metrics.
+"""One split of `measure`: its statistics and decisions, collected in two passes over its rows, and its metrics.
 
 Nothing of size N is kept between and after the passes, but for a few samples where features can be drawn.
 """
@@ -25,7 +25,7 @@ Head = tuple[Tensor | None, Tensor | None]
 
 @dataclass(frozen=True)
 class Chosen:
-    """What ``measure`` was asked for, beyond the data."""
+    """What `measure` was asked for, beyond the data."""
 
     preset: str | None
     exact_margins: bool | None
@@ -85,7 +85,7 @@ class Split:
     def read(self, batches: Iterable[Rows], left_out: Tensor | None = None) -> None:
         """The first pass; afterwards every rank holds the statistics of all.
 
-        Samples of the classes that the mask ``left_out`` (K,) marks are passed over.
+        Samples of the classes that the mask `left_out` (K,) marks are passed over.
         """
         for rows in batches:
             if left_out is not None:
@@ -110,7 +110,7 @@ class Split:
             self._by_class.all_reduce()
 
     def decide(self, batches: Iterable[Rows], reference: "Split", head: Head) -> None:
-        """The second pass: decisions against the class means of ``reference``; none where no rows come."""
+        """The second pass: decisions against the class means of `reference`; none where no rows come."""
         for layer in self._stats:
             classifier = head if layer == "" else (None, None)
             means = reference._stats[layer][0]
@@ -131,7 +131,7 @@ class Split:
         return bool(self._decisions)
 
     def metrics(self, reference: "Split", head: Head, shared: Shared, before: CollapseResult | None) -> CollapseResult:
-        """The metrics on the features, then on each inner layer. ``before`` is the split already done."""
+        """The metrics on the features, then on each inner layer. `before` is the split already done."""
         chosen = names(self._chosen.preset)
         # The classifier is the same for every split: its numbers are copied, not computed again.
         keys = chosen if before is None else [key for key in chosen if not REGISTRY[key].of_classifier]

@@ -1,4 +1,4 @@
-"""Shapes in annotations: ``Float[Tensor, "K d"]``. The test suite executes them; users pay nothing.
+"""Shapes in annotations: `Float[Tensor, "K d"]`. The test suite executes them; users pay nothing.
 
 jaxtyping is a development dependency. Without it the annotations stand for the bare tensor type.
 """

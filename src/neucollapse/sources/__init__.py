@@ -1,6 +1,6 @@
 """Where features come from: a model and a loader, files, or arrays, all read as one stream of rows, twice if need be.
 
-``open_sources`` turns what ``measure`` was given into one ``Source`` a split, each a stream of ``Rows``; ``number_classes``
+`open_sources` turns what `measure` was given into one `Source` a split, each a stream of `Rows`; `number_classes`
 settles which class each of their labels means, over all splits and ranks at once. Nothing here computes a number of collapse.
 """
 

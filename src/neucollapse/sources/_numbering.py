@@ -19,7 +19,7 @@ _MANY = 1 << 20  # classes; of more, hardly any label is missing by chance
 class Numbering:
     """The number of classes, their names if they have any, and the sparse ids that are renumbered, if asked for.
 
-    ``is_alphabetical`` says that labels were strings without an order of their own.
+    `is_alphabetical` says that labels were strings without an order of their own.
     """
 
     num_classes: int
@@ -49,7 +49,7 @@ def number_classes(
     ignore_index: int,
     renumber: bool,
 ) -> Numbering:
-    """Settle what labels mean. ``rows`` is the number of rows of the classifier, if there is one.
+    """Settle what labels mean. `rows` is the number of rows of the classifier, if there is one.
 
     Raises:
         InputError: names that fit neither labels nor classes; sparse ids, with the cure.

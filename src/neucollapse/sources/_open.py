@@ -1,4 +1,4 @@
-"""Open what ``measure`` was given: one source a split."""
+"""Open what `measure` was given: one source a split."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,11 +25,12 @@ def open_sources(
     options: ModelOptions,
     class_names: Sequence[str] = (),
 ) -> dict[str, Source]:
-    """One source a split, from what ``measure`` was given; one unnamed split has the name ``""``.
+    """One source a split, from what `measure` was given; one unnamed split has the name `""`.
+
+    Features with an option that only a model has are refused with an `OptionError`.
 
     Raises:
         InputError: what was given is neither a model with a loader nor features.
-        OptionError: features came with an option that only a model has.
     """
     if not isinstance(model, nn.Module):
         if data is not None:

@@ -1,19 +1,16 @@
 """Rows of a stream, what may be given for them, and what the ranks of a distributed run tell each other."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import torch.distributed as dist
 from torch import Tensor
 
-from .._labels import Labels
+from .._labels import Array, Labels
 from ..data import FeatureFile
 
 T = TypeVar("T")
-Array = Tensor | np.ndarray[Any, Any] | Sequence[Sequence[float]] | Sequence[float]
-"""What may stand for numbers: a tensor, anything NumPy reads as an array, nested lists."""
 Features = str | Path | FeatureFile | tuple[Array, Labels]
 """Features that are there already, with their labels."""
 Loader = Iterable[Any]
@@ -29,7 +26,7 @@ class Rows(NamedTuple):
     layers: Mapping[str, Tensor] = {}
 
     def keep(self, mask: Tensor) -> "Rows":
-        """The rows where ``mask`` (N,) is true."""
+        """The rows where `mask` (N,) is true."""
         logits = None if self.logits is None else self.logits[mask]
         layers = {name: features[mask] for name, features in self.layers.items()}
         return Rows(self.features[mask], self.labels[mask], logits, layers)
@@ -43,7 +40,7 @@ def ranks_now() -> tuple[int, int]:
 
 
 def from_all_ranks(thing: T) -> list[T]:
-    """What each rank has in place of ``thing``, in the order of ranks."""
+    """What each rank has in place of `thing`, in the order of ranks."""
     ranks = ranks_now()[1]
     if ranks == 1:
         return [thing]

@@ -16,7 +16,7 @@ from ._rows import Rows, ranks_now
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What only a model has; as in ``neucollapse.probe.feature_batches``."""
+    """What only a model has; as in `neucollapse.probe.feature_batches`."""
 
     classifier: str | nn.Module | Classifier | None = None
     layers: Sequence[str] | str = ()
@@ -27,7 +27,7 @@ class ModelOptions:
     device: torch.device | str | None = None
 
     def refuse(self) -> None:
-        """Raise ``OptionError`` if any of these was given."""
+        """Raise `OptionError` if any of these was given."""
         for field in fields(self):
             value = getattr(self, field.name)
             if value != field.default and not (field.name == "layers" and not len(value)):
@@ -35,9 +35,9 @@ class ModelOptions:
 
 
 class Source(ABC):
-    """A set of samples that can be streamed; ``repeatable`` says whether more than once.
+    """A set of samples that can be streamed; `repeatable` says whether more than once.
 
-    ``texts`` are the strings that the labels count, if they were strings; ``places``, once they are known, are the class
+    `texts` are the strings that the labels count, if they were strings; `places`, once they are known, are the class
     numbers of those strings.
     """
 
@@ -69,7 +69,7 @@ class Source(ABC):
 
 
 class ModelSource(Source):
-    """A model over a loader. One ``FeatureBatches`` makes both passes, and warns if the second differs from the first."""
+    """A model over a loader. One `FeatureBatches` makes both passes, and warns if the second differs from the first."""
 
     def __init__(self, features: FeatureBatches) -> None:
         self._features = features
