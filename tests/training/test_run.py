@@ -305,3 +305,9 @@ def test_without_lightning(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'neucollapse\[train\]'"):
         importlib.import_module("neucollapse.training._lightning")
+
+
+def test_a_folder_of_the_first_schema_is_told_how_settings_are_written_now(tmp_path):
+    (tmp_path / "config.json").write_text('{"schema": "neucollapse/config/1", "head": "cosine", "scale": 5.0}')
+    with pytest.raises(FileFormatError, match="options of a choice stand with it now"):
+        train(CONFIG, tmp_path, progress=False)

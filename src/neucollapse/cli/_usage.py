@@ -9,7 +9,7 @@ from tyro import _errors
 
 from .._errors import InputError, NeucollapseError
 from .._names import close_names, did_you_mean, unknown_name
-from ..training._config import homes_of, in_words
+from ..training._config import home_of
 
 Commands = Mapping[str, "type | Mapping[str, type]"]
 """Commands by name; where several follow one word, the first of them is meant by the word alone."""
@@ -67,10 +67,9 @@ def _error(event: Any, place: str, here: Any) -> InputError:
 def _unknown_option(name: str, place: str, here: Any) -> InputError:
     kind = next(iter(here.values())) if isinstance(here, Mapping) else here
     close = close_names(name[2:], [other.replace("_", "-") for other in settings_of(kind)])
-    homes = homes_of(name[2:].replace("-", "_")) if place.endswith("train") else {}
-    if homes:
-        setting, choices = list(homes.items())[-1]
-        end = f"it is an option of {in_words(homes)}, written --{setting} {choices[0]} {name[2:]}=..."
+    home = home_of(name[2:].replace("-", "_")) if place.endswith("train") else None
+    if home:
+        end = f"it is an option of {home[0]}, written --{home[1]} {home[2]} {name[2:]}=..."
     elif close:
         end = f"did you mean {' or '.join(f'--{other}' for other in close)}?"
     else:

@@ -142,15 +142,15 @@ class TrainConfig:
             InputError: for an unknown field or an impossible value.
 
         Example:
-            >>> TrainConfig.from_dict({"head": {"name": "cosine", "scale": 32}, "backbone": "convnet"}).head.scale
-            32
+            >>> TrainConfig.from_dict({"head": {"name": "cosine", "scale": 32.0}, "backbone": "convnet"}).head.scale
+            32.0
         """
         for name in values:
-            if name not in cls.__dataclass_fields__ and (homes := homes_of(name)):
-                kind, choices = list(homes.items())[-1]
+            if name not in cls.__dataclass_fields__ and (home := home_of(name)):
+                words, setting, choice = home
                 raise InputError(
-                    f"unknown setting {name!r}; it is an option of {in_words(homes)}, written "
-                    f'"{kind}": {{"name": "{choices[0]}", "{name}": ...}}'
+                    f"unknown setting {name!r}; it is an option of {words}, written "
+                    f'"{setting}": {{"name": "{choice}", "{name}": ...}}'
                 )
         read = {
             name: read_choice(name, CHOICES[name], value) if name in CHOICES and value is not None else value
@@ -182,25 +182,16 @@ class TrainConfig:
             raise FileFormatError(path, str(error)) from None
 
 
-def homes_of(option: object) -> dict[str, list[str]]:
-    """The settings of which some choices have an option, and these choices.
+def home_of(option: object) -> tuple[str, str, str] | None:
+    """Where an option belongs: the choices that have it in words, one of their settings, and a choice of it; None where none has.
 
     Example:
-        >>> homes_of("momentum"), homes_of("lr")
-        ({'head': ['class-means'], 'optimizer': ['sgd']}, {})
+        >>> home_of("momentum"), home_of("lr")
+        (('head class-means or optimizer sgd', 'optimizer', 'sgd'), None)
     """
-    homes = {
-        setting: [name for name, kind in kinds.items() if option in options_of(kind)]
-        for setting, kinds in CHOICES.items()
-    }
-    return {setting: names for setting, names in homes.items() if names}
-
-
-def in_words(homes: Mapping[str, list[str]]) -> str:
-    """The settings and choices that have an option.
-
-    Example:
-        >>> in_words({"head": ["class-means"], "optimizer": ["sgd"]})
-        'head class-means or optimizer sgd'
-    """
-    return " or ".join(f"{setting} {', '.join(names)}" for setting, names in homes.items())
+    homes = [
+        (setting, [name for name in kinds if option in options_of(kinds[name])]) for setting, kinds in CHOICES.items()
+    ]
+    homes = [(setting, names) for setting, names in homes if names]
+    words = " or ".join(f"{setting} {', '.join(names)}" for setting, names in homes)
+    return (words, homes[-1][0], homes[-1][1][0]) if homes else None

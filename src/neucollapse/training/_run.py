@@ -91,6 +91,8 @@ def train(config: TrainConfig, run_dir: str | Path, *, resume: bool = True, prog
             for path in (run_dir / _CHECKPOINTS).glob("*.safetensors"):
                 path.unlink()
             place.clear()
+        if (run_dir / CONFIG).exists():
+            TrainConfig.load(run_dir / CONFIG)  # which tells of an earlier schema how it is written now
         if (run_dir / _RESULT).exists():
             place.settle({run_dir / _RESULT: _identity_of_result(run_dir / _RESULT)})
             return CollapseResult.load(run_dir)

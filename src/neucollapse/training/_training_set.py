@@ -29,9 +29,10 @@ def class_counts(labels: Int[Tensor, " N"], num_classes: int, imbalance: AnyImba
     Rounded, and at least 1.
 
     Example:
-        >>> class_counts(torch.arange(4).repeat(100), 4, ExpImbalance(8))
+        >>> from neucollapse.training import ExpImbalance, StepImbalance
+        >>> class_counts(torch.arange(4).repeat(100), 4, ExpImbalance(8.0))
         [100, 50, 25, 12]
-        >>> class_counts(torch.arange(4).repeat(100), 4, StepImbalance(10))
+        >>> class_counts(torch.arange(4).repeat(100), 4, StepImbalance(10.0))
         [100, 100, 10, 10]
     """
     n = int(labels[labels != IGNORED].unique(return_counts=True)[1].min())
