@@ -13,9 +13,8 @@ from neucollapse import InputError
 from neucollapse.geometry import orthogonal_blocks, orthoplex, polygon, simplex
 from neucollapse.theory import simulate
 from neucollapse.theory.deep_linear.log_flow import log_flow, log_loss_gradient, products
-from neucollapse.theory.deep_linear.model import early_values, gaussian_factors, hadamard, mode_slopes, spectral_factors
+from neucollapse.theory.deep_linear.model import gaussian_factors, hadamard, spectral_factors
 from neucollapse.theory.deep_linear.schatten import (
-    blocks_value,
     candidate_codes,
     code_logits,
     first_depth,
@@ -27,6 +26,41 @@ from neucollapse.theory.deep_linear.schatten import (
     simplex_value,
 )
 from neucollapse.theory.settings import DeepLinear
+
+
+def mode_slopes(values, layers):
+    """da/dt of the gradient flow of the mean cross-entropy from `spectral_factors`: the whole network in K numbers."""
+    Q, L = hadamard(len(values)), layers
+    P = torch.softmax(Q @ torch.diag(values**L) @ Q.T, dim=0)
+    return values ** (L - 1) * (1 - ((Q.T @ P) * Q.T).sum(dim=1)) / len(values)
+
+
+def early_values(values, time, layers):
+    r"""Singular values of a factor while the logits are small, from `spectral_factors`: before any class is told from another.
+
+    There P = 1/K and every mode but the constant one has $\dot a = a^{L-1} / K$, so
+
+    $$a(t) = \big( a(0)^{2-L} - (L-2) t / K \big)^{-1/(L-2)} \quad (L > 2), \qquad a(t) = a(0) e^{t/K} \quad (L = 2).$$
+
+    Ratios of singular values stay at L = 2 and grow for L > 2, without bound as the larger one nears its time of escape,
+    $K a(0)^{2-L} / (L-2)$: the repulsion that makes the rank low. Infinite after that time.
+    """
+    K = len(values)
+    if layers == 2:
+        return values * math.exp(time / K)
+    left = values ** (2 - layers) - (layers - 2) * time / K
+    return torch.where(left > 0, left.clamp(min=0) ** (-1 / (layers - 2)), torch.inf)
+
+
+def blocks_value(sizes, layers):
+    """Sum of (m - 1) (m / (m - 1))^(2/L) over two or more blocks: simplices of m classes each, at right angles to one another.
+
+    Blocks of two are the orthoplex. Classes of two blocks are 1 apart, which is the margin, and a block has m - 1 singular values
+    of m / (m - 1). A single block is the simplex, whose margin is larger, and costs K - 1.
+    """
+    if len(sizes) == 1:
+        return simplex_value(sizes[0])
+    return sum((m - 1) * (m / (m - 1)) ** (2 / layers) for m in sizes)
 
 
 @hypothesis_settings(max_examples=40, deadline=None)

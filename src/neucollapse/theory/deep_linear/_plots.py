@@ -1,7 +1,7 @@
 """The figures of the deep linear model: ranks over the flow, and which code is cheapest at which depth."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...geometry import best_known
 from .._findings import level
@@ -16,32 +16,24 @@ TABLE_CLASSES = (4, 6, *range(8, 21), 50, 100)
 def depth_plots(rows: Sequence[Row], settings: DeepLinear) -> list[Plot]:
     """Rank and margin along the flow, and the singular values of one start at the largest depth."""
     K, deepest = settings.classes, max(settings.depths)
-    starts = [(f"L = {L}", f"L = {L}, start 1") for L in settings.depths]
+    best = best_known(K, settings.dim).margin
     wanted = {
         "rank/effective": ("Effective rank of the unit features", "neural collapse", K - 1.0),
-        "gnc2/margin": (
-            "One-vs-rest margin of the unit features",
-            f"best for d = {settings.dim}",
-            _best_margin(settings),
-        ),
+        "gnc2/margin": ("One-vs-rest margin of the unit features", f"best for d = {settings.dim}", best),
     }
     plots = []
     for key, (title, name, target) in wanted.items():
-        lines = [Line(label, *_against_log_loss(rows, start, key)) for label, start in starts]
+        lines = [_against_log_loss(rows, f"L = {L}, start 1", key, f"L = {L}") for L in settings.depths]
         lines.append(level(name, target, lines))
         caption = "The first start at each depth, over the fall of the loss by powers of e. Deeper products end at a lower rank."
         plots.append(Plot(title, "-log loss", key, lines, caption, metric=key))
-    lines = [
-        Line(f"singular value {i}", *_against_log_loss(rows, f"L = {deepest}, start 1", f"singular value {i}"))
-        for i in range(1, K + 1)
-    ]
+    names = [f"singular value {i}" for i in range(1, K + 1)]
+    lines = [_against_log_loss(rows, f"L = {deepest}, start 1", name, name) for name in names]
     caption = (
         "They grow one after another, the largest first: in deep products a mode grows with a power of its own size."
     )
-    plots.append(
-        Plot(f"Singular values of the logits, L = {deepest}", "-log loss", "singular value", lines, caption, log_y=True)
-    )
-    return plots
+    title = f"Singular values of the logits, L = {deepest}"
+    return [*plots, Plot(title, "-log loss", "singular value", lines, caption, log_y=True)]
 
 
 def phase_plots(
@@ -53,7 +45,7 @@ def phase_plots(
     names = list(dict.fromkeys(row.series for row in prices))
     table = [[row.value / simplex_value(K) for row in prices if row.series == name] for name in names]
     phase = [series(rows, f"K = {k}", "phase")[1] for k in classes]
-    first = [[_or_nan(_first_orthoplex(k)), _or_nan(_first_polygon(k))] for k in TABLE_CLASSES]
+    first = [[_first(value, k) for value in (orthoplex_value, polygon_value)] for k in TABLE_CLASSES]
     return [
         HeatMap(
             f"What a unit margin costs, K = {K}", "L", "code", labels, names, table,
@@ -86,21 +78,13 @@ def _by_width(prices: Sequence[Row], depths: Sequence[int]) -> tuple[list[str], 
     return [str(width) for width in widths], [[cheapest(width, L) for L in depths] for width in widths]
 
 
-def _against_log_loss(rows: Sequence[Row], start: str, key: str) -> tuple[list[float], list[float]]:
-    return [-value for value in series(rows, "log loss", start)[1]], series(rows, key, start)[1]
+def _against_log_loss(rows: Sequence[Row], start: str, key: str, name: str) -> Line:
+    return Line(name, [-value for value in series(rows, "log loss", start)[1]], series(rows, key, start)[1])
 
 
-def _best_margin(settings: DeepLinear) -> float:
-    return best_known(settings.classes, settings.dim).margin
-
-
-def _first_orthoplex(K: int) -> int | None:
-    return None if K % 2 else first_depth(lambda L: orthoplex_value(K, L) < simplex_value(K))
-
-
-def _first_polygon(K: int) -> int | None:
-    return first_depth(lambda L: polygon_value(K, L) < simplex_value(K))
-
-
-def _or_nan(value: int | None) -> float:
-    return math.nan if value is None else float(value)
+def _first(value: Callable[[int, int], float], K: int) -> float:
+    """The first depth at which a code beats the simplex; NaN where there is none, or no orthoplex of so many classes."""
+    if value is orthoplex_value and K % 2:
+        return math.nan
+    depth = first_depth(lambda L: value(K, L) < simplex_value(K))
+    return math.nan if depth is None else float(depth)

@@ -11,7 +11,7 @@ are derived here from these definitions; that depth prefers low rank, and softma
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -97,17 +97,6 @@ def orthoplex_value(K: int, layers: int) -> float:
 def polygon_value(K: int, layers: int) -> float:
     """2 (K / (2 (1 - cos(2 pi/K))))^(2/L): two singular values of K/2, and margin 1 - cos(2 pi/K). K >= 3."""
     return 2 * (K / (2 * (1 - math.cos(2 * math.pi / K)))) ** (2 / layers)
-
-
-def blocks_value(sizes: Sequence[int], layers: int) -> float:
-    """Sum of (m - 1) (m / (m - 1))^(2/L) over two or more blocks: simplices of m classes each, at right angles to one another.
-
-    Blocks of two are the orthoplex. Classes of two blocks are 1 apart, which is the margin, and a block has m - 1 singular values
-    of m / (m - 1). A single block is the simplex, whose margin is larger, and costs K - 1.
-    """
-    if len(sizes) == 1:
-        return simplex_value(sizes[0])
-    return sum((m - 1) * (m / (m - 1)) ** (2 / layers) for m in sizes)
 
 
 def first_depth(wins: Callable[[int], bool], most: int = 1000) -> int | None:
