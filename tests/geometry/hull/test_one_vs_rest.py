@@ -23,9 +23,8 @@ from neucollapse.geometry import (
     simplex,
     unit_rows,
 )
-from neucollapse.geometry.hull._compiled import large_supports, one_by_one
+from neucollapse.geometry.hull._compiled import one_by_one
 from neucollapse.geometry.hull._one_vs_rest import own_units
-from neucollapse.geometry.hull._single_precision import single_precision
 
 
 def gaussian(K, d, seed=0):
@@ -338,115 +337,40 @@ def test_candidates_that_miss_some_are_found_out(make, tabled):
     torch.testing.assert_close(all_.upper, one_vs_rest(W, method="plain").distance, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("first", [3, 22], ids=["few-candidates", "most-candidates"])
-def test_single_precision_gets_there_alone(first):
+@pytest.mark.parametrize("most", [None, 24])
+def test_single_precision_gets_there_alone(most):
+    """Supports change after refinement where only double precision shows it: nothing else solves a class again."""
     pytest.importorskip("numba")
     W, _ = own_units(contacts(300, 40))
-    complete = one_vs_rest(W)
-    batches = list(single_precision(W, torch.arange(300), 1e-12, first=first))
-    assert float(torch.cat([batch.gap for batch in batches]).max()) <= 1e-12
-    distance = torch.cat([batch.upper for batch in batches])
-    torch.testing.assert_close(distance, complete.distance, rtol=0, atol=1e-12)
-    for batch in batches:
-        assert (batch.weight[batch.live] > 0).all()
-        assert (batch.weight[~batch.live] == 0).all()
-        point = (batch.weight[..., None] * W[batch.index]).sum(1) / batch.weight.sum(1, keepdim=True)
-        torch.testing.assert_close(point, W[batch.k] + batch.offset, rtol=0, atol=1e-13)
+    (batch,) = one_by_one(W, torch.arange(300), 1e-12, single=True, most=most)
+    assert float(batch.gap.max()) <= 1e-12
+    torch.testing.assert_close(batch.upper, one_vs_rest(W, method="plain").distance, rtol=0, atol=1e-12)
+    assert (batch.weight[batch.live] > 0).all()
+    assert (batch.weight[~batch.live] == 0).all()
+    point = (batch.weight[..., None] * W[batch.index]).sum(1) / batch.weight.sum(1, keepdim=True)
+    torch.testing.assert_close(point, W[batch.k] + batch.offset, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("exchanges", [0, 6])
-@pytest.mark.parametrize("turns", [1, 6])
-def test_gaps_of_single_precision_are_those_among_all_classes(turns, exchanges):
-    """Wherever it is stopped: what a rough direction is too far from to say must be looked at again."""
+@pytest.mark.parametrize("single", [False, True], ids=["double", "single"])
+@pytest.mark.parametrize("tolerance", [1e-12, 1e-4])
+def test_gaps_are_those_among_all_classes(single, tolerance):
+    """Whatever the precision, and wherever it stops."""
     pytest.importorskip("numba")
     W, _ = own_units(contacts(300, 40))
-    gaps = []
-    for batch in single_precision(W, torch.arange(300), 1e-12, first=22, turns=turns, exchanges=exchanges):
-        normal = batch.offset / batch.upper[:, None]
-        beyond = ((W[None] - W[batch.k][:, None]) * normal[:, None]).sum(dim=2)
-        beyond[torch.arange(len(batch.k)), batch.k] = torch.inf
-        slow = (batch.upper - beyond.amin(dim=1)).clamp(min=0)
-        slow[(batch.weight < 0).any(dim=1) | slow.isnan()] = torch.inf  # no point of the hull, or a singular support
-        torch.testing.assert_close(batch.gap, slow, rtol=0, atol=1e-14)
-        gaps.append(batch.gap)
-    largest = float(torch.cat(gaps).max())
-    assert turns == 6 or exchanges == 6 or largest > 1e-3
-
-
-def test_what_double_precision_shows_is_exchanged():
-    pytest.importorskip("numba")
-    from neucollapse.geometry.hull._block_pivots import exchange
-    from neucollapse.geometry.hull._single_precision import _row_begins
-
-    W = gaussian(10, 4).float()
-    table = (W @ W.T).numpy()
-    before, after = [[5, 7, 2], [9, 5], [3, 6, 8, 1]], [[5, 7, 2, 9], [9, 5, 2], [3, 8, 1, 4]]  # idle 6 makes room
-    candidates, weight = np.zeros((3, 5), np.int64), np.zeros((3, 5))
-    for i, some in enumerate(before):
-        candidates[i, : len(some)] = some
-    weight[0, :2], weight[1, :2], weight[2, :4] = [0.5, -0.1], [0.2, 0.8], [0.1, 0, 0.3, 0.6]
-    active, begin = weight != 0, _row_begins(5)
-    gram = np.full((3, begin[-1]), np.nan, np.float32)
-    for triangle, some in zip(gram, before, strict=True):
-        for a, row in enumerate(half_triangle(table, some)):
-            triangle[begin[a] : begin[a + 1]] = np.pad(row[: a + 1], (0, begin[a + 1] - begin[a] - a - 1))
-    size = np.array([3, 2, 4])
-    behind = np.array([[2, 9], [2, -1], [4, -1]])  # an idle candidate, and classes not asked yet
-    exchange(table, np.arange(3), behind, size, candidates, begin, gram, active, weight)
-    assert size.tolist() == [4, 3, 4]
-    assert [row[:m].tolist() for row, m in zip(candidates, size, strict=True)] == after
-    assert active[:, :4].tolist() == [[True, False, True, True], [True, True, True, False], [True] * 4]
-    assert weight.tolist() == [[0.5, 0, 0, 0, 0], [0.2, 0.8, 0, 0, 0], [0.1, 0.3, 0.6, 0, 0]]
-    for triangle, some in zip(gram, after, strict=True):
-        for a, row in enumerate(half_triangle(table, some)):
-            found = triangle[begin[a] : begin[a + 1]]
-            np.testing.assert_array_equal(found[: a + 1], row[: a + 1])
-            np.testing.assert_array_equal(found[a + 1 :], 0)
-
-
-def half_triangle(table, some):
-    """The lower triangle of inner products with half the diagonal, so that twice its symmetric part is all of them."""
-    return np.tril(table[np.ix_(some, some)]) * (1 - 0.5 * np.eye(len(some), dtype=np.float32))
-
-
-@pytest.mark.parametrize("cap", [8, 5], ids=["room", "idle-make-room"])
-def test_what_stands_in_the_way_joins_the_candidates(cap):
-    pytest.importorskip("numba")
-    from neucollapse.geometry.hull._block_pivots import widen
-
-    candidates, weight = np.zeros((1, cap), np.int64), np.zeros((1, cap))
-    candidates[0, :3], weight[0, :3] = [4, 1, 6], [0.2, 0.0, 0.3]
-    active = weight > 0
-    direction = np.array([[0.6, 0.8]], np.float32)  # of length 1
-    separation = np.array([[0.5, 3.0, 0.9, 9.0, 1.0, 1.2, 1.0, 1.7, 0.9999, 9.0]], np.float32)
-    old, size = np.array([-1]), np.array([3])
-    widen(np.array([0]), separation, direction, 1e-3, 4, old, size, candidates, active, weight)
-    # behind by more than is resolved: 0 and 2, by .3 on average; before them by less than that: 5 and 8
-    kept = [4, 1, 6] if cap == 8 else [4, 6]
-    joined = [0, 2, 5, 8][: cap - len(kept)] if cap == 8 else [0, 2, 8]
-    assert candidates[0, : size[0]].tolist() == kept + joined
-    assert old[0] == (3 if cap == 8 else 0)
-    assert active[0, : size[0]].tolist() == [c in (4, 6) or separation[0, c] < 1 for c in kept + joined]
-    assert weight[0, : size[0]].tolist() == [{4: 0.2, 6: 0.3}.get(c, 0) for c in kept + joined]
+    (batch,) = one_by_one(W, torch.arange(300), tolerance, single=single, most=45, rounds=1)
+    normal = batch.offset / batch.upper[:, None]
+    beyond = ((W[None] - W[:, None]) * normal[:, None]).sum(dim=2).fill_diagonal_(torch.inf)
+    torch.testing.assert_close(batch.gap, (batch.upper - beyond.amin(dim=1)).clamp(min=0), rtol=0, atol=1e-14)
+    assert float(batch.gap.max()) > 1e-3
 
 
 def test_what_single_precision_cannot_tell_apart_is_found_otherwise():
     """Triples so tight that single precision gives their members equal inner products."""
     pytest.importorskip("numba")
     W = unit_rows(gaussian(40, 12)).repeat(3, 1) + 1e-6 * gaussian(120, 12, seed=1)
-    batches = list(single_precision(own_units(W)[0], torch.arange(120), 1e-12))
-    assert (torch.cat([batch.gap for batch in batches]) > 1e-12).any()
+    (batch,) = one_by_one(own_units(W)[0], torch.arange(120), 1e-12, single=True)
+    assert (batch.gap > 1e-12).any()
     check_certificate(W, one_vs_rest(W, method="mixed"))
-
-
-def test_large_supports_are_told_from_small_ones():
-    pytest.importorskip("numba")
-    (W, _), k = own_units(contacts(300, 40)), torch.arange(300)
-    mean = np.mean([len(support.classes) for support in one_vs_rest(W).support])
-    assert large_supports(W, k, 1e-12, points=300, members=int(0.8 * mean))
-    assert not large_supports(W, k, 1e-12, points=300, members=int(1.2 * mean))
-    assert not large_supports(W, k, 1e-12, points=301, members=1)
-    assert not large_supports(W, k[:10], 1e-12, points=300, members=1)  # few of the classes
 
 
 def test_a_change_of_the_products_reaches_compiled_code():

@@ -1,25 +1,24 @@
-"""How far each class lies from the convex hull of all others: ``one_vs_rest``.
+"""How far each class lies from the convex hull of all others: `one_vs_rest`.
 
-The problem of class k is to find the point of conv{w_j, j != k} nearest to w_k. ``_active_set`` says how it becomes linear
-systems ``H_T u = 1`` on a support T of few classes. Three ways solve it, and every answer is held against all K classes in
+The problem of class k is to find the point of conv{w_j, j != k} nearest to w_k. `_active_set` says how it becomes linear
+systems $H_T u = 1$ on a support T of few classes. Three ways solve it, and every answer is held against all K classes in
 double precision, so that the certificate never depends on the way:
 
 ==============  ==================================================  ======================================================
-``method``      how                                                 where ``"auto"`` takes it
+`method`        how                                                 where `"auto"` takes it
 ==============  ==================================================  ======================================================
-``"plain"``     ``_active_set``: all classes of a batch together,   without the extra ``fast``; below 5,000 pairs, where
+`"plain"`       `_active_set`: all classes of a batch together,     without the extra `fast`; below 5,000 pairs, where
                 a Cholesky factor each, in PyTorch                  loading compiled code takes longer than the work
-``"compiled"``  ``_pivots``: one class after another, the inverse   everywhere else
-                of ``H_T`` kept up to date as T changes
-``"mixed"``     ``_single_precision``: supports in single           K >= 3,000 with supports of 120 classes or more, as
-                precision by conjugate gradients on many changes    optimised codes have them: two to four times faster
-                at once (``_block_pivots``), weights in double      there, slower below
-                precision (``_refinement``)
+`"compiled"`    `_pivots`: one class after another, the factor      everywhere else
+                kept up to date as T changes
+`"mixed"`       the same on inner products in single precision;     most of 3,000 classes or more
+                the changes of T that only double precision shows
+                come last
 ==============  ==================================================  ======================================================
 
 What one way leaves open goes on to the next: from mixed to compiled to plain, whose orthogonal factorisation reaches the
 tolerance where Gram matrices are too ill-conditioned. Where the rows are affinely independent (d >= K-1), one inverse
-gives all nearest points of *affine* hulls (``_warm_start``); where these lie inside the hulls, as near a simplex, nothing
+gives all nearest points of *affine* hulls (`_warm_start`); where these lie inside the hulls, as near a simplex, nothing
 is left to do.
 """
 

@@ -151,26 +151,17 @@ def settle(W: Float[Tensor, "K d"], batch: Batch, level: Int[Tensor, " B"]) -> F
     return direction
 
 
-def separations(
-    W: Float[Tensor, "K d"],
-    k: Int[Tensor, " B"],
-    direction: Float[Tensor, "B d"],
-    *,
-    out: Float[Tensor, "most K"] | None = None,
-) -> Float[Tensor, "B K"]:
-    """How far beyond w_k each other class lies along a direction; the smallest is a lower bound on the distance.
-
-    They are written to the first rows of ``out`` where it is given.
-    """
+def separations(W: Float[Tensor, "K d"], k: Int[Tensor, " B"], direction: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
+    """How far beyond w_k each other class lies along a direction; the smallest is a lower bound on the distance."""
     length = direction.norm(dim=1, keepdim=True)
     normal = direction / torch.where(length > 0, length, 1.0)
-    separation = torch.mm(normal, W.T, out=None if out is None else out[: len(k)])
-    separation.sub_((normal * W[k]).sum(dim=1, keepdim=True))
+    separation = (normal @ W.T).sub_((normal * W[k]).sum(dim=1, keepdim=True))
     separation[torch.arange(len(k)), k] = torch.inf
     return separation
 
 
-def _gap(upper: Float[Tensor, " B"], separation: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+def gap_above(upper: Float[Tensor, " B"], separation: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+    """How far upper bounds lie above the lower bounds that separations give."""
     return (upper - separation.amin(dim=1).clamp(min=0)).clamp(min=0)
 
 
@@ -179,7 +170,9 @@ def begin(W: Float[Tensor, "K d"], k: Int[Tensor, " B"], weights: Float[Tensor, 
     weight, index = weights.topk(max(1, int((weights > 0).sum(dim=1).max())), dim=1)
     direction = weights @ W / weights.sum(dim=1, keepdim=True) - W[k]
     upper = direction.norm(dim=1)
-    return Batch(k, index, weight > 0, weight.clamp(min=0), direction, upper, _gap(upper, separations(W, k, direction)))
+    return Batch(
+        k, index, weight > 0, weight.clamp(min=0), direction, upper, gap_above(upper, separations(W, k, direction))
+    )
 
 
 def price(W: Float[Tensor, "K d"], batch: Batch, direction: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
@@ -189,7 +182,7 @@ def price(W: Float[Tensor, "K d"], batch: Batch, direction: Float[Tensor, "B d"]
     batch.offset = _combine(share, W[batch.index].sub_(W[batch.k][:, None]))
     batch.upper = batch.offset.norm(dim=1)
     separation = separations(W, batch.k, direction)
-    batch.gap = _gap(batch.upper, separation)
+    batch.gap = gap_above(batch.upper, separation)
     return separation - batch.upper[:, None]
 
 

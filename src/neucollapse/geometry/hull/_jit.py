@@ -1,7 +1,7 @@
-"""How geometry is compiled by numba (extra ``fast``).
+"""How geometry is compiled by numba (extra `fast`).
 
-Numba's cache looks at the file of an ``entry`` alone: functions that an entry calls stand in the same file, or a change of them
-would not be compiled; ``_pivots`` carries a checksum of ``_products`` for that.
+Numba's cache looks at the file of an `entry` alone: functions that an entry calls stand in the same file, or a change of
+them would not be compiled; `_pivots` carries a checksum of `_products` for that.
 """
 
 import numba

@@ -14,8 +14,7 @@ from ..._names import names_options, unknown_name
 from ..._types import Float, Int
 from .._rows import as_rows
 from ._active_set import Batch, begin, nearest
-from ._compiled import compiled, pays
-from ._single_precision import MOST_POINTS
+from ._compiled import MOST_POINTS, compiled, pays
 from ._warm_start import affine_weights, simplex_weights
 
 _CHUNK = 4_000_000  # numbers in the largest temporaries of one batch: about 32 MB
