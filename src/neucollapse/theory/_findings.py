@@ -5,6 +5,8 @@ from typing import Literal
 
 from ._model import Line, Plot, Row, series
 
+Role = Literal["found", "predicted", "baseline"]
+
 
 def record(name: str, x: int | float, numbers: Mapping[str, float]) -> list[Row]:
     """A row of the series ``name`` at ``x`` for each number.
@@ -32,7 +34,7 @@ def curve(
     name: str | None = None,
     *,
     label: str = "",
-    role: Literal["found", "predicted", "baseline"] = "found",
+    role: Role = "found",
     points: bool = False,
 ) -> Line:
     """A key of a series as a line, called by its series unless it has a label."""

@@ -6,8 +6,7 @@ from statistics import mean
 
 from torch import Tensor
 
-from .._findings import curve
-from .._findings import level as predicted
+from .._findings import Role, curve, level
 from .._model import Comparison, Findings, HeatMap, Line, Plot, Row, State
 from .settings import ConvRank
 from .stable_rank import data_stable_rank, quadratic_stable_rank, robust_level
@@ -30,7 +29,7 @@ def conv_findings(settings: ConvRank, rows: Sequence[Row], cosines: State) -> Fi
     else:
         sentences = _synthetic(settings, rows, grown)
         comparisons, agrees = _comparisons(settings, rows), claim_holds(settings, rows)
-    plots = [_rank_plot(settings, rows), _loss_plot(settings, rows), *_training_plots(settings, rows)]
+    plots = _plots(settings, rows)
     return Findings(
         sentences=[*sentences, _errors(settings, rows)],
         comparisons=comparisons,
@@ -42,7 +41,7 @@ def conv_findings(settings: ConvRank, rows: Sequence[Row], cosines: State) -> Fi
 
 def by_level(settings: ConvRank, rows: Sequence[Row], key: str) -> list[list[float]]:
     """For each level of noise the numbers of all runs."""
-    return [[row.value for row in rows if row.key == key and row.x == level] for level in settings.noise]
+    return [[row.value for row in rows if row.key == key and row.x == noise] for noise in settings.noise]
 
 
 def _means(settings: ConvRank, rows: Sequence[Row], key: str) -> list[float]:
@@ -57,17 +56,17 @@ def expected_rank(settings: ConvRank) -> float:
 def first_grown(settings: ConvRank, rows: Sequence[Row]) -> float | None:
     """The least noise under which the stable rank of the data has grown threefold in every run; None if there is none."""
     ranks = zip(settings.noise, by_level(settings, rows, DATA), by_level(settings, rows, CLEAN), strict=True)
-    grown = (level for level, *pair in ranks if all(a >= GROWTH * b for a, b in zip(*pair, strict=True)))
+    grown = (noise for noise, *pair in ranks if all(a >= GROWTH * b for a, b in zip(*pair, strict=True)))
     return next(grown, None)
 
 
 def kept_until(settings: ConvRank, rows: Sequence[Row]) -> float | None:
     """The largest noise up to which all filters are within 25 % of what is expected; None if they are not at the first."""
     kept, rank = None, expected_rank(settings)
-    for level, ranks in zip(settings.noise, by_level(settings, rows, FILTERS), strict=True):
+    for noise, ranks in zip(settings.noise, by_level(settings, rows, FILTERS), strict=True):
         if any(abs(value - rank) > WITHIN * rank for value in ranks):
             break
-        kept = level
+        kept = noise
     return kept
 
 
@@ -131,21 +130,21 @@ def _headline(settings: ConvRank, rows: Sequence[Row], grown: float | None) -> s
 
 
 def _comparisons(settings: ConvRank, rows: Sequence[Row]) -> list[Comparison]:
-    expected = [_data_rank(settings, level) for level in settings.noise]
+    expected = [_data_rank(settings, noise) for noise in settings.noise]
     won = _means(settings, rows, "stable rank by the winners")
     if settings.power == 2:
         won = [quadratic_stable_rank(settings.signals)] * len(won)
     limit = "stable rank of the filters; the limit of a small start without noise, derived here"
     columns = settings.noise, expected, _means(settings, rows, DATA), won, _means(settings, rows, FILTERS)
     result = []
-    for level, rank, data, winners, filters in zip(*columns, strict=True):
-        result.append(Comparison(f"data, noise {level:g}", rank, data, "stable rank of all patches; derived here"))
-        result.append(Comparison(f"filters, noise {level:g}", winners, filters, limit))
+    for noise, rank, data, winners, filters in zip(*columns, strict=True):
+        result.append(Comparison(f"data, noise {noise:g}", rank, data, "stable rank of all patches; derived here"))
+        result.append(Comparison(f"filters, noise {noise:g}", winners, filters, limit))
     return result
 
 
-def _data_rank(s: ConvRank, level: float) -> float:
-    return data_stable_rank(s.signals, s.samples, s.patches, s.dim, level, orthogonal=s.orthogonal)
+def _data_rank(s: ConvRank, noise: float) -> float:
+    return data_stable_rank(s.signals, s.samples, s.patches, s.dim, noise, orthogonal=s.orthogonal)
 
 
 def _digits(settings: ConvRank, rows: Sequence[Row]) -> list[str]:
@@ -161,46 +160,39 @@ def _digits(settings: ConvRank, rows: Sequence[Row]) -> list[str]:
 def _errors(settings: ConvRank, rows: Sequence[Row]) -> str:
     errors, losses = _means(settings, rows, "test error"), _means(settings, rows, "final train loss")
     cells = zip(settings.noise, errors, losses, strict=True)
-    parts = [f"{error:.3f} (training loss {loss:.2g}) at noise {level:g}" for level, error, loss in cells]
+    parts = [f"{error:.3f} (training loss {loss:.2g}) at noise {noise:g}" for noise, error, loss in cells]
     return f"Test error: {', '.join(parts)}."
 
 
-def _rank_plot(settings: ConvRank, rows: Sequence[Row]) -> Plot:
-    levels, synthetic = list(settings.noise), settings.data == "synthetic"
-    lines = [
-        Line("data", levels, _means(settings, rows, DATA), points=True),
-        Line("filters", levels, _means(settings, rows, FILTERS), points=True),
-        Line("2K" if synthetic else "clean data", levels, _means(settings, rows, CLEAN), "predicted"),
-        Line("filters at the start", levels, _means(settings, rows, FILTERS + " at the start"), "baseline"),
-    ]
+def _plots(settings: ConvRank, rows: Sequence[Row]) -> list[Plot]:
+    levels, synthetic = settings.noise, settings.data == "synthetic"
+
+    def ends(label: str, key: str, role: Role = "found") -> Line:
+        return Line(label, levels, _means(settings, rows, key), role, points=role == "found")
+
+    def training(key: str) -> list[Line]:
+        return [curve(rows, key, f"noise {x:g}, run 0", label=f"noise {x:g}") for x in levels]
+
+    ranks, falling = [ends("data", DATA), ends("filters", FILTERS)], training("rank/stable@weight")
+    ranks.append(ends("2K" if synthetic else "clean data", CLEAN, "predicted"))
+    ranks.append(ends("filters at the start", FILTERS + " at the start", "baseline"))
     if synthetic:
         fine = [levels[-1] * i / 100 for i in range(101)]
-        lines.append(Line("data, predicted", fine, [_data_rank(settings, x) for x in fine], "predicted"))
-    caption = "Noise multiplies the stable rank of the data. Filters stay near that of the clean data, until they learn noise."
-    return Plot("Stable rank under noise", "norm of a noise patch", "stable rank", lines, caption, log_y=True)
-
-
-def _loss_plot(settings: ConvRank, rows: Sequence[Row]) -> Plot:
-    keys = {"training": "final train loss", "test": "test loss"}
-    lines = [Line(name, settings.noise, _means(settings, rows, key), points=True) for name, key in keys.items()]
-    caption = "Where the test loss leaves the training loss, the network fits noise."
-    return Plot("Loss at the end", "norm of a noise patch", "logistic loss", lines, caption, log_y=True)
-
-
-def _training_plots(settings: ConvRank, rows: Sequence[Row]) -> list[Plot]:
-    def lines(key: str) -> list[Line]:
-        return [curve(rows, key, f"noise {x:g}, run 0", label=f"noise {x:g}") for x in settings.noise]
-
-    ranks = lines("rank/stable@weight")
-    if settings.data == "synthetic":
-        ranks.append(predicted("2K", 2.0 * settings.signals, ranks))
-    falls = "Nothing seems to happen while responses are small: then the first filters explode."
-    settles = "From that of random filters the stable rank falls as one filter for each signal takes over."
-    title, rank = "Stable rank of the filters in training", "stable rank of the filters in training"
+        ranks.append(Line("data, predicted", fine, [_data_rank(settings, x) for x in fine], "predicted"))
+        falling.append(level("2K", 2.0 * settings.signals, falling))
+    noise, rank = "norm of a noise patch", "stable rank of the filters in training"
     return [
-        Plot("Training loss", "step", "training loss", lines("train loss"), falls, log_y=True),
-        Plot(title, "step", rank, ranks, settles, log_y=True, metric="rank/stable@weight"),
-    ]
+        Plot("Stable rank under noise", noise, "stable rank", ranks,
+             "Noise multiplies the stable rank of the data. Filters stay near that of the clean data, until they learn noise.",
+             log_y=True),
+        Plot("Loss at the end", noise, "logistic loss", [ends("training", "final train loss"), ends("test", "test loss")],
+             "Where the test loss leaves the training loss, the network fits noise.", log_y=True),
+        Plot("Training loss", "step", "training loss", training("train loss"),
+             "Nothing seems to happen while responses are small: then the first filters explode.", log_y=True),
+        Plot("Stable rank of the filters in training", "step", rank, falling,
+             "From that of random filters the stable rank falls as one filter for each signal takes over.",
+             log_y=True, metric="rank/stable@weight"),
+    ]  # fmt: skip
 
 
 def _heat_map(settings: ConvRank, cosines: Tensor) -> HeatMap:
