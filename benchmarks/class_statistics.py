@@ -68,7 +68,7 @@ def trace_statistics():
     X, y = drawn(N, K, d, 1e-3)
     functions = {
         "ours": lambda: ours(X, y, K, "trace", N),
-        "ours without the fast extra": lambda: ours(X, y, K, "trace", N, "torch"),
+        "ours without the fast extra": lambda: ours(X, y, K, "trace", N, "plain"),
         "by hand, naive": lambda: trace_by_hand(X, y, K, N),
         "by hand, chunked": lambda: trace_by_hand(X, y, K, 4096),
         "one read of the data (torch.dot)": lambda: torch.dot(X.view(-1), X.view(-1)),
@@ -107,7 +107,7 @@ def language_model():
     data = [
         (torch.randn(N, d, generator=generator), torch.randint(K, (N,), generator=generator)) for _ in range(batches)
     ]
-    methods = {"with the fast extra": "auto", "without": "torch"}
+    methods = {"with the fast extra": "auto", "without": "plain"}
     kept = {name: ClassStatistics(K, d, "trace", method=method) for name, method in methods.items()}
     steps = {name: iter(data) for name in kept}
     functions = {

@@ -14,7 +14,7 @@ from neucollapse._environment import numba_available
 
 K, D = 5, 7
 needs_numba = pytest.mark.skipif(not numba_available(), reason="needs the extra fast")
-METHODS = [pytest.param("numba", marks=needs_numba), "torch"]
+METHODS = [pytest.param("compiled", marks=needs_numba), "plain"]
 
 
 def twin(features, labels, K):
@@ -283,6 +283,7 @@ def test_wrong_input_gets_a_sentence(features, labels, message):
         {"num_classes": 2, "dim": 2, "ignore_index": 1},
         {"num_classes": 2, "dim": 2, "class_counts": [1, 2, 3]},
         {"num_classes": 2, "dim": 2, "class_counts": [1, 2], "scatter": "trace"},
+        {"num_classes": 2, "dim": 2, "method": "fast"},
     ],
 )
 def test_wrong_settings_get_a_sentence(arguments):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from neucollapse import ClassStatistics, InputError, measure
 from neucollapse._environment import numba_available
 
-METHODS = ["numba", "torch"] if numba_available() else ["torch"]
+METHODS = ["compiled", "plain"] if numba_available() else ["plain"]
 TYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 
 

@@ -1,9 +1,8 @@
 """Metrics of neural collapse: pure functions of class statistics and classifier, each variant by its own name.
 
-`collapse_metrics` computes everything that statistics and classifier allow and returns a `CollapseResult`.
-Each family is a module (`nc1`, `cdnv`, `nc2`, `nc3`, `nc4`, `nc5`, `gnc`, `uniformity`, `rank`,
-`mse`, `bias`) whose functions can be called on their own; `REGISTRY` describes every number, and
-`PRESETS` lists what each paper reports.
+`collapse_metrics` computes everything that statistics and classifier allow and returns a `CollapseResult`. Each family
+is a module (`nc1`, `cdnv`, `nc2`, `nc3`, `nc4`, `nc5`, `gnc`, `uniformity`, `rank`, `mse`, `bias`) whose functions can
+be called on their own; `REGISTRY` describes every number, and `PRESETS` lists what each paper reports.
 
 >>> import torch
 >>> from neucollapse import ClassStatistics

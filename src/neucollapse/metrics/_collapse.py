@@ -1,12 +1,12 @@
 """`collapse_metrics`: every metric that the statistics and the classifier allow, with optima, reasons and flags."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._labels import Array
 from .._names import names_options, unknown_name
 from ..geometry import Optimum
 from ..statistics import ClassStatistics, ScatterByClass
@@ -25,8 +25,8 @@ from .gnc import distances
 @names_options
 def collapse_metrics(
     stats: ClassStatistics,
-    weight: Any = None,
-    bias: Any = None,
+    weight: Array | None = None,
+    bias: Array | None = None,
     normalized: ClassStatistics | None = None,
     *,
     decisions: Decisions | None = None,
@@ -120,7 +120,7 @@ def collapse_metrics(
 
 
 @names_options
-def weight_metrics(weight: Any, *, exact_margins: bool | None = None, optimum: bool = True) -> CollapseResult:
+def weight_metrics(weight: Array, *, exact_margins: bool | None = None, optimum: bool = True) -> CollapseResult:
     """What a classifier's weight tells without any data: the metrics whose keys end in `@weight`.
 
     Args:
@@ -201,7 +201,7 @@ def _plain_number(at_collapse: str) -> float | None:
         return None  # words, not a number
 
 
-def _checked(values: Any, shape: tuple[int, ...], name: str) -> Tensor | None:
+def _checked(values: Array | None, shape: tuple[int, ...], name: str) -> Tensor | None:
     if values is None:
         return None
     tensor = torch.as_tensor(values).detach().to("cpu", torch.float64)

@@ -1,6 +1,6 @@
 """What the classifier and the nearest class mean decide, sample by sample: counts and margins from a second pass."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from .._labels import flat_labels
 from .._types import Float, Int
 from ..statistics import ClassStatistics
 from ..statistics._subset import without_classes
-from ._rows import directions, power_of_two
+from ._rows import directions, unit_of
 
 _BINS = 400  # of the cosine margin over [-2, 2]; the least margin is kept exactly
 _TILE = 1 << 22  # entries of a block of logits
@@ -56,8 +56,7 @@ class Decisions:
         reference = without_classes(reference, self._few)
         self._origin = reference.global_mean()
         means = reference.centred_means()
-        spread = float(reference.class_variances.nan_to_num(posinf=0.0).max())
-        self.unit = power_of_two(max(float(means.nan_to_num().abs().max()), spread**0.5))
+        self.unit = unit_of(means, reference.class_variances)
         self._means = means / self.unit
         self._mean_squares = torch.linalg.vecdot(self._means, self._means).nan_to_num(nan=torch.inf)
         device = self._means.device
@@ -138,7 +137,7 @@ class Decisions:
         place = int(torch.searchsorted(self.histogram.cumsum(0), q * self.histogram.sum()))
         return -2 + (min(place, _BINS - 1) + 0.5) * 4 / _BINS
 
-    def all_reduce(self, group: Any = None) -> None:
+    def all_reduce(self, group: "torch.distributed.ProcessGroup | None" = None) -> None:
         """Add the counts of all ranks; without an initialised process group it does nothing."""
         import torch.distributed as dist
 
@@ -146,7 +145,7 @@ class Decisions:
             return
         device = self.histogram.device
 
-        def reduced(values: dict[str, Any], op: Any) -> dict[str, Any]:
+        def reduced(values: Mapping[str, float], op: dist.ReduceOp.RedOpType) -> dict[str, float]:
             tensor = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
             dist.all_reduce(tensor, op=op, group=group)
             return dict(zip(values, tensor.tolist(), strict=True))

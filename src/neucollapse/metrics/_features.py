@@ -12,7 +12,7 @@ from ..statistics import ClassStatistics, Precision
 from ._absent import Absent
 from ._discriminant import Discriminant, discriminant
 from ._linear_algebra import Inverse, finite, inverse_gram, resolved_spectrum
-from ._rows import Rows, power_of_two
+from ._rows import Rows, unit_of
 from ._shared import shared
 
 _SMALLEST = 2.0**-430  # features of this size still have a scatter of 1e-16 of it, squared, among ordinary numbers
@@ -72,8 +72,7 @@ class Features:
     @cached_property
     def unit(self) -> float:
         """The power of two that features are counted in."""
-        spread = float(self._all_variances.nan_to_num(posinf=0.0).max())
-        return power_of_two(max(float(self.class_means.nan_to_num().abs().max()), spread**0.5))
+        return unit_of(self.class_means, self._all_variances)
 
     def _kept(self, rows: Tensor) -> Tensor:
         """Those of the classes that count, in units of `unit`; copied only where they change."""

@@ -13,63 +13,37 @@ REGISTRY: dict[str, Metric] = {
 }
 
 PRESETS: dict[str, tuple[str, ...]] = {
-    "papyan2020": (
-        "nc1/pinv",
-        "nc2/equinorm",
-        "nc2/equinorm_uncentred@weight",
-        "nc2/equiangular",
-        "nc2/equiangular@weight",
-        "nc2/equiangular_std",
-        "nc2/equiangular_std@weight",
-        "nc3/frobenius_uncentred_weight",
-        "nc4/mismatch",
-    ),
-    "han2022": (
-        "nc1/pinv_unscaled",
-        "nc2/equinorm",
-        "nc2/equinorm@weight",
-        "nc2/equiangular",
-        "nc2/equiangular@weight",
-        "nc3/frobenius_squared",
-        "nc4/mismatch",
-        "mse/loss",
-        "mse/within",
-        "mse/means",
-        "mse/off_path",
-    ),
-    "zhu2021": (
-        "nc1/pinv_sample_mean",
-        "nc2/etf_distance_uncentred@weight",
-        "nc3/product_sample_mean_uncentred_weight",
-        "bias/relation_sample_mean",
-    ),
-    "tirer2022": ("nc1/trace_ratio", "nc2/etf_distance", "nc2/orthogonal_frame_distance"),
-    "galanti2022": ("nc1/cdnv",),
-    "rangamani2023": ("nc1/within_fraction", "nc1/between_fraction"),
-    "xu2023": ("nc1/vci",),
-    "kothapalli2023": ("nc1/pinv", "nc2/etf_distance", "nc3/product", "nc4/mismatch"),
-    "jiang2023": (
-        "gnc1/pinv",
-        "gnc2/margin@weight",
-        "gnc2/margin_optimum",
-        "gnc2/margin_ratio@weight",
-        "gnc3/jiang",
-        "gnc3/jiang_floor",
-        "accuracy/ncc",
-    ),
-    "liu2023": ("gnc2/energy", "gnc2/energy_excess", "gnc2/energy@weight", "gnc2/energy_excess@weight"),
-    "wu2024": (
-        "nc1/pinv",
-        "nc1/cdnv",
-        "gnc2/distance_variance",
-        "gnc2/log_variance",
-        "gnc2/log_mean",
-        "nc3/length",
-        "nc3/uniform",
-        "nc4/mismatch_without_bias",
-    ),
-    "hui2022": ("accuracy/ncc", "test_collapse/strong", "test_collapse/weak"),
-    "ammar2024": ("nc5/cosine",),
+    paper: tuple(keys.split())
+    for paper, keys in {
+        "papyan2020": (
+            "nc1/pinv nc2/equinorm nc2/equinorm_uncentred@weight nc2/equiangular nc2/equiangular@weight "
+            "nc2/equiangular_std nc2/equiangular_std@weight nc3/frobenius_uncentred_weight nc4/mismatch"
+        ),
+        "han2022": (
+            "nc1/pinv_unscaled nc2/equinorm nc2/equinorm@weight nc2/equiangular nc2/equiangular@weight "
+            "nc3/frobenius_squared nc4/mismatch mse/loss mse/within mse/means mse/off_path"
+        ),
+        "zhu2021": (
+            "nc1/pinv_sample_mean nc2/etf_distance_uncentred@weight nc3/product_sample_mean_uncentred_weight "
+            "bias/relation_sample_mean"
+        ),
+        "tirer2022": "nc1/trace_ratio nc2/etf_distance nc2/orthogonal_frame_distance",
+        "galanti2022": "nc1/cdnv",
+        "rangamani2023": "nc1/within_fraction nc1/between_fraction",
+        "xu2023": "nc1/vci",
+        "kothapalli2023": "nc1/pinv nc2/etf_distance nc3/product nc4/mismatch",
+        "jiang2023": (
+            "gnc1/pinv gnc2/margin@weight gnc2/margin_optimum gnc2/margin_ratio@weight gnc3/jiang "
+            "gnc3/jiang_floor accuracy/ncc"
+        ),
+        "liu2023": "gnc2/energy gnc2/energy_excess gnc2/energy@weight gnc2/energy_excess@weight",
+        "wu2024": (
+            "nc1/pinv nc1/cdnv gnc2/distance_variance gnc2/log_variance gnc2/log_mean nc3/length nc3/uniform "
+            "nc4/mismatch_without_bias"
+        ),
+        "hui2022": "accuracy/ncc test_collapse/strong test_collapse/weak",
+        "ammar2024": "nc5/cosine",
+    }.items()
 }
 
 

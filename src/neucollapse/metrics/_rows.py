@@ -31,6 +31,12 @@ def power_of_two(size: float) -> float:
     return 2.0 ** max(-1000, math.frexp(size)[1])
 
 
+def unit_of(means: Tensor, variances: Tensor) -> float:
+    """The power of two that features of these class means and variances are counted in."""
+    spread = float(variances.nan_to_num(posinf=0.0).max()) ** 0.5
+    return power_of_two(max(float(means.nan_to_num().abs().max()), spread))
+
+
 def directions(rows: Float[Tensor, "K d"]) -> Float[Tensor, "K d"]:
     """Rows at unit norm, each scaled (exactly) before it is squared; a zero row stays zero.
 

@@ -1,9 +1,10 @@
 """What a loader may yield, and how a model is called on it."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from .._errors import ForwardError, InputError, NeucollapseError
 from .._files import one_line
 from .._labels import class_names_of
 from .._names import unknown_name
+from ._state import RandomState, generators_of
 
 LABEL_KEYS = ("labels", "label", "y", "targets", "target")
 Forward = Callable[[nn.Module, Any], Any]
@@ -35,6 +37,55 @@ def length_of(stream: object) -> int | None:
         return len(stream)  # type: ignore[arg-type]
     except Exception:
         return None
+
+
+EMPTY = "the loader gave no samples: expected at least one batch"
+
+
+class Batch(NamedTuple):
+    """Inputs and labels of a batch, and where it stands in the loader, in words."""
+
+    inputs: Any
+    labels: Tensor
+    where: str
+
+
+@contextmanager
+def said_where(batch: Batch) -> Iterator[None]:
+    """An error of the model's code says in which batch; to any other it is added as a note."""
+    try:
+        yield
+    except ForwardError as error:
+        raise ForwardError(f"{batch.where}: {error}") from error.__cause__
+    except Exception as error:
+        error.add_note(f"in {batch.where}, with labels of shape {tuple(batch.labels.shape)}")
+        raise
+
+
+class Reading:
+    """One pass over a loader, with random numbers of its own. Batches without samples are passed over."""
+
+    def __init__(self, loader: Iterable[Any], class_names: Sequence[str]) -> None:
+        self._names = class_names
+        self.random = RandomState(generators_of(loader))
+        with self.random.active():
+            self._batches = enumerate(iter(loader))
+        self._waiting: list[Batch | None] = []
+
+    def next(self) -> Batch | None:
+        """The next batch with samples; None at the end."""
+        if self._waiting:
+            return self._waiting.pop()
+        for index, batch in self._batches:
+            where = f"batch {index} of the loader"
+            inputs, labels = split_batch(batch, where, self._names)
+            if labels.numel():
+                return Batch(inputs, labels, where)
+        return None
+
+    def put_back(self, batch: Batch | None) -> None:
+        """Give this batch again, next."""
+        self._waiting.append(batch)
 
 
 def split_batch(batch: object, where: str, class_names: Sequence[str] = ()) -> tuple[Any, Tensor]:

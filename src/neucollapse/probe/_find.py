@@ -26,11 +26,10 @@ def find_classifier(
 ) -> Classifier:
     """Find the classifier of a model: the layer whose output is the model's output.
 
-    With an example the model is run once (eval mode, no gradients, state restored) and the classifier is the layer
-    with a `(K, d)` weight, taking d numbers, whose output is the model's output; softmax, log-softmax or a
-    temperature after it are seen through. Without an example it is what the model declares (`get_classifier`,
-    `get_output_embeddings`), else the layer under a common name (fc, classifier, head, ...), else the last linear
-    layer.
+    With an example the model is run once (eval mode, no gradients, state restored) and the classifier is the layer with
+    a `(K, d)` weight, taking d numbers, whose output is the model's output; softmax, log-softmax or a temperature after
+    it are seen through. Without an example it is what the model declares (`get_classifier`, `get_output_embeddings`),
+    else the layer under a common name (fc, classifier, head, ...), else the last linear layer.
 
     Args:
         model: any module; parallel wrappers and `torch.compile` are looked through.

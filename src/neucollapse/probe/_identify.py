@@ -97,10 +97,9 @@ def _single(matches: list[Run]) -> Classifier:
 def _settled(run: Run) -> Classifier:
     """The classifier with the weight and the bias it applied, and `is_affine` known.
 
-    A subclass of Linear, a wrapper or a layer of one's own may hold `weight` and apply something else: its
-    transpose, its sum with an adapter's product (LoRA), its unit rows (a cosine head). What it holds is tried first,
-    then the transpose, then what it returns for zero and the unit vectors. None of these being W h + b, it is not
-    affine.
+    A subclass of Linear, a wrapper or a layer of one's own may hold `weight` and apply something else: its transpose,
+    its sum with an adapter's product (LoRA), its unit rows (a cosine head). What it holds is tried first, then the
+    transpose, then what it returns for zero and the unit vectors. None of these being W h + b, it is not affine.
     """
     classifier = run.classifier.gathered()
     if classifier.is_affine:

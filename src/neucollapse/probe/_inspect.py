@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from .._errors import InputError
 from .._labels import checked_names
 from .._names import names_options
-from ._batches import Forward, call, checked_loader, copied_to, device_of, split_batch
+from ._batches import EMPTY, Batch, Forward, Reading, call, checked_loader, copied_to, device_of
 from ._checks import batch_dependence, loader_complaints
 from ._classifier import Classifier, disagreement_sentence
 from ._find import find_classifier, rivals
 from ._layers import Pool, main_layers
-from ._state import RandomState, generators_of, undisturbed, unwrap
+from ._state import RandomState, undisturbed, unwrap
 from ._tap import Captured, FeatureTap, Layers, checked_layers, checked_pool
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def inspect(
         raise InputError("expected a loader or an example, got both")
     labels = None
     if loader is not None:
-        example, labels = _first_batch(loader, checked_names(class_names) or [])
+        example, labels, _ = _first_batch(loader, checked_names(class_names) or [])
     head = find_classifier(model, example, name=classifier, forward=forward, labels=labels)
     model = unwrap(model)
     captured = None if example is None else _dry_run(model, head, example, labels, layers, pool, forward)
@@ -221,14 +221,13 @@ def _size(count: int) -> str:
     return f"{size:.4g} TiB"
 
 
-def _first_batch(loader: Iterable[Any], class_names: Sequence[str]) -> tuple[Any, Tensor]:
-    checked_loader(loader)
-    with RandomState(generators_of(loader)).active():
-        for index, batch in enumerate(loader):
-            inputs, labels = split_batch(batch, f"batch {index} of the loader", class_names)
-            if labels.numel():
-                return inputs, labels
-    raise InputError("the loader gave no samples: expected at least one batch")
+def _first_batch(loader: Iterable[Any], class_names: Sequence[str]) -> Batch:
+    reading = Reading(checked_loader(loader), class_names)
+    with reading.random.active():
+        batch = reading.next()
+    if batch is None:
+        raise InputError(EMPTY)
+    return batch
 
 
 def _dry_run(

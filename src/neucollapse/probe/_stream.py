@@ -2,23 +2,34 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .._errors import ClassifierWarning, ForwardError, InputError, NonDeterministicWarning, TrainModeWarning
+from .._errors import ClassifierWarning, InputError, NonDeterministicWarning, TrainModeWarning
 from .._labels import checked_names
 from .._names import names_options
 from .._types import Float, Int
-from ._batches import Forward, call, checked_loader, copied_to, device_of, length_of, split_batch, squeezed
+from ._batches import (
+    EMPTY,
+    Batch,
+    Forward,
+    Reading,
+    call,
+    checked_loader,
+    copied_to,
+    device_of,
+    length_of,
+    said_where,
+    squeezed,
+)
 from ._checks import Fingerprint, batch_dependence, change_between, loader_complaints
 from ._classifier import Classifier, disagreement_sentence
 from ._find import find_classifier
 from ._layers import Pool
-from ._state import RandomState, generators_of, undisturbed, unwrap
+from ._state import undisturbed, unwrap
 from ._tap import Captured, FeatureTap, Layers, checked_layers, checked_pool
 
 
@@ -87,7 +98,7 @@ class FeatureBatches(Iterable[FeatureBatch]):
         self._device = device_of(self._model) if device is None else torch.device(device)
         self._names = checked_names(class_names) or []
         self._is_checked = False
-        self._begun: _Reading | None = None
+        self._begun: Reading | None = None
         self._is_begun = False
         self._first: Fingerprint | None = None
 
@@ -113,11 +124,11 @@ class FeatureBatches(Iterable[FeatureBatch]):
         self._check_loader()
         self._is_begun = True
         seen = Fingerprint()
-        reading, self._begun = self._begun or _Reading(self._loader), None
+        reading, self._begun = self._begun or Reading(self._loader, self._names), None
         while True:
             # Within this block alone do the loader and the model run: nothing of theirs stays set at the yield.
             with reading.random.active():
-                batch = reading.next(self._names)
+                batch = reading.next()
                 if batch is None:
                     break
                 result = self._extract(batch)
@@ -125,9 +136,9 @@ class FeatureBatches(Iterable[FeatureBatch]):
             yield result
         self._finish(seen)
 
-    def _extract(self, batch: "_Batch") -> FeatureBatch:
+    def _extract(self, batch: Batch) -> FeatureBatch:
         inputs, labels, where = batch
-        with _said_where(batch):
+        with said_where(batch):
             if not self._is_checked:
                 self._check_model(inputs, labels)
             captured = self._run(inputs, labels)
@@ -180,18 +191,18 @@ class FeatureBatches(Iterable[FeatureBatch]):
 
     def _peek(self) -> Classifier:
         """Find the classifier by the first batch. The first pass goes on from there, so a loader is begun only once."""
-        reading = _Reading(self._loader)
+        reading = Reading(self._loader, self._names)
         with reading.random.active():
-            batch = reading.next(self._names)
+            batch = reading.next()
         if batch is None and not self._allow_empty:
-            raise InputError(_EMPTY)
+            raise InputError(EMPTY)
         # Workers that persist serve one reader at a time: another split's would end this one.
         if not getattr(self._loader, "persistent_workers", False):
             reading.put_back(batch)
             self._begun = reading
         if batch is None:  # a rank without samples still needs K and d to merge with the others
             return self._find(None, None)
-        with _said_where(batch):
+        with said_where(batch):
             return self._find(batch.inputs, batch.labels)
 
     def _check_loader(self) -> None:
@@ -206,7 +217,7 @@ class FeatureBatches(Iterable[FeatureBatch]):
             self._complain(_ONCE, NonDeterministicWarning)
             return
         if seen.count == 0 and not self._allow_empty:
-            raise InputError(_EMPTY)
+            raise InputError(EMPTY)
         if self._first is None:
             self._first = seen
         elif difference := self._first.difference(seen):
@@ -222,51 +233,7 @@ class FeatureBatches(Iterable[FeatureBatch]):
         warnings.warn(sentence, category, stacklevel=2)
 
 
-_EMPTY = "the loader gave no samples: expected at least one batch"
 _ONCE = "the loader can be read once only (it is, or holds, an iterator): give a DataLoader or a list"
-
-
-class _Batch(NamedTuple):
-    inputs: Any
-    labels: Tensor
-    where: str
-
-
-@contextmanager
-def _said_where(batch: _Batch) -> Iterator[None]:
-    """An error of the model's code says in which batch; to any other it is added as a note."""
-    try:
-        yield
-    except ForwardError as error:
-        raise ForwardError(f"{batch.where}: {error}") from error.__cause__
-    except Exception as error:
-        error.add_note(f"in {batch.where}, with labels of shape {tuple(batch.labels.shape)}")
-        raise
-
-
-class _Reading:
-    """One pass over a loader, with random numbers of its own. Batches without samples are passed over."""
-
-    def __init__(self, loader: Iterable[Any]) -> None:
-        self.random = RandomState(generators_of(loader))
-        with self.random.active():
-            self._batches = enumerate(iter(loader))
-        self._waiting: list[_Batch | None] = []
-
-    def next(self, class_names: Sequence[str]) -> _Batch | None:
-        """The next batch with samples; None at the end."""
-        if self._waiting:
-            return self._waiting.pop()
-        for index, batch in self._batches:
-            where = f"batch {index} of the loader"
-            inputs, labels = split_batch(batch, where, class_names)
-            if labels.numel():
-                return _Batch(inputs, labels, where)
-        return None
-
-    def put_back(self, batch: _Batch | None) -> None:
-        """Give this batch again, next."""
-        self._waiting.append(batch)
 
 
 def _train_mode(mode: str) -> str:

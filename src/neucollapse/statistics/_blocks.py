@@ -238,12 +238,20 @@ class Totals:
         total.residuals[part] += sums + counts * shift
         total.squares[part] += squares + 2 * torch.linalg.vecdot(shift, halfway)
         moved = shift.any(dim=1)
-        t, halfway = shift[moved], halfway[moved]
-        if total.scatter is not None:
-            total.scatter += t.T @ halfway + halfway.T @ t
-        if total.weighted is not None and self.weights is not None:
-            t = t * self.weights[part][moved, None]
-            total.weighted += t.T @ halfway + halfway.T @ t
+        weights = None if self.weights is None else self.weights[part][moved]
+        add_crosses(total.scatter, total.weighted, shift[moved], halfway[moved], weights)
+
+
+def add_crosses(
+    scatter: Tensor | None, weighted: Tensor | None, shift: Tensor, halfway: Tensor, weights: Tensor | None
+) -> None:
+    """What moving the centre of each class by `shift` (g, d) adds to the scatters; `halfway` are sums about the midpoint."""
+    if scatter is not None:
+        cross = shift.T @ halfway
+        scatter += cross + cross.T
+    if weighted is not None and weights is not None:
+        cross = (shift * weights[:, None]).T @ halfway
+        weighted += cross + cross.T
 
 
 def _lengths(rows: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """The scatter of each class by itself, which no sum over classes tells."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -44,7 +42,7 @@ class ScatterByClass:
             own = rows[(y == c).to(rows.device)]
             self.classes[c].update(own, torch.zeros(len(own), dtype=torch.int64))
 
-    def all_reduce(self, group: Any = None) -> None:
+    def all_reduce(self, group: "torch.distributed.ProcessGroup | None" = None) -> None:
         """Make every rank hold the statistics of all ranks, as `ClassStatistics.all_reduce` does."""
         for own in self.classes:
             own.all_reduce(group)

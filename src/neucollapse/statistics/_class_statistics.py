@@ -70,15 +70,15 @@ class ClassStatistics(DerivedStatistics):
             (1/K') sum_c S_c / n_c is kept too; no single pass can form that without.
         ignore_index: label of rows to leave out. Any other label outside [0, K) is an error.
         nan: what a row with NaN or infinity does: `"raise"`, `"drop"` (and be counted) or `"propagate"`.
-        method: how traces of raw features are summed on the CPU: by a loop that numba compiles (extra `fast`), in
-            plain torch, or, by `"auto"`, compiled where numba is installed and the batch is large.
+        method: how traces of raw features are summed on the CPU: `"compiled"`, by a loop of numba (extra `fast`);
+            `"plain"`, in torch; `"auto"`, compiled where numba is installed and the batch is large.
         device: where the sums live; by default where the first batch is (but MPS has no float64: then the CPU).
 
     Raises:
         InputError: wrong shapes, float labels, labels out of range, unusable arguments; more classes and dimensions than
             fit into memory, with an estimate, before anything is allocated.
         NonFiniteError: NaN or infinity in the features, with `nan="raise"`. Nothing of that batch is added.
-        MissingExtraError: `method="numba"` without numba.
+        MissingExtraError: `method="compiled"` without numba.
 
     Example:
         >>> stats = ClassStatistics(num_classes=2, dim=2)
@@ -97,15 +97,15 @@ class ClassStatistics(DerivedStatistics):
         class_counts: Labels | None = None,
         ignore_index: int = -100,
         nan: NaNs = "raise",
-        method: Literal["auto", "numba", "torch"] = "auto",
+        method: Literal["auto", "compiled", "plain"] = "auto",
         device: torch.device | str | None = None,
     ) -> None:
         num_classes, dim = _checked_size("num_classes", num_classes), _checked_size("dim", dim)
         check_choice("scatter", scatter, ("full", "trace"))
         check_choice("nan", nan, ("raise", "drop", "propagate"))
-        check_choice("method", method, ("auto", "numba", "torch"))
-        if method == "numba" and not numba_available():
-            raise MissingExtraError("numba", "fast", "ClassStatistics(method='numba')")
+        check_choice("method", method, ("auto", "compiled", "plain"))
+        if method == "compiled" and not numba_available():
+            raise MissingExtraError("numba", "fast", "ClassStatistics(method='compiled')")
         if not isinstance(ignore_index, int) or isinstance(ignore_index, bool) or not isinstance(normalize, bool):
             raise InputError(
                 f"expected ignore_index as an integer and normalize as a bool, got {ignore_index!r} and {normalize!r}"
@@ -211,7 +211,7 @@ class ClassStatistics(DerivedStatistics):
     def _check_settings(self, theirs: object, class_counts: object, what: str) -> None:
         check_same_settings(self._settings(), theirs, self._moments.class_counts, class_counts, what=what)
 
-    def all_reduce(self, group: Any = None) -> None:
+    def all_reduce(self, group: "torch.distributed.ProcessGroup | None" = None) -> None:
         """Make every rank hold the statistics of all ranks. Call it once, when each rank has seen its own samples.
 
         Ranks may have seen unequal numbers of samples, or none. Without an initialised process group it does nothing.

@@ -44,7 +44,11 @@ def _difference(own: Tensor | None, theirs: object) -> tuple[str, str] | None:
 
 
 def check_same_on_all_ranks(
-    own: Mapping[str, Any], class_counts: Tensor | None, *, reduced: bool, group: Any = None
+    own: Mapping[str, Any],
+    class_counts: Tensor | None,
+    *,
+    reduced: bool,
+    group: "torch.distributed.ProcessGroup | None" = None,
 ) -> None:
     """Every rank learns the settings of all, so that all raise alike and none waits for the others.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .._memory import check_memory
-from ._blocks import Sums
+from ._blocks import Sums, add_crosses
 
 _PATIENCE = 8  # samples of a class before its centre is first checked
 # A centre moves once its offset makes up more than this share of its class's squares. One sample as centre makes up about
@@ -88,12 +88,8 @@ class Moments:
         moved = self.counts[classes][:, None] * shift
         midway = self.residuals[classes] - moved / 2
         self.squares[classes] -= 2 * torch.linalg.vecdot(shift, midway)
-        if self.scatter is not None:
-            cross = shift.T @ midway
-            self.scatter -= cross + cross.T
-        if self.weighted_scatter is not None and self.class_counts is not None:
-            cross = (shift / self.class_counts[classes].clamp(min=1)[:, None]).T @ midway
-            self.weighted_scatter -= cross + cross.T
+        weights = None if self.class_counts is None else 1 / self.class_counts[classes].clamp(min=1).double()
+        add_crosses(self.scatter, self.weighted_scatter, shift, -midway, weights)
         self.residuals[classes] -= moved
         self.centres[classes] = centres
 

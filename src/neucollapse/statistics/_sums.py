@@ -47,8 +47,8 @@ def residual_sums(
     one near its mean, written to `centres`. The sums may lie in `scratch`, until it is used again.
     """
     dtype = working_dtype(features, normalize=normalize)
-    plain = not scatter and not normalize and features.device.type == "cpu" and method != "torch"
-    if plain and (method == "numba" or (features.numel() >= _FAST_FROM and numba_available())):
+    serves = not scatter and not normalize and features.device.type == "cpu" and method != "plain"
+    if serves and (method == "compiled" or (features.numel() >= _FAST_FROM and numba_available())):
         from ._numba import class_sums
 
         return Sums(*class_sums(features, members, classes, centres, new, dtype))
