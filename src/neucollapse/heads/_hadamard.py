@@ -157,29 +157,13 @@ class _Absent(NamedTuple):
                 tile.view(q, -1, p, tile.shape[1])[:, -1].masked_fill_(self.past[i][:, :, None], value)
 
 
-class _Targets:
-    """Where the targets are: sorted by tile once, so that a tile looks at its own alone."""
-
-    def __init__(self, labels: Tensor, d: int, q: int, groups: list[tuple[int, int]], samples: int) -> None:
-        self.samples, B = samples, len(labels)
-        firsts = torch.tensor([first for first, _ in groups], device=labels.device)
-        counts = torch.tensor([count for _, count in groups], device=labels.device)
-        basis, row, opposite = labels // (2 * d), labels % d, labels // d % 2
-        group = torch.searchsorted(firsts, basis, right=True) - 1
-        sample = torch.arange(B, device=labels.device)
-        chunk = sample // samples
-        width = (B - chunk * samples).clamp(max=samples)
-        p = d // q
-        line = (row % q) * counts[group] * p + (basis - firsts[group]) * p + row // q
-        key = (group * -(-B // samples) + chunk) * 2 + opposite
-        order = key.argsort()
-        self.places = (line * width + sample % samples)[order]
-        tiles = 2 * len(groups) * -(-B // samples)
-        self.bounds = torch.searchsorted(key[order], torch.arange(tiles + 1, device=labels.device)).tolist()
-
-    def of(self, tile: int) -> tuple[Tensor, Tensor]:
-        low, middle, high = self.bounds[2 * tile : 2 * tile + 3]
-        return self.places[low:middle], self.places[middle:high]
+def _target_places(labels: Tensor, first: int, count: int, d: int, q: int) -> tuple[Tensor, Tensor]:
+    """Where the targets of a tile are: of its samples' `labels` those in `count` bases from `first`."""
+    basis, row = labels // (2 * d) - first, labels % d
+    line = (row % q * count + basis) * (d // q) + row // q
+    place = line * len(labels) + torch.arange(len(labels), device=labels.device)
+    inside, opposite = (basis >= 0) & (basis < count), labels // d % 2 == 1
+    return place[inside & ~opposite], place[inside & opposite]
 
 
 def _past(num_classes: int, d: int, q: int, device: torch.device) -> tuple[Tensor, Tensor] | None:
@@ -212,15 +196,15 @@ def signed_bases_negatives(
     X = _columns((scale * d**-0.5) * x, Hp, Hq)
     sizes, past = _group_sizes(len(signs), axes, bases), _past(num_classes, d, len(Hq), x.device)
     chunks = [slice(first, min(first + samples, B)) for first in range(0, B, samples)]
-    targets = _Targets(labels, d, len(Hq), sizes, samples)
     sums = _Sums(X, needs_maximum(float(scale), num_classes, x.dtype))
     z_tile, spare_tile = x.new_empty(2, max(count for _, count in sizes) * d * min(samples, B))
     for i, (first, count) in enumerate(sizes):
         start = first - int(axes)
         group = _Group(count, _signed(Hp, Hq, signs[start : start + count]) if start >= 0 else None)
-        for j, chunk in enumerate(chunks):
+        for chunk in chunks:
             z, spare = group.logits(X[:, :, chunk], Hq, (z_tile, spare_tile))
-            absent = _Absent(targets.of(i * len(chunks) + j), past if i == len(sizes) - 1 else None)
+            targets = _target_places(labels[chunk], first, count, d, len(Hq))
+            absent = _Absent(targets, past if i == len(sizes) - 1 else None)
             difference = sums.add(z, spare, absent, chunk)
             if with_mean:
                 group.add_directions(sums.means[:, :, chunk], difference, spare, Hq)

@@ -46,9 +46,6 @@ def ada_face(
         norm_std: see `norm_mean`.
         **options: see `RowOptions`; `"log_mean"` and `margin_grad`.
 
-    Returns:
-        A scalar, or losses of shape `(...)` for the reduction `"none"`.
-
     Examples:
         >>> import torch
         >>> x = torch.eye(2)

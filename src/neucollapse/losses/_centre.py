@@ -38,9 +38,6 @@ def centre_loss(
         centre_gradient: `"averaged"`, the paper's rule, or `"exact"`, the derivative of the value returned.
         **options: of every loss of samples, see `RowOptions`; the mean of no sample is 0.
 
-    Returns:
-        A scalar, or losses `(...)` with 0 at ignored samples for `"none"`; at least float32.
-
     Raises:
         InputError: shapes that do not fit, labels out of range, an unknown reduction or rule.
 

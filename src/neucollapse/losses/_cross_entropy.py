@@ -26,9 +26,6 @@ def cross_entropy(logits: Tensor, labels: Labels, **options: Unpack[RowOptions])
         labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
         **options: of every loss of samples, see `RowOptions`. What does not fit raises an `InputError`.
 
-    Returns:
-        A scalar, or losses of shape `(...)` for the reduction `"none"`.
-
     Examples:
         >>> import torch
         >>> logits = torch.tensor([[25.0, 0.0], [0.0, 0.0]], requires_grad=True)

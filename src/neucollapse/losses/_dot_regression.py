@@ -50,9 +50,6 @@ def dot_regression(
             gradient. Otherwise they are taken as they are.
         **options: of every loss of samples, see `RowOptions`.
 
-    Returns:
-        A scalar, or losses `(...)` with 0 at ignored samples for `"none"`; at least float32.
-
     Raises:
         InputError: shapes that do not fit, labels out of range, energies that are not positive, an unknown reduction.
 

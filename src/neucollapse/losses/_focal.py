@@ -37,9 +37,6 @@ def focal_loss(logits: Tensor, labels: Labels, *, gamma: float = 2.0, **options:
         gamma: the focusing exponent, at least 0 (else an `InputError`); 0 is cross-entropy.
         **options: of every loss of samples, see `RowOptions`.
 
-    Returns:
-        A scalar, or losses of shape `(...)` for the reduction `"none"`.
-
     Examples:
         >>> import torch
         >>> loss = focal_loss(torch.tensor([[20.0, 0.0]]), torch.tensor([0]))  # e^-60

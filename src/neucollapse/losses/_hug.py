@@ -147,8 +147,7 @@ class HUG(Loss):
         width: of the kernel of the determinant.
         detach_proxy: no gradient of intra to the proxies. None: as in the authors' code, except for `partial`, whose
             rotation has no other gradient.
-        floor: distance below which two proxies are repelled no harder. None: for `mhe` 1e-5 in float32 and 1e-8 in
-            float64, down to which the energy is exact; below, the push is bounded, see `riesz_energy`.
+        floor: see `hug_terms`.
         frame: `(K, d)` for `static` and `partial`. None: the code of least energy that is known without a search,
             the simplex for K <= d + 1.
         **options: of every loss, see `ModuleOptions`; the reduction is `"mean"` or `"sum"`. Class weights are of intra, and

@@ -37,9 +37,6 @@ def label_smoothing(logits: Tensor, labels: Labels, *, smoothing: float = 0.1, *
         **options: of every loss of samples, see `RowOptions`. Class weights multiply the smoothed part too (torch weights
             that part by class).
 
-    Returns:
-        A scalar, or losses of shape `(...)` for the reduction `"none"`.
-
     Examples:
         >>> import torch
         >>> round(label_smoothing(torch.zeros(1, 3), torch.tensor([0])).item(), 4)  # log 3

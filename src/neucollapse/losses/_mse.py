@@ -46,9 +46,6 @@ def mse(
         over_classes: `"mean"`, c = 1/K, or `"half"`, c = 1/2.
         **options: of every loss of samples, see `RowOptions`.
 
-    Returns:
-        A scalar, or losses `(...)` with 0 at ignored samples for `"none"`.
-
     References:
         Hui and Belkin, "Evaluation of Neural Architectures Trained with Square Loss vs Cross-Entropy in Classification
         Tasks", arXiv 2006.07322; Han, Papyan and Donoho, arXiv 2106.02073.

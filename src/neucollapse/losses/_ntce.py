@@ -45,9 +45,6 @@ def ntce(
             at 10.
         **options: of every loss of samples, see `RowOptions`. Ignored samples are not contrasted with; those of weight 0 are.
 
-    Returns:
-        A scalar, or losses `(...)` for the reduction `"none"`; at least float32.
-
     References:
         Koromilas et al., "Neural Collapse by Design: Learning Class Prototypes on the Hypersphere", arXiv 2605.20302; the
         formula as in the authors' code.

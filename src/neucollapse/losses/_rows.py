@@ -25,7 +25,7 @@ _ANY = 2**63 - 1
 
 
 class RowOptions(TypedDict, total=False):
-    """Options that every loss of samples takes by keyword.
+    """Options that every loss of samples takes by keyword; it returns a scalar, or losses, in float32 at least.
 
     Attributes:
         reduction: `"mean"` over the samples that count (NaN without any, as in torch), `"sum"`, or `"none"`: losses of the

@@ -111,9 +111,6 @@ def spherical_ce(
             whose gradient does not vanish with the loss (see `log_cross_entropy`). Class weights multiply the smoothed part
             too (torch weights that part by class).
 
-    Returns:
-        A scalar, or losses of shape `(...)` for the reduction `"none"`.
-
     Raises:
         InputError: for shapes, labels, weights or options outside what is said here; for focal and smoothing at once, and
             smoothing with `"feature_norm"`, which no paper combines; for the logarithm of a smoothed loss, which is never
