@@ -183,9 +183,13 @@ def factors(
     sigma = sigma.where(sigma > 1e-12 * sigma[0], 0)
     if (rank := int(sigma.count_nonzero())) > dim:
         raise InputError(f"expected dim of at least {rank}, the rank of the logits, got {dim}")
-    root, balance = sigma.sqrt(), (decay_features / decay_weight) ** 0.25
+    weight, means = balanced(U, sigma, V, dim, (decay_features / decay_weight) ** 0.25)
+    return weight, means / scales[:, None]
 
-    def padded(part: Tensor) -> Tensor:
-        return torch.nn.functional.pad(part, (0, max(0, dim - len(sigma))))[:, :dim]
 
-    return padded(V.mT * root * balance), padded(U * root / balance / scales[:, None])
+def balanced(U: Tensor, sigma: Tensor, V: Tensor, dim: int, ratio: float) -> tuple[Tensor, Tensor]:
+    """V^T and U times the root of sigma, times and over a ratio: factors (K, d) of U sigma V, wide enough or cut to d."""
+    root, pad = sigma.sqrt(), (0, max(0, dim - len(sigma)))
+    both = V.mT * root * ratio, U * root / ratio
+    weight, means = (torch.nn.functional.pad(part, pad)[:, :dim] for part in both)
+    return weight, means

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from ..._errors import InputError
 from ..class_sizes import check_counts
+from ..relaxation import balanced
 
 
 class Frame(NamedTuple):
@@ -82,10 +83,7 @@ def orthogonal_frame(
     U, before, V = torch.linalg.svd(targets)
     kept = (before - N * decay).clamp_min(0)
     kept[dim:] = 0
-    root, balance = kept.sqrt(), (decay_features / decay_weight) ** 0.25
-    pad = (0, max(0, dim - K))
-    weight = torch.nn.functional.pad(V.mT * root * balance, pad)[:, :dim]
-    means = torch.nn.functional.pad(U * root / balance / counts.sqrt()[:, None], pad)[:, :dim]
+    weight, means = balanced(U, kept, V, dim, (decay_features / decay_weight) ** 0.25)
     value = float(((kept - before).square().sum() / (2 * N)) + decay * kept.sum())
     tied = dim < K and bool(before[dim - 1] - before[dim] <= 1e-9 * before[0]) and bool(kept[dim - 1] > 0)
-    return Frame(weight, means, b, kept[: min(K, dim)], value, not tied)
+    return Frame(weight, means / counts.sqrt()[:, None], b, kept[: min(K, dim)], value, not tied)

@@ -1,4 +1,4 @@
-"""An objective of named tensors as one of a flat vector, for scipy."""
+"""Named tensors as one flat vector, and an objective of them as one of the vector, for scipy."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,19 +9,36 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 
-class Flat:
-    """`flat(x)` is the value and the gradient at a flat float64 vector.
+class Packing:
+    """Between a state and a flat float64 vector: a variable is its part of the vector times its scale.
 
-    A variable is its part of the vector times its scale: scales that make all curvatures alike shorten the way down.
+    Scales that make all curvatures alike shorten the way down.
     """
+
+    def __init__(self, like: State, scales: Mapping[str, float] | None = None) -> None:
+        self.scales = {name: (scales or {}).get(name, 1.0) for name in like}
+        self.shapes = {name: tensor.shape for name, tensor in like.items()}
+        self.sizes = [tensor.numel() for tensor in like.values()]
+
+    def pack(self, state: State) -> np.ndarray:
+        """The flat vector of a state."""
+        parts = [state[name].detach().reshape(-1) / scale for name, scale in self.scales.items()]
+        return torch.cat(parts).numpy().copy()
+
+    def unpack(self, x: np.ndarray) -> State:
+        """The state of a flat vector."""
+        parts = zip(self.shapes.items(), torch.from_numpy(x).split(self.sizes), strict=True)
+        return {name: (part * self.scales[name]).reshape(shape) for (name, shape), part in parts}
+
+
+class Flat(Packing):
+    """`flat(x)` is the value and the gradient of an objective at a flat vector; it counts its evaluations."""
 
     def __init__(
         self, objective: Callable[[State], Tensor], like: State, scales: Mapping[str, float] | None = None
     ) -> None:
+        super().__init__(like, scales)
         self.objective = objective
-        self.scales = {name: (scales or {}).get(name, 1.0) for name in like}
-        self.shapes = {name: tensor.shape for name, tensor in like.items()}
-        self.sizes = [tensor.numel() for tensor in like.values()]
         self.evaluations = 0
         self._last: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -56,16 +73,6 @@ class Flat:
         """Euclidean norm of a gradient in the flat vector, as one in the variables themselves."""
         parts = zip(np.split(gradient, np.cumsum(self.sizes)[:-1]), self.scales.values(), strict=True)
         return float(np.sqrt(sum((np.linalg.norm(part) / scale) ** 2 for part, scale in parts)))
-
-    def pack(self, state: State) -> np.ndarray:
-        """The flat vector of a state."""
-        parts = [state[name].detach().reshape(-1) / scale for name, scale in self.scales.items()]
-        return torch.cat(parts).numpy().copy()
-
-    def unpack(self, x: np.ndarray) -> State:
-        """The state of a flat vector."""
-        parts = zip(self.shapes.items(), torch.from_numpy(x).split(self.sizes), strict=True)
-        return {name: (part * self.scales[name]).reshape(shape) for (name, shape), part in parts}
 
     def _join(self, gradients: Sequence[Tensor]) -> np.ndarray:
         parts = zip(gradients, self.scales.values(), strict=True)

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.integrate
-import torch
 
 from ..._errors import SolverError
-from ._flat import State
+from ._flat import Packing, State
 
 
 def flow(
@@ -33,28 +32,18 @@ def flow(
         SolverError: if the integrator gives up.
 
     Examples:
+        >>> import torch
         >>> end = flow(lambda t, state: {"x": -state["x"]}, {"x": torch.ones(1).double()}, 0.0, 1.0)
         >>> print(f"{end['x'].item():.10f}")
         0.3678794412
     """
-    names, sizes = list(state), [tensor.numel() for tensor in state.values()]
+    packing = Packing(state)
 
-    def unpack(x: np.ndarray) -> State:
-        parts = torch.from_numpy(x.copy()).split(sizes)
-        return {name: part.reshape(state[name].shape) for name, part in zip(names, parts, strict=True)}
+    def slope(time: float, x: np.ndarray) -> np.ndarray:
+        return packing.pack(velocity(time, packing.unpack(x)))
 
-    def pack(tensors: State) -> np.ndarray:
-        return torch.cat([tensors[name].detach().reshape(-1) for name in names]).numpy()
-
-    solution = scipy.integrate.solve_ivp(
-        lambda time, x: pack(velocity(time, unpack(x))),
-        (begin, end),
-        pack(state),
-        "DOP853",
-        [end],
-        rtol=rtol,
-        atol=atol,
-    )
+    span, start = (begin, end), packing.pack(state)
+    solution = scipy.integrate.solve_ivp(slope, span, start, "DOP853", [end], rtol=rtol, atol=atol)
     if not solution.success:
         raise SolverError(f"the flow from {begin:g} to {end:g} stopped: {solution.message}")
-    return unpack(solution.y[:, -1])
+    return packing.unpack(solution.y[:, -1])

@@ -50,10 +50,10 @@ def minimise(
     """A local minimum of a smooth objective, downhill from a start.
 
     L-BFGS (scipy) alone is slow at the end, and stops where the objective no longer changes in floating point, at gradients
-    of about the square root of rounding. Once it has brought the gradient to 1e-5 of the first, Newton steps, solved by
-    conjugate gradients with exact Hessian-vector products, go on with the gradient alone. Where they meet a direction of
-    negative curvature, near a saddle, or stop early, L-BFGS takes over again, to its own end. Directions along which
-    nothing changes (rotations) are left alone.
+    of about the square root of rounding; so does scipy's Newton-CG in trust regions, which compares values as well. Once it has
+    brought the gradient to 1e-5 of the first, Newton steps by conjugate gradients with exact Hessian-vector products go on with
+    the gradient alone. Where they meet negative curvature, near a saddle, or stop early, L-BFGS takes over again, to its end.
+    Directions along which nothing changes (rotations) are left alone.
 
     Args:
         objective: of a state, a float64 scalar; twice differentiable for the Newton steps.
