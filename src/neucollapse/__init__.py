@@ -14,74 +14,8 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-if TYPE_CHECKING:
-    from . import data, geometry, heads, losses, metrics, probe, report, statistics, theory, training
-    from ._errors import (
-        FileFormatError,
-        FileWriteError,
-        InputError,
-        MissingExtraError,
-        NeucollapseError,
-        NonFiniteError,
-        SolverError,
-    )
-    from ._measure import measure
-    from .geometry import best_code, solve
-    from .metrics import CollapseResult, collapse_metrics, describe
-    from .probe import inspect
-    from .report import write_comparison, write_report
-    from .statistics import ClassStatistics
-    from .theory import simulate
-    from .training import train
-
 __version__ = _version("neucollapse")
-
-__all__ = [
-    "ClassStatistics",
-    "CollapseResult",
-    "FileFormatError",
-    "FileWriteError",
-    "InputError",
-    "MissingExtraError",
-    "NeucollapseError",
-    "NonFiniteError",
-    "SolverError",
-    "best_code",
-    "collapse_metrics",
-    "data",
-    "describe",
-    "geometry",
-    "heads",
-    "inspect",
-    "losses",
-    "measure",
-    "metrics",
-    "probe",
-    "report",
-    "simulate",
-    "solve",
-    "statistics",
-    "theory",
-    "train",
-    "training",
-    "write_comparison",
-    "write_report",
-]
-
-_ROOMS = ("data", "geometry", "heads", "losses", "metrics", "probe", "report", "statistics", "theory", "training")
-_DOORS = {
-    "_measure": ["measure"],
-    "geometry": ["best_code", "solve"],
-    "metrics": ["CollapseResult", "collapse_metrics", "describe"],
-    "probe": ["inspect"],
-    "report": ["write_comparison", "write_report"],
-    "statistics": ["ClassStatistics"],
-    "theory": ["simulate"],
-    "training": ["train"],
-}
-_ERRORS = [name for name in __all__ if name.endswith("Error")]
-
-_load, _, _ = lazy_loader.attach(__name__, submodules=_ROOMS, submod_attrs={"_errors": _ERRORS, **_DOORS})
+_load, _, __all__ = lazy_loader.attach_stub(__name__, __file__)  # __init__.pyi is the one list of public names
 
 if not TYPE_CHECKING:  # with it, a type checker would take every name for one of this package
 
@@ -96,4 +30,4 @@ if not TYPE_CHECKING:  # with it, a type checker would take every name for one o
 
 def __dir__() -> list[str]:
     """The doors and the rooms; the errors are there by name too."""
-    return [name for name in __all__ if name not in _ERRORS]
+    return [name for name in __all__ if not name.endswith("Error")]
