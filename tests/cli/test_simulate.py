@@ -77,7 +77,7 @@ def test_a_measured_run_gives_its_size_and_its_numbers(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["simulate", "nothing"], 2, "simulate has no model 'nothing'; expected a model among list, ufm"),
+        (["simulate", "nothing"], 2, "simulate has no model 'nothing'; expected a model among list, central-path"),
         (["simulate", "supcon", "--overlay", "no/run"], 3, "found no such folder"),
     ],
 )
