@@ -24,10 +24,6 @@ class Shared(Head):
     def logits(self, features: Tensor) -> Tensor:
         """Logits `(..., K)` of features `(..., d)`."""
         return full_precision_cosine_logits(features, self.weight, self.scale)
-
-    def extra_repr(self) -> str:
-        """Sizes, for `repr`."""
-        return f"dim={self.dim}, num_classes={self.num_classes}"
 ''',
 }
 EDITS = {

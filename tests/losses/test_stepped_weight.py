@@ -150,7 +150,7 @@ def test_what_cannot_be_stepped_is_refused():
         head.step_in_backward(torch.optim.SGD(Linear(4, 50).parameters(), lr=1.0))
     with pytest.raises(InputError, match=r"got torch\.bfloat16"):
         head.bfloat16().step_in_backward(torch.optim.SGD(head.parameters(), lr=1.0))
-    with pytest.raises(InputError, match="NormFace expected a weight of its own"):
+    with pytest.raises(InputError, match="NormFace expected a weight to move"):
         NormFace().step_in_backward(torch.optim.SGD(head.parameters(), lr=1.0))
 
 

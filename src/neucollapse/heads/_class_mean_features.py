@@ -6,7 +6,7 @@ from torch import Tensor
 from .._errors import InputError
 from ..losses._rows import Labels, Rows
 from ..losses._unit_rows import unit_rows
-from ._head import Head, check_features, check_scale, full_precision_cosine_logits, sum_over_ranks
+from ._head import Head, check_features, full_precision_cosine_logits, sum_over_ranks
 
 
 class ClassMeanFeatures(Head):
@@ -58,23 +58,15 @@ class ClassMeanFeatures(Head):
     full_precision = ("weight",)  # in bfloat16 a mean of momentum 0.9 stands still
 
     def __init__(
-        self,
-        dim: int,
-        num_classes: int,
-        *,
-        momentum: float | int = 0.9,
-        scale: float | int = 16.0,
-        batch: str = "sum",
+        self, dim: int, num_classes: int, *, momentum: float | int = 0.9, scale: float | int = 16.0, batch: str = "sum"
     ) -> None:
-        super().__init__(dim, num_classes)
-        check_scale(scale)
+        super().__init__(dim, num_classes, scale=scale)
         if not 0 <= momentum < 1:
             raise InputError(f"expected momentum from 0 to below 1, got {momentum}")
         if batch not in ("mean", "sum"):
             raise InputError(f"expected batch 'mean' or 'sum', got {batch!r}")
         self.momentum, self.batch = momentum, batch
         self.register_buffer("weight", torch.zeros(num_classes, dim))
-        self.register_buffer("scale", torch.tensor(float(scale)))
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits `(..., K)` in `[-s, s]` of features `(..., d)` of any length."""
@@ -104,7 +96,6 @@ class ClassMeanFeatures(Head):
         self.weight.copy_(moved.where(count > 0, self.weight.to(batch.dtype)))
 
     def extra_repr(self) -> str:
-        """Sizes, momentum and scale, for `repr`."""
+        """Sizes, scale and momentum, for `repr`."""
         rule = "" if self.batch == "sum" else ", batch='mean'"
-        scale = f"scale={self.scale.item():.4g}"
-        return f"dim={self.dim}, num_classes={self.num_classes}, momentum={self.momentum:g}, {scale}{rule}"
+        return f"{super().extra_repr()}, momentum={self.momentum:g}{rule}"

@@ -29,7 +29,7 @@ class Cosine(StepsInBackward, Head):
         scale: $s > 0$, its starting value when learned, its last when annealed.
         learn_scale: train $\log s$, so that the scale stays positive.
         scale_start: where `anneal` begins, and the scale until it is called; None for a scale that is not annealed.
-        margin: one of the margins of `neucollapse.losses`, for the losses of the sphere that have none of their own:
+        margin: one of the margins of `neucollapse.losses`, for the losses of the sphere that are made without a margin:
             `NormFace()(features, labels, head)` subtracts it. Logits never contain it, nor do losses of logits.
 
     Attributes:
@@ -112,4 +112,4 @@ class Cosine(StepsInBackward, Head):
         if self.scale_start is not None:
             learned = f", annealed from {self.scale_start:.4g} to {self.scale_end:.4g}"
         margin = "" if self.margin is None else f", margin={self.margin}"
-        return f"dim={self.dim}, num_classes={self.num_classes}, scale={self.scale.item():.4g}{learned}{margin}"
+        return f"{super().extra_repr()}{learned}{margin}"

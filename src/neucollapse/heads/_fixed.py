@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
-from ._head import Head, at_least_float32, check_scale, full_precision_cosine_logits
+from ._head import Head, at_least_float32, full_precision_cosine_logits
 
 
 class Fixed(Head):
@@ -30,7 +30,7 @@ class Fixed(Head):
         rotation: an orthogonal matrix (d, d), or `"random"`, drawn uniformly from O(d); None for none.
         learn_assignment: whether `reassign` may move classes.
         dim: d >= d', the width of the features; None for d'.
-        seed: of what is random.
+        seed: of a random permutation and rotation.
 
     Attributes:
         weight: a buffer (K, d) of unit rows.
@@ -69,8 +69,7 @@ class Fixed(Head):
 
         code = unit_rows(points)
         K, width = code.shape
-        super().__init__(width if dim is None else dim, K)
-        check_scale(scale)
+        super().__init__(width if dim is None else dim, K, scale=scale)
         if self.dim < width:
             raise InputError(f"expected dim of at least {width}, the dimensions of the code, got {dim}")
         self.normalize, self.learn_assignment = normalize, learn_assignment
@@ -80,7 +79,6 @@ class Fixed(Head):
             rows = rows @ _rotation(rotation, self.dim, seed)
         self.register_buffer("weight", rows.to(torch.get_default_dtype()))
         self.register_buffer("permutation", order)
-        self.register_buffer("scale", torch.tensor(float(scale)))
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits `(..., K)` of features `(..., d)`; in `[-s, s]` where features are normalised."""
@@ -140,7 +138,7 @@ class Fixed(Head):
         """Sizes and scale, for `repr`."""
         learned = ", learn_assignment=True" if self.learn_assignment else ""
         raw = "" if self.normalize else ", normalize=False"
-        return f"dim={self.dim}, num_classes={self.num_classes}, scale={self.scale.item():.4g}{raw}{learned}"
+        return f"{super().extra_repr()}{raw}{learned}"
 
 
 def _permutation(given: Tensor | Sequence[int] | str | None, K: int, seed: int) -> Int[Tensor, " K"]:

@@ -24,6 +24,7 @@ class Head(KeepsFullPrecision, ABC):
     Args:
         dim: d, the width of the features.
         num_classes: K, the number of classes.
+        scale: $s$, the inverse temperature of cosines, kept as a buffer; None where a head has none, or keeps it otherwise.
 
     Attributes:
         weight: `(K, d)`, one row a class.
@@ -31,18 +32,21 @@ class Head(KeepsFullPrecision, ABC):
         full_precision: names of buffers that stay in float32 where the module is made narrower: sums that would stand still.
 
     Raises:
-        InputError: when either is not a positive integer.
+        InputError: when a size is not a positive integer, or the scale not positive.
     """
 
     weight: Tensor
     normalize: bool = True
 
-    def __init__(self, dim: int, num_classes: int) -> None:
+    def __init__(self, dim: int, num_classes: int, *, scale: float | int | None = None) -> None:
         super().__init__()
         if dim < 1 or num_classes < 1:
             raise InputError(f"expected dim and num_classes of at least 1, got dim={dim}, num_classes={num_classes}")
         self.dim = dim
         self.num_classes = num_classes
+        if scale is not None:
+            check_scale(scale)
+            self.register_buffer("scale", torch.tensor(float(scale)))
 
     @abstractmethod
     def logits(self, features: Tensor) -> Tensor:
@@ -79,6 +83,12 @@ class Head(KeepsFullPrecision, ABC):
         if bias is not None:
             linear.bias = nn.Parameter(bias.detach().clone())
         return linear
+
+    def extra_repr(self) -> str:
+        """Sizes and scale, for `repr`."""
+        scale = getattr(self, "scale", None)
+        size = f"dim={self.dim}, num_classes={self.num_classes}"
+        return size if scale is None else f"{size}, scale={scale.item():.4g}"
 
     def update(self, features: Tensor, labels: Labels, ignore_index: int = -100) -> None:
         """What a head learns without a gradient, once a training batch, before the loss. Here: nothing.

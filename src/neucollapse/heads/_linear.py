@@ -25,13 +25,7 @@ class Linear(Head):
 
     normalize = False
 
-    def __init__(
-        self,
-        dim: int,
-        num_classes: int,
-        *,
-        bias: bool = True,
-    ) -> None:
+    def __init__(self, dim: int, num_classes: int, *, bias: bool = True) -> None:
         super().__init__(dim, num_classes)
         bound = dim**-0.5  # torch.nn.Linear's own initialisation
         self.weight = nn.Parameter(torch.empty(num_classes, dim).uniform_(-bound, bound))
@@ -47,4 +41,4 @@ class Linear(Head):
 
     def extra_repr(self) -> str:
         """Sizes, for `repr`."""
-        return f"dim={self.dim}, num_classes={self.num_classes}, bias={self.bias is not None}"
+        return f"{super().extra_repr()}, bias={self.bias is not None}"

@@ -70,7 +70,3 @@ class NearestClassMean(Head):
         centre = means[~absent].mean(dim=0)
         rows = (means - centre).where(~absent[:, None], 0)
         return rows, (-0.5 * rows.square().sum(dim=1)).where(~absent, -torch.inf), centre
-
-    def extra_repr(self) -> str:
-        """Sizes, for `repr`."""
-        return f"dim={self.dim}, num_classes={self.num_classes}"

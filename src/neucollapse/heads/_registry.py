@@ -50,7 +50,7 @@ class HeadOptions:
 
     name: ClassVar[str]  # in the command line and in a configuration
     makes: ClassVar[str]  # the class of neucollapse.heads that is built
-    kind: ClassVar[Kind]  # what its rows are, by which a loss takes it
+    kind: ClassVar[Kind]  # of its rows, by which a loss takes it
 
     @property
     def trained(self) -> bool:

@@ -13,7 +13,7 @@ from ..losses._log_odds import negatives_logsumexp
 from ..losses._statistics import Negatives
 from ..losses._unit_rows import unit_rows
 from ._hadamard import code_cosines, code_lse, code_rows
-from ._head import Head, at_least_float32, check_features, check_scale
+from ._head import Head, at_least_float32, check_features
 
 _TILE = 512  # rows of the weight made at once: their temporaries stay in cache
 
@@ -29,17 +29,6 @@ class StructuredHead(Head):
     """
 
     scale: Tensor
-
-    def __init__(
-        self,
-        dim: int,
-        num_classes: int,
-        *,
-        scale: float,
-    ) -> None:
-        super().__init__(dim, num_classes)
-        check_scale(scale)
-        self.register_buffer("scale", torch.tensor(float(scale)))
 
     @property
     def weight(self) -> Float[Tensor, "K d"]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -71,10 +60,6 @@ class StructuredHead(Head):
             z = self.cosines(self.scale.to(x.dtype) * x)  # features are scaled, not the logits, the largest tensor here
         return z.reshape(*features.shape[:-1], self.num_classes)
 
-    def extra_repr(self) -> str:
-        """Sizes, for `repr`."""
-        return f"dim={self.dim}, num_classes={self.num_classes}, scale={self.scale.item():.4g}"
-
 
 class FixedSimplex(StructuredHead):
     r"""The simplex as a fixed head, in O(d) operations a sample: the target of neural collapse, from the start.
@@ -104,13 +89,7 @@ class FixedSimplex(StructuredHead):
         [1.0, -0.3333, -0.3333, -0.3333]
     """
 
-    def __init__(
-        self,
-        dim: int,
-        num_classes: int,
-        *,
-        scale: float = 16.0,
-    ) -> None:
+    def __init__(self, dim: int, num_classes: int, *, scale: float = 16.0) -> None:
         super().__init__(dim, num_classes, scale=scale)
         if not 2 <= num_classes <= dim + 1:
             raise InputError(f"expected num_classes from 2 to dim + 1 = {dim + 1} for a simplex, got {num_classes}")
@@ -185,13 +164,7 @@ class FixedHadamard(_SignedBases):
 
     axes = False
 
-    def __init__(
-        self,
-        dim: int,
-        num_classes: int,
-        *,
-        scale: float = 16.0,
-    ) -> None:
+    def __init__(self, dim: int, num_classes: int, *, scale: float = 16.0) -> None:
         super().__init__(dim, num_classes, scale=scale)
         if dim < 2 or dim.bit_count() != 1 or num_classes > 2 * dim:
             raise InputError(
@@ -240,13 +213,7 @@ class FixedKerdock(_SignedBases):
 
     axes = True
 
-    def __init__(
-        self,
-        dim: int,
-        num_classes: int,
-        *,
-        scale: float = 16.0,
-    ) -> None:
+    def __init__(self, dim: int, num_classes: int, *, scale: float = 16.0) -> None:
         super().__init__(dim, num_classes, scale=scale)
         m = (dim.bit_length() - 1) // 2
         if m < 1 or dim != 4**m or num_classes > dim * (dim + 2):

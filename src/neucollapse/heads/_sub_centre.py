@@ -1,4 +1,4 @@
-"""Sub-centres: several centres a class, so that noise and rare views get one of their own."""
+"""Sub-centres: several centres a class, so that noise and rare views gather at centres that are theirs."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from ..losses._log_odds import negatives_logsumexp
 from ..losses._rows import Labels, Rows
 from ..losses._statistics import Negatives
 from ..losses._unit_rows import unit_rows
-from ._head import Head, at_least_float32, check_features, check_scale, full_precision_cosine_logits, sum_over_ranks
+from ._head import Head, at_least_float32, check_features, full_precision_cosine_logits, sum_over_ranks
 
 _MEMORY = 0.99  # of a class's usage, kept at each batch with samples of it
 
@@ -60,21 +60,12 @@ class SubCentre(Head):
     usage: Tensor
     full_precision = ("usage",)  # counts of a hundred batches: too many for half precision
 
-    def __init__(
-        self,
-        dim: int,
-        num_classes: int,
-        *,
-        centres: int = 3,
-        scale: float | int = 16.0,
-    ) -> None:
-        super().__init__(dim, num_classes)
-        check_scale(scale)
+    def __init__(self, dim: int, num_classes: int, *, centres: int = 3, scale: float | int = 16.0) -> None:
+        super().__init__(dim, num_classes, scale=scale)
         if centres < 1:
             raise InputError(f"expected at least 1 centre a class, got {centres}")
         self.centres = nn.Parameter(torch.randn(num_classes, centres, dim) * dim**-0.5)
         self.register_buffer("usage", torch.zeros(num_classes, centres))
-        self.register_buffer("scale", torch.tensor(float(scale)))
 
     @property
     def weight(self) -> Float[Tensor, "K d"]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -127,6 +118,5 @@ class SubCentre(Head):
         return self._as_linear(self.scale * self.class_directions, None)
 
     def extra_repr(self) -> str:
-        """Sizes and scale, for `repr`."""
-        size = f"dim={self.dim}, num_classes={self.num_classes}, centres={self.centres.shape[1]}"
-        return f"{size}, scale={self.scale.item():.4g}"
+        """Sizes, scale and centres, for `repr`."""
+        return f"{super().extra_repr()}, centres={self.centres.shape[1]}"

@@ -28,7 +28,7 @@ contrasts samples with one another, `dot_regression` and `centre_loss` draw them
 
 Each loss is a pure function, and a module called as `loss(features, labels, head)`. Each loss of samples takes
 `reduction`, `class_weights` and `ignore_index`, and at each call `sample_weights` and a `denominator`. Labels may
-be of any integer type, arrays and lists too; what is ignored touches no value and no gradient, even if it is NaN.
+be of any integer type, arrays and lists too; an ignored sample touches no value and no gradient, even where it is NaN.
 
 Examples:
     >>> import torch

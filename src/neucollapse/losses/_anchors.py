@@ -20,7 +20,7 @@ def contrasts(
        \mathrm{LSE}_c = \log \sum_{j : y_j \ne c} e^{s \langle u_c, x_j \rangle} $$
 
     with all rows brought to the unit sphere; -inf where there is no other class. Both float64: the targets, O(n d), are
-    computed in it, because their differences within a class are what is learned from; the cosines with negatives are in
+    computed in it, because a class is learned from their differences; the cosines with negatives are in
     the type of features and weight, and held a block of classes at a time.
     """
     present, y = labels.unique(return_inverse=True)

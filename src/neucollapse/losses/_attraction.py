@@ -24,14 +24,11 @@ class HUGTerms(NamedTuple):
 
 
 def attraction(
-    features: Float[Tensor, "n d"],
-    rows: Rows,
-    weight: Float[Tensor, "K d"],
-    class_weights: Tensor | None,
+    features: Float[Tensor, "n d"], rows: Rows, weight: Float[Tensor, "K d"], class_weights: Tensor | None
 ) -> Float[Tensor, ""]:
     """Distances of unit features to their unit proxies; a sample on its proxy has zero gradient."""
     result = result_type(features, weight)
-    # In float64: near collapse the direction of the small difference is what is learned from.
+    # In float64: near collapse the direction of a small difference is all that is learned from.
     difference = unit_rows(features.double()) - unit_rows(weight.double())[rows.labels]
     square = difference.square().sum(dim=1)
     apart = (square > 0) & rows.used

@@ -27,7 +27,7 @@ def centre_loss(
     least when all features and centres are one point, so it is used beside a loss that separates classes.
 
     The paper does not move a centre by the gradient: class j moves by
-    $\Delta c_j = \sum_{i : y_i = j} (c_j - x_i) / (1 + n_j)$, whatever the size of the batch, at a rate of its own,
+    $\Delta c_j = \sum_{i : y_i = j} (c_j - x_i) / (1 + n_j)$, whatever the size of the batch, at a separate rate,
     0.5. `"averaged"` gives that as the gradient of the centres, so that SGD with this rate is the paper's rule; with
     weights, of the weighted samples and $n_j$ the sum of their weights.
 
@@ -130,6 +130,6 @@ class CrossEntropyAndCentre(nn.Module):
         """The loss of `features` `(..., d)` with `labels` `(...)`."""
         centres = cast(Tensor, self.centre.weight).detach()
         drawn = self.cross_entropy(features, labels, head) + self.beta * centre_loss(features, labels, centres)
-        # Centres follow at their own rate, whatever the weight: a term of value zero moves them alone.
+        # Centres follow at a separate rate, whatever the weight: a term of value zero moves them alone.
         following = self.centre(features.detach(), labels)
         return drawn + (following - following.detach())

@@ -47,7 +47,7 @@ def dot_regression(
         weight_energy: $E_W$.
         feature_energy: $E_H$.
         normalise: give features the length $\sqrt{E_H}$, as the paper trains; a zero row has product 0 and no
-            gradient. Otherwise they are taken as they are.
+            gradient. Otherwise their lengths count.
         **options: of every loss of samples, see `RowOptions`.
 
     Raises:

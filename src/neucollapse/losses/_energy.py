@@ -15,11 +15,7 @@ _FLOORS = {torch.float32: 1e-5, torch.float64: 1e-8}  # some hundred times the r
 
 
 def riesz_energy(
-    weight: Tensor,
-    *,
-    s: float | int = 2.0,
-    reduction: str = "mean",
-    floor: float | int | None = None,
+    weight: Tensor, *, s: float | int = 2.0, reduction: str = "mean", floor: float | int | None = None
 ) -> Tensor:
     r"""Minimum hyperspherical energy (MHE): the Riesz or logarithmic energy of the directions of the rows.
 

@@ -228,12 +228,7 @@ class HUG(Loss):
         raise AttributeError("this HUG owns no proxies: give num_classes and dim, or a head at each call")
 
     def terms(
-        self,
-        features: Tensor,
-        labels: Labels,
-        head: HeadLike | None = None,
-        *,
-        sample_weights: Tensor | None = None,
+        self, features: Tensor, labels: Labels, head: HeadLike | None = None, *, sample_weights: Tensor | None = None
     ) -> HUGTerms:
         """The two weighted terms, by name: `.inter` and `.intra`."""
         return self._terms(features, labels, head, self._options(sample_weights, None))

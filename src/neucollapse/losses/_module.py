@@ -1,4 +1,4 @@
-"""The modules of losses: what all have in common, those of logits, and those whose class directions are a head's or their own."""
+"""The bases of all modules of losses, of those of logits, and of those of class directions."""
 
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypedDict, Unpack, cast, runtime_checkable
 
@@ -51,7 +51,9 @@ class Loss(nn.Module):
     Attributes:
         class_weights: a buffer, or None.
         reductions: those that the loss knows.
-        formula: the loss of one sample; `couples`: what it compares with what; `source`: the paper. For the table of losses.
+        formula: the loss of one sample, in the table of losses.
+        couples: the things that it compares, likewise.
+        source: the paper, likewise.
     """
 
     class_weights: Tensor | None

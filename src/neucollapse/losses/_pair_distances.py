@@ -40,7 +40,7 @@ def squared_distances(
 def pair_distances(
     x: Float[Tensor, "r d"], y: Float[Tensor, "c d"], places: Int[Tensor, "2 n"], names: Int[Tensor, "2 n"]
 ) -> Float[Tensor, " n"]:
-    """Distances of row `places[0]` of x and row `places[1]` of y, whose numbers in the weight are `names`.
+    """Distances of row `places[0]` of x and row `places[1]` of y, which are rows `names` of the weight.
 
     The distance of coincident rows has no derivative; here it is a fixed unit vector, opposite for the two of a pair.
     """
@@ -63,13 +63,13 @@ def reduced(total: Tensor, count: float | int, reduction: str) -> Tensor:
     if reduction not in ("mean", "sum"):
         raise InputError(
             f"expected reduction 'mean' or 'sum', got {reduction!r}: it is a number of all classes together, "
-            "and no sample has a part of its own"
+            "and no sample has a part in it"
         )
     return total / count if reduction == "mean" else total
 
 
 def check_weight(weight: Tensor) -> None:
-    """Raise `InputError` for what is not a floating matrix of two rows or more."""
+    """Raise `InputError` for anything but a floating matrix of two rows or more."""
     if not weight.is_floating_point() or weight.dim() != 2 or len(weight) < 2:
         raise InputError(
             f"expected a floating weight (K, d) of at least two rows, got {weight.dtype} of {tuple(weight.shape)}"

@@ -68,7 +68,7 @@ EXPORTS = {
 }
 
 Kind = Literal["linear", "directions", "centres", "fixed", "means"]
-"""Of a head: what its rows are. Trained rows with lengths, trained directions, several a class; a code; means of features."""
+"""Of a head: trained rows with lengths, trained directions, several of these a class, a fixed code, or means of features."""
 ON_SPHERE: tuple[Kind, ...] = ("directions", "centres", "fixed", "means")
 
 _RULES: tuple[Rule, ...] = (
@@ -268,7 +268,7 @@ class HUGLoss(LossOptions):
         return self.proxy == "partial"
 
     def build(self, dim: int, num_classes: int) -> "nn.Module":
-        """HUG; with proxies of its own it does not look at the head."""
+        """HUG; one that owns its proxies does not look at the head."""
         from ._hug import HUG, Headless
 
         if self.proxy in ("static", "partial"):

@@ -44,7 +44,7 @@ class RowOptions(TypedDict, total=False):
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Half precision as float32; other types as they are."""
+    """Half precision as float32; other types unchanged."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
@@ -214,7 +214,7 @@ def logsumexp(x: Tensor) -> Tensor:
         return x.sum(dim=-1) - torch.inf
     largest = x.detach().amax(dim=-1, keepdim=True)
     some = largest > -torch.inf
-    # Logarithms of -1e4 are rounded to 1e-3; what is summed is their difference to the largest, which is not.
+    # Logarithms of -1e4 are rounded to 1e-3; the differences to the largest, which are summed, are not.
     shift = largest.where(largest.isfinite(), 0)
     sums = (x - shift).where(some, 0).logsumexp(dim=-1)
     return (sums + shift.squeeze(-1)).where(some.squeeze(-1), -torch.inf)

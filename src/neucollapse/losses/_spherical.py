@@ -112,7 +112,7 @@ def spherical_ce(
             too (torch weights that part by class).
 
     Raises:
-        InputError: for shapes, labels, weights or options outside what is said here; for focal and smoothing at once, and
+        InputError: for shapes, labels, weights or options that do not fit; for focal and smoothing at once, and
             smoothing with `"feature_norm"`, which no paper combines; for the logarithm of a smoothed loss, which is never
             small.
 

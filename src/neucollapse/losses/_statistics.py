@@ -4,7 +4,7 @@ $$ \cos_y = \langle x, w_y \rangle, \qquad
    \mathrm{LSE}_{\mathrm{neg}} = \log \sum_{j \ne y} e^{s \langle x, w_j \rangle} $$
 
 with all rows brought to the unit sphere. A margin, focal or smoothed loss is a function of these, formed for B samples;
-only this file and `_tiles.py` ever meet all K classes, and heads of known structure, which find the sums in their own way.
+only this file and `_tiles.py` ever meet all K classes, and heads of known structure, which find the sums by that structure.
 """
 
 from collections.abc import Callable
@@ -76,12 +76,12 @@ def negatives(
 ) -> Negatives:
     """The implementation of that name; `"auto"` forms small logits at once, and large ones in tiles.
 
-    An implicit weight has one implementation, its own, which is its `"auto"`.
+    An implicit weight brings the one implementation that it has, as `"auto"`.
     """
     if not isinstance(weight, Tensor):
         if implementation != "auto":
             raise InputError(
-                f"expected implementation 'auto' for a head that finds its own sums over classes, got {implementation!r}; "
+                f"expected implementation 'auto' for a head that finds the sums over classes itself, got {implementation!r}; "
                 "its .weight takes the others"
             )
         return weight.negatives(x, labels, scale)

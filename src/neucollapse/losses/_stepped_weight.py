@@ -43,7 +43,7 @@ class SteppedWeight:
         return Negatives(*_NegativesThenStep.apply(x.to(dtype), self.weight, labels, scale.to(dtype), self))
 
     def step(self, blocks: Iterator[tuple[int, int, Tensor]]) -> None:
-        """One step of the optimizer from `(start, stop, gradient)`: of an optimizer of its kind, block after block."""
+        """One step of the optimizer from `(start, stop, gradient)`, block after block, by an optimizer of the same kind."""
         weight, state = self.weight.detach(), self.optimizer.state.get(self.weight, {})
         group = next(g for g in self.optimizer.param_groups if any(self.weight is p for p in g["params"]))
         kind: Any = type(self.optimizer)
@@ -134,5 +134,5 @@ class StepsInBackward:
         """
         weight = getattr(self, "weight", None)
         if not isinstance(weight, nn.Parameter):
-            raise InputError(f"{type(self).__name__} expected a weight of its own to move, got none")
+            raise InputError(f"{type(self).__name__} expected a weight to move, which is a parameter, got none")
         self.stepped_weight = SteppedWeight(weight, optimizer)

@@ -30,7 +30,7 @@ def sup_con(
        \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \ne i} \exp(z_i \cdot z_a / \tau)}, \qquad z_i = x_i / |x_i| $$
 
     with $P_i$ the other samples of the label of i. A sample without any is no anchor: it counts only among the
-    others. It is computed as two parts, each of which vanishes as its own goal is reached,
+    others. It is computed as two parts, each of which vanishes as its goal is reached,
 
     $$ \ell_i = \log |P_i| + \underbrace{\log \operatorname*{mean}_{p \in P_i} e^{t_{ip}}
        - \operatorname*{mean}_{p \in P_i} t_{ip}}_{\text{spread of the positives}}

@@ -169,7 +169,7 @@ def weight_gradient_blocks(
     K, d = weight.shape
     running = needs_maximum(float(scale), K, x.dtype)
     scaled = scale * x
-    # e^z is left as it is wherever it fits, and its factor goes to the features: no pass over the tile is spent on it.
+    # e^z is left unchanged wherever it fits, and its factor goes to the features: no pass over the tile is spent on it.
     factor = grad_lse if running else grad_lse * (-lse).exp().where(lse > -torch.inf, 0)
     weighted = factor[:, None] * scaled
     smoothed, work = bool(grad_sum.any()), row_work(weight, lengths)
