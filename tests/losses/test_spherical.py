@@ -8,7 +8,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from neucollapse import InputError
 from neucollapse.losses import cosine_logits, norm_face
-from neucollapse.losses._unit_rows import unit_rows
+from neucollapse.losses._normalised import normalised
 
 K, D, SAMPLES = 100, 128, 512
 SCALES = [5.0, 8.0, 16.0, 25.0, 32.0, 64.0]
@@ -122,7 +122,7 @@ def test_gradient_is_tangential():
     x = torch.randn(20, 4, dtype=torch.float64, requires_grad=True)
     norm_face(x, torch.randint(5, (20,)), torch.randn(5, 4, dtype=torch.float64), scale=3.0).backward()
     assert (x.grad * x).sum(dim=1).abs().max() < 1e-15
-    torch.testing.assert_close(unit_rows(x).norm(dim=1), torch.ones(20, dtype=torch.float64))
+    torch.testing.assert_close(normalised(x).norm(dim=1), torch.ones(20, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])

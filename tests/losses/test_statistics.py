@@ -12,15 +12,15 @@ from torch.utils._pytree import tree_leaves
 
 from neucollapse import InputError
 from neucollapse.losses import _statistics, spherical_ce, spherical_statistics
+from neucollapse.losses._normalised import normalised
 from neucollapse.losses._statistics import _reference, _tiled, negatives
 from neucollapse.losses._tiles import needs_maximum, tile_shape
-from neucollapse.losses._unit_rows import unit_rows
 
 TILES = [(1, 1), (5, 3), (37, 7), (4, 29), (37, 29), (64, 64), (37, 1)]
 
 
 def problem(B=37, K=29, d=6, dtype=torch.float64, spread=1.0):
-    x = unit_rows(torch.randn(B, d, dtype=dtype)).requires_grad_()
+    x = normalised(torch.randn(B, d, dtype=dtype)).requires_grad_()
     weight = (spread * torch.randn(K, d, dtype=dtype)).requires_grad_()
     return x, weight, torch.randint(K, (B,))
 

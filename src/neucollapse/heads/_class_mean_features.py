@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
-from ..losses._rows import Labels, Rows
-from ..losses._unit_rows import unit_rows
+from ..losses._normalised import normalised
+from ..losses._rows import CountedRows, Labels
 from ._head import Head, check_features, full_precision_cosine_logits, sum_over_ranks
 
 
@@ -84,15 +84,15 @@ class ClassMeanFeatures(Head):
             ignore_index: label of samples that do not count.
         """
         check_features(features, self.dim)
-        rows = Rows(features, labels, self.num_classes, {"ignore_index": ignore_index}, coupled=True)
-        unit = unit_rows(rows.take(features))
+        rows = CountedRows(features, labels, self.num_classes, {"ignore_index": ignore_index}, coupled=True)
+        unit = normalised(rows.take(features))
         # Counts in a last column: one collective for both.
         ones = unit.new_ones(len(unit), 1)
         sums = unit.new_zeros(self.num_classes, self.dim + 1)
         sums.index_add_(0, rows.labels, torch.cat([unit, ones], dim=1))
         total, count = sum_over_ranks(sums).split([self.dim, 1], dim=1)
         batch = total / count.clamp(min=1) if self.batch == "mean" else total
-        moved = unit_rows(self.momentum * self.weight.to(batch.dtype) + (1 - self.momentum) * batch)
+        moved = normalised(self.momentum * self.weight.to(batch.dtype) + (1 - self.momentum) * batch)
         self.weight.copy_(moved.where(count > 0, self.weight.to(batch.dtype)))
 
     def extra_repr(self) -> str:

@@ -8,11 +8,11 @@ from torch import Tensor, distributed, nn
 from .._errors import InputError
 from .._types import Float
 from ..losses._full_precision import KeepsFullPrecision
+from ..losses._normalised import normalised
 from ..losses._rows import Labels
 from ..losses._rows import at_least_float32 as at_least_float32
 from ..losses._scale import check_scale as check_scale
 from ..losses._spherical import cosine_logits
-from ..losses._unit_rows import unit_rows
 
 
 class Head(KeepsFullPrecision, ABC):
@@ -59,7 +59,7 @@ class Head(KeepsFullPrecision, ABC):
     @property
     def class_directions(self) -> Float[Tensor, "K d"]:
         """Unit rows of the weight `(K, d)`, differentiable where the weight is; a zero row stays zero. At least float32."""
-        return unit_rows(at_least_float32(self.weight))
+        return normalised(at_least_float32(self.weight))
 
     def linear_map(self) -> tuple[Tensor, Tensor | None]:
         """Rows `(R, d)` and bias `(R,)` of the logits as a linear map, R = K C: a logit is the largest of C in a row.

@@ -10,8 +10,8 @@ from torch import Tensor
 from .._errors import InputError
 from .._types import Float, Int
 from ..losses._log_odds import negatives_logsumexp
+from ..losses._normalised import normalised
 from ..losses._statistics import Negatives
-from ..losses._unit_rows import unit_rows
 from ._hadamard import code_cosines, code_lse, code_rows
 from ._head import Head, at_least_float32, check_features
 
@@ -55,7 +55,7 @@ class StructuredHead(Head):
     def logits(self, features: Tensor) -> Tensor:
         """Logits `(..., K)` in `[-s, s]` of features `(..., d)` of any length; a zero row has zero logits."""
         check_features(features, self.dim)
-        x = unit_rows(at_least_float32(features).reshape(-1, self.dim))
+        x = normalised(at_least_float32(features).reshape(-1, self.dim))
         with torch.autocast(x.device.type, enabled=False):  # logits of s = 64 in bfloat16 are wrong by 0.25
             z = self.cosines(self.scale.to(x.dtype) * x)  # features are scaled, not the logits, the largest tensor here
         return z.reshape(*features.shape[:-1], self.num_classes)

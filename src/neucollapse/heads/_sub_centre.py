@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from .._errors import InputError
 from .._types import Float
 from ..losses._log_odds import negatives_logsumexp
-from ..losses._rows import Labels, Rows
+from ..losses._normalised import normalised
+from ..losses._rows import CountedRows, Labels
 from ..losses._statistics import Negatives
-from ..losses._unit_rows import unit_rows
 from ._head import Head, at_least_float32, check_features, full_precision_cosine_logits, sum_over_ranks
 
 _MEMORY = 0.99  # of a class's usage, kept at each batch with samples of it
@@ -83,7 +83,7 @@ class SubCentre(Head):
         """What losses of the sphere need of all classes, see `losses/_statistics.py`; any number of derivatives."""
         centres = self.centres.to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            each = (x @ unit_rows(centres.flatten(0, 1)).mT).unflatten(1, centres.shape[:2])
+            each = (x @ normalised(centres.flatten(0, 1)).mT).unflatten(1, centres.shape[:2])
         cosines, nearest = each.max(dim=2)
         own = nearest.gather(1, labels[:, None]).squeeze(1)
         # The sum over classes of their cosines, as an inner product with x, which is all that it is used for.
@@ -100,9 +100,9 @@ class SubCentre(Head):
             ignore_index: label of samples that do not count.
         """
         check_features(features, self.dim)
-        rows = Rows(features, labels, self.num_classes, {"ignore_index": ignore_index}, coupled=True)
+        rows = CountedRows(features, labels, self.num_classes, {"ignore_index": ignore_index}, coupled=True)
         x, y = rows.take(features), rows.labels
-        own = unit_rows(at_least_float32(self.centres)[y])
+        own = normalised(at_least_float32(self.centres)[y])
         nearest = (own * x[:, None, :]).sum(dim=-1).argmax(dim=1)
         counts = torch.zeros_like(self.usage, dtype=torch.float32)
         counts = sum_over_ranks(counts.index_put_((y, nearest), counts.new_ones(()), accumulate=True))
@@ -111,7 +111,7 @@ class SubCentre(Head):
 
     def linear_map(self) -> tuple[Tensor, Tensor | None]:
         """The scale times all centres (K C, d), those of a class one after another."""
-        return self.scale * unit_rows(at_least_float32(self.centres).flatten(0, 1)), None
+        return self.scale * normalised(at_least_float32(self.centres).flatten(0, 1)), None
 
     def to_linear(self) -> nn.Linear:
         """The dominant centres as a plain `nn.Linear`: the head without its other centres, so its logits are not the same."""

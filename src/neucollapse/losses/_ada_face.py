@@ -10,7 +10,7 @@ from .._errors import InputError
 from ._full_precision import KeepsFullPrecision
 from ._margins import AdaMargin, Margin, norm_statistics
 from ._module import HeadLike
-from ._rows import Labels, RowOptions, Rows
+from ._rows import CountedRows, Labels, RowOptions
 from ._spherical import SphereLossOptions, SphereRowOptions, SphericalLoss, spherical_ce
 
 
@@ -126,7 +126,7 @@ class AdaFace(KeepsFullPrecision, SphericalLoss):
 
     @torch.no_grad()
     def _follow(self, features: Tensor, labels: Labels) -> None:
-        rows = Rows(features, labels, None, {"ignore_index": self.ignore_index})
+        rows = CountedRows(features, labels, None, {"ignore_index": self.ignore_index})
         norms = torch.linalg.vector_norm(rows.take(features), dim=1).where(rows.used, torch.nan)
         for running, found in zip((self.norm_mean, self.norm_std), norm_statistics(norms), strict=True):
             moved = (self.momentum * running + (1 - self.momentum) * found).where(~running.isnan(), found)

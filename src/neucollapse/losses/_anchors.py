@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .._types import Float, Int
+from ._normalised import normalised
 from ._rows import logsumexp, result_type
-from ._unit_rows import unit_rows
 
 _TILE = 2**19  # cosines of a block of classes with all samples: 2 MB in float32
 
@@ -24,7 +24,7 @@ def contrasts(
     the type of features and weight, and held a block of classes at a time.
     """
     present, y = labels.unique(return_inverse=True)
-    x, u = unit_rows(features.double()), unit_rows(weight.index_select(0, present).double())
+    x, u = normalised(features.double()), normalised(weight.index_select(0, present).double())
     targets = scale * (x * u.index_select(0, y)).sum(dim=1)
     result = result_type(features, weight)
     with torch.autocast(x.device.type, enabled=False):

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float
-from ._rows import Rows, result_type
-from ._unit_rows import unit_rows
+from ._normalised import normalised
+from ._rows import CountedRows, result_type
 
 
 class HUGTerms(NamedTuple):
@@ -24,12 +24,12 @@ class HUGTerms(NamedTuple):
 
 
 def attraction(
-    features: Float[Tensor, "n d"], rows: Rows, weight: Float[Tensor, "K d"], class_weights: Tensor | None
+    features: Float[Tensor, "n d"], rows: CountedRows, weight: Float[Tensor, "K d"], class_weights: Tensor | None
 ) -> Float[Tensor, ""]:
     """Distances of unit features to their unit proxies; a sample on its proxy has zero gradient."""
     result = result_type(features, weight)
     # In float64: near collapse the direction of a small difference is all that is learned from.
-    difference = unit_rows(features.double()) - unit_rows(weight.double())[rows.labels]
+    difference = normalised(features.double()) - normalised(weight.double())[rows.labels]
     square = difference.square().sum(dim=1)
     apart = (square > 0) & rows.used
     distances = square.where(apart, 1).sqrt().where(apart, 0)
@@ -60,4 +60,4 @@ def fixed_proxies(
         raise InputError(
             f"expected a floating frame of shape ({num_classes}, {dim}), got {frame.dtype} of {tuple(frame.shape)}"
         )
-    return unit_rows(frame.detach())
+    return normalised(frame.detach())

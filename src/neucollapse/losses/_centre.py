@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .._errors import InputError
 from ._cross_entropy import CrossEntropy
 from ._module import HeadLike, Loss, ModuleOptions
-from ._rows import Labels, RowOptions, Rows, result_type, rows_of
+from ._rows import CountedRows, Labels, RowOptions, result_type, rows_of
 
 
 def centre_loss(
@@ -63,7 +63,7 @@ def centre_loss(
     return rows.reduce(0.5 * (x - c).square().sum(dim=1), empty=0.0)
 
 
-def _averaged(rows: Rows, num_classes: int) -> Tensor:
+def _averaged(rows: CountedRows, num_classes: int) -> Tensor:
     """What the gradient of the centre of each sample is multiplied with, so that class j gets 1 / (1 + n_j)."""
     ones = rows.used.double() if rows.weights is None else rows.weights.detach().double()
     counts = ones.new_zeros(num_classes).index_add(0, rows.labels, ones)

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from ._normalised import normalised
 from ._pair_distances import check_floor, check_weight, reduced, squared_distances
 from ._rows import result_type
-from ._unit_rows import unit_rows
 
 
 def log_determinant(
@@ -53,7 +53,7 @@ def log_determinant(
     if not (0 < width < torch.inf and 0 < jitter < torch.inf):
         raise InputError(f"expected a finite width and jitter above 0, got width={width}, jitter={jitter}")
     K = len(weight)
-    unit = unit_rows(weight.double())
+    unit = normalised(weight.double())
     points = unit - unit.mean(dim=0).detach()
     every = torch.arange(K, device=weight.device)
     pairs = torch.ones(K, K, dtype=torch.bool, device=weight.device).triu(diagonal=1)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from .._errors import InputError
 from ._module import HeadLike, Loss, ModuleOptions
+from ._normalised import normalised
 from ._rows import Labels, RowOptions, result_type, rows_of
-from ._unit_rows import unit_rows
 
 
 def dot_regression(
@@ -70,10 +70,10 @@ def dot_regression(
             f"expected finite energies above 0, got weight_energy={weight_energy}, feature_energy={feature_energy}"
         )
     result = result_type(features, weight)
-    x, code = rows.take(features).to(result), unit_rows(weight.to(result))[rows.labels]
+    x, code = rows.take(features).to(result), normalised(weight.to(result))[rows.labels]
     largest = (weight_energy * feature_energy) ** 0.5
     if normalise:
-        unit = unit_rows(x)
+        unit = normalised(x)
         # A zero row has the product 0: half its squared chord, 1 of the code alone, is made 1 as well.
         zero = (unit == 0).all(dim=1)
         gap = (0.5 * (unit - code).square().sum(dim=1)).where(~zero, 1)

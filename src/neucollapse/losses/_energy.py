@@ -6,9 +6,9 @@ from torch.utils.checkpoint import checkpoint
 
 from .._errors import InputError
 from .._types import Float
+from ._normalised import normalised
 from ._pair_distances import check_floor, check_weight, reduced, squared_distances
 from ._rows import result_type
-from ._unit_rows import unit_rows
 
 _TILE = 1024  # rows: a tile of 8 MB
 _FLOORS = {torch.float32: 1e-5, torch.float64: 1e-8}  # some hundred times the rounding of a row
@@ -70,7 +70,7 @@ def riesz_energy(
             "the energy of coincident rows would overflow; raise the floor or use float64 weights"
         )
     K = len(weight)
-    unit = unit_rows(weight.double())
+    unit = normalised(weight.double())
     # Their mean does not move distances; without it a common offset costs no digits.
     points = unit - unit.mean(dim=0).detach()
     total = points.new_zeros(())

@@ -8,8 +8,8 @@ from torch import Tensor
 from .._errors import InputError
 from .._types import Float, Int
 from ._module import DirectionLoss, HeadLike, ModuleOptions
+from ._normalised import normalised
 from ._rows import Labels, RowOptions, result_type, rows_of
-from ._unit_rows import unit_rows
 
 _TILE = 2**19  # cosines of all samples with a block of classes: 2 MB in float32
 REDUCTIONS = ("max", "mean", "sum", "none")
@@ -67,10 +67,10 @@ def hard_max(features: Tensor, labels: Labels, weight: Tensor, **options: Unpack
             "expected weights with reduction 'mean', 'sum' or 'none': the largest gap is that of one sample"
         )
     result = result_type(features, weight)
-    x, W, y = unit_rows(rows.take(features).to(result)), weight.to(result), rows.labels
+    x, W, y = normalised(rows.take(features).to(result)), weight.to(result), rows.labels
     rival = _closest_wrong_class(x.detach(), W.detach(), y)
     # The two rows are subtracted first: near classes keep their digits.
-    gaps = ((unit_rows(W.index_select(0, rival)) - unit_rows(W.index_select(0, y))) * x).sum(dim=1)
+    gaps = ((normalised(W.index_select(0, rival)) - normalised(W.index_select(0, y))) * x).sum(dim=1)
     if rows.reduction == "max":
         rows.check_no_denominator()
         return gaps.max() if len(gaps) else gaps.sum()
@@ -85,7 +85,7 @@ def _closest_wrong_class(
     block = max(1, _TILE // max(1, len(x)))
     with torch.autocast(x.device.type, enabled=False):
         for start in range(0, len(weight), block):
-            U = unit_rows(weight[start : start + block])
+            U = normalised(weight[start : start + block])
             own = labels[:, None] == torch.arange(start, start + len(U), device=x.device)
             largest, place = (x @ U.mT).masked_fill(own, -torch.inf).max(dim=1)
             rival = torch.where(largest > best, start + place, rival)

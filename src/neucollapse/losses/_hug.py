@@ -16,9 +16,9 @@ from .._errors import InputError
 from ._attraction import HUGTerms as HUGTerms
 from ._attraction import attraction, fixed_proxies
 from ._module import HeadLike, Loss, ModuleOptions
-from ._rows import Labels, RowOptions, Rows, rows_of
+from ._normalised import normalised
+from ._rows import CountedRows, Labels, RowOptions, rows_of
 from ._uniformity import check_kind, uniformity
-from ._unit_rows import unit_rows
 
 PROXIES = ("learnable", "static", "partial", "none")
 REDUCTIONS = ("mean", "sum")
@@ -265,11 +265,11 @@ class HUG(Loss):
                 "HUG without proxies and without num_classes expected no class_weights: it numbers no classes"
             )
         of_samples: RowOptions = {**options, "class_weights": None}
-        rows = Rows(features, labels, self.num_classes, of_samples, coupled=True, reductions=REDUCTIONS)
+        rows = CountedRows(features, labels, self.num_classes, of_samples, coupled=True, reductions=REDUCTIONS)
         # Widened once: two gradients of bfloat16, one of each term, would be rounded before they are added.
         x, (present, y) = rows.take(features), rows.labels.unique(return_inverse=True)
         class_weights = None if class_weights is None else class_weights[present]
-        unit = unit_rows(x)
+        unit = normalised(x)
         means = unit.new_zeros(len(present), unit.shape[1]).index_add(0, y, unit)
         renumbered: RowOptions = {
             **options, "ignore_index": -1, "sample_weights": rows.weights, "class_weights": class_weights

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._types import Float, Int
-from ._rows import Labels, RowOptions, Rows
+from ._rows import CountedRows, Labels, RowOptions
 
 
 def softplus(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
@@ -40,11 +40,11 @@ def negatives_logsumexp(logits: Float[Tensor, "n K"], labels: Int[Tensor, " n"])
     return wrong.logsumexp(dim=1).where(~empty.squeeze(1), -torch.inf)
 
 
-def rows_of_logits(logits: Tensor, labels: Labels, options: RowOptions) -> Rows:
+def rows_of_logits(logits: Tensor, labels: Labels, options: RowOptions) -> CountedRows:
     """The rows of logits `(..., K)` that count; `InputError` for logits that are not floating or have no class."""
     if not logits.is_floating_point() or logits.dim() < 1 or logits.shape[-1] < 1:
         raise InputError(f"expected floating logits of shape (..., K), got {logits.dtype} of {tuple(logits.shape)}")
-    return Rows(logits, labels, logits.shape[-1], options)
+    return CountedRows(logits, labels, logits.shape[-1], options)
 
 
 def log_odds(z: Float[Tensor, "n K"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
-from ._rows import REDUCTIONS, Labels, RowOptions, Rows, check_options, check_reduction
+from ._rows import REDUCTIONS, CountedRows, Labels, RowOptions, check_options, check_reduction
 from ._scale import check_scale
 
 
@@ -108,7 +108,7 @@ class LogitLoss(Loss):
             raise InputError(f"{self.title} expected a head, whose logits it compares with the labels, and got None")
         known = getattr(head, "num_classes", getattr(head, "out_features", None))
         # A NaN in a row that does not count would reach the head's gradient, as 0 times NaN: it becomes zero.
-        counted = Rows(features, labels, known, options, reductions=self.reductions).used
+        counted = CountedRows(features, labels, known, options, reductions=self.reductions).used
         logits = getattr(head, "logits", head)(features.where(counted.reshape(*features.shape[:-1], 1), 0))
         return self._of_logits(logits, labels, options)
 

@@ -8,10 +8,10 @@ from torch import Tensor
 from .._errors import InputError
 from ._anchors import contrasts
 from ._module import DirectionLoss, HeadLike, ModuleOptions
+from ._normalised import normalised
 from ._rows import Labels, RowOptions, result_type, rows_of
 from ._scale import check_scale
 from ._statistics import spherical_statistics
-from ._unit_rows import unit_rows
 
 
 def nonl(
@@ -70,7 +70,7 @@ def nonl(
         negatives = negatives.index_select(0, place)
     else:
         result = result_type(x, weight)
-        cosines, negatives = spherical_statistics(unit_rows(x.to(result)), y, weight.to(result), scale=scale)
+        cosines, negatives = spherical_statistics(normalised(x.to(result)), y, weight.to(result), scale=scale)
         targets = scale * cosines
     return rows.reduce(negatives.where(negatives > -torch.inf, 0) - targets).to(result_type(features))
 

@@ -70,7 +70,7 @@ def check_reduction(reduction: str, known: tuple[str, ...] = REDUCTIONS) -> None
         raise InputError(f"expected reduction {names} or {known[-1]!r}, got {reduction!r}")
 
 
-class Rows:
+class CountedRows:
     r"""The rows of a batch that count, with int64 labels and, where given, weights $v_i = u_i \, c_{y_i}$.
 
     Args:
@@ -202,10 +202,10 @@ def rows_of(
     *,
     coupled: bool = False,
     reductions: tuple[str, ...] = REDUCTIONS,
-) -> Rows:
+) -> CountedRows:
     """The rows of `features` that count, of a loss that compares them with the rows of `weight`."""
     check_fit(features, weight)
-    return Rows(features, labels, len(weight), options, coupled=coupled, reductions=reductions)
+    return CountedRows(features, labels, len(weight), options, coupled=coupled, reductions=reductions)
 
 
 def logsumexp(x: Tensor) -> Tensor:

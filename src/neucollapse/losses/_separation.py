@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from .._types import Float, Int
+from ._normalised import normalised
 from ._pair_distances import check_weight, pair_distances
 from ._rows import result_type
-from ._unit_rows import unit_rows
 
 
 def closest_distance(weight: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def closest_distance(weight: Tensor) -> Tensor:
         tensor(1.4142)
     """
     check_weight(weight)
-    unit = unit_rows(weight.double())
+    unit = normalised(weight.double())
     pair = _closest_pair(unit.detach())
     return pair_distances(unit, unit, pair, pair).squeeze(0).to(result_type(weight))
 

@@ -11,11 +11,11 @@ from ._label_smoothing import check_smoothing
 from ._log_odds import log_softplus, softplus
 from ._margins import Margin, sine
 from ._module import DirectionLoss, HeadLike, ModuleOptions
+from ._normalised import normalised
 from ._rows import Labels, RowOptions, check_fit, result_type, rows_of
 from ._scale import FEATURE_NORM, check_scale
 from ._statistics import ImplicitWeight, negatives
 from ._stepped_weight import StepsInBackward
-from ._unit_rows import unit_rows
 
 REDUCTIONS = ("mean", "sum", "none", "log_mean")
 
@@ -59,7 +59,7 @@ def cosine_logits(features: Tensor, weight: Tensor, scale: float | Tensor) -> Te
     """
     check_fit(features, weight)
     check_scale(scale, torch.promote_types(features.dtype, weight.dtype))
-    return scale * (unit_rows(features) @ unit_rows(weight).mT)
+    return scale * (normalised(features) @ normalised(weight).mT)
 
 
 def spherical_ce(
@@ -134,10 +134,10 @@ def spherical_ce(
         raise InputError(f"expected smoothing without focal, reduction 'log_mean' and scale {FEATURE_NORM!r}, got both")
     kind = result_type(features, like)
     y, x_raw, W = rows.labels, rows.take(features).to(kind), weight.to(kind) if isinstance(weight, Tensor) else weight
-    x = unit_rows(x_raw)
+    x = normalised(x_raw)
     inner, s, each = _scaled(x_raw, x, scale)
     target_rows, lse, direction_sum = negatives(inner, W, y, s, implementation)
-    w_y = unit_rows(target_rows)
+    w_y = normalised(target_rows)
     cos_y = psi = (x * w_y).sum(dim=1)
     if margin is not None:
         norms = torch.linalg.vector_norm(x_raw.detach(), dim=1).where(rows.used, torch.nan)

@@ -17,10 +17,10 @@ from .._errors import InputError
 from .._labels import flat_labels
 from .._types import Float
 from ._log_odds import negatives_logsumexp
+from ._normalised import normalised
 from ._rows import Labels
 from ._scale import check_scale
 from ._tiles import spherical_negatives, tile_shape
-from ._unit_rows import unit_rows
 
 _SMALL = 2**18  # logits that are faster formed at once than in tiles
 
@@ -51,7 +51,7 @@ class ImplicitWeight(Protocol):
 def _reference(x: Tensor, weight: Tensor, labels: Tensor, scale: Tensor) -> Negatives:
     """Plain torch: (B, K) logits, any number of derivatives. The oracle of all other implementations."""
     with torch.autocast(x.device.type, enabled=False):  # logits of s = 64 in bfloat16 are wrong by 0.25
-        U = unit_rows(weight)
+        U = normalised(weight)
         return Negatives(weight[labels], negatives_logsumexp(scale * (x @ U.mT), labels), U.sum(dim=0))
 
 
@@ -131,4 +131,4 @@ def spherical_statistics(
         )
     s = torch.as_tensor(scale, dtype=features_unit.dtype, device=features_unit.device).reshape(())
     found = negatives(features_unit, weight, y, s, implementation)
-    return (features_unit * unit_rows(found.target_rows)).sum(dim=1), found.lse
+    return (features_unit * normalised(found.target_rows)).sum(dim=1), found.lse

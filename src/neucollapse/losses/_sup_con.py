@@ -10,8 +10,8 @@ from .._errors import InputError
 from .._types import Float, Int
 from ._log_odds import softplus
 from ._module import HeadLike, Loss, ModuleOptions
-from ._rows import Labels, RowOptions, Rows, result_type
-from ._unit_rows import unit_rows
+from ._normalised import normalised
+from ._rows import CountedRows, Labels, RowOptions, result_type
 
 _ROWS = 128  # of a tile; few, as beside the diagonal it does both triangles
 _COLUMNS = 16  # for each row, at most: 1 MB in float32
@@ -75,11 +75,11 @@ def sup_con(
     if not features.is_floating_point() or features.dim() < 1:
         raise InputError(f"expected floating features (..., d), got {features.dtype} of {tuple(features.shape)}")
     _check_temperature(temperature)
-    rows = Rows(features, labels, None, options, coupled=True)
+    rows = CountedRows(features, labels, None, options, coupled=True)
     result = result_type(features)
     _, y, counts = rows.labels.unique(return_inverse=True, return_counts=True)
     order = y.argsort()  # so that pairs of one class lie in a band beside the diagonal
-    z = unit_rows(rows.take(features).index_select(0, order).double())
+    z = normalised(rows.take(features).index_select(0, order).double())
     narrow = not isinstance(temperature, Tensor) and temperature >= _SAFE_IN_FLOAT32
     losses = _losses(z, z.to(result) if narrow else z, y[order], counts, temperature)
     losses = torch.zeros_like(losses).index_copy(0, order, losses)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .._labels import flat_labels
 from ..heads import Cosine, CosineHead, Fixed, FixedHead, Head
 from ..losses import Margin
-from ..losses._unit_rows import unit_rows
+from ..losses._normalised import normalised
 from ._config import TrainConfig
 from ._lightning import pl
 from ._schedules import ramp, schedule_factor
@@ -25,7 +25,7 @@ class UnitSphere(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``(..., d)`` to ``(..., d)`` of norm 1."""
-        return unit_rows(features)
+        return normalised(features)
 
 
 def build_model(config: TrainConfig, input_shape: Sequence[int], num_classes: int) -> nn.Sequential:
@@ -113,7 +113,7 @@ class CollapseModule(pl.LightningModule):
         # Not at the end of the epoch: there callbacks measure first, and what they measure would not be what is saved.
         if self._class_sums is not None and self.trainer.is_last_batch:
             if self._reassign_every and (self.current_epoch + 1) % self._reassign_every == 0:
-                cast(Fixed, self.head).reassign(unit_rows(self._class_sums))
+                cast(Fixed, self.head).reassign(normalised(self._class_sums))
             self._class_sums = None
 
     def _schedule(self, head: Head) -> None:
@@ -129,7 +129,7 @@ class CollapseModule(pl.LightningModule):
             return
         before = self._class_sums
         sums = features.new_zeros(self.head.num_classes, self.head.dim) if before is None else before
-        self._class_sums = sums.index_add(0, labels, unit_rows(features))
+        self._class_sums = sums.index_add(0, labels, normalised(features))
 
     def _count(self, loss: Tensor, right: Tensor, samples: int) -> None:
         """Sum over the epoch and log at its end: one call of ``log`` a step would cost as much as a small network."""

@@ -6,7 +6,7 @@ from torch import Tensor
 from .._types import Float
 
 
-def unit_rows(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+def normalised(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
     """Rows divided by their norms. A zero row has no direction: it stays zero, with zero gradient."""
     # The largest entry first, so that norms of 1e-30 or 1e+30 neither vanish nor overflow when squared in float32.
     # It may be detached, because the direction does not depend on it.
