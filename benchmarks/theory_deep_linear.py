@@ -53,7 +53,8 @@ def main() -> None:
 
 
 def cell(scale: float, width: int, L: int) -> dict:
-    factors = gaussian_factors(K, width, L, STARTS, scale, torch.Generator().manual_seed(1000 * width + L))
+    generator = torch.Generator().manual_seed(1000 * width + L)
+    factors = gaussian_factors(K, width, L, starts=STARTS, scale=scale, generator=generator)
     factors, _ = log_flow(factors, torch.ones(STARTS, dtype=torch.float64), STEPS, longest=0.03)
     logits = products(factors)[-1]
     apart = [logit_margin(Z) > 0 for Z in logits]

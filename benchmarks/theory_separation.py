@@ -27,7 +27,7 @@ def main() -> None:
     save("theory_separation", claim, {"settings": LayerSeparation().to_dict(), "seeds": SEEDS, "cases": cases})
 
 
-def measured(settings: Separation) -> dict[str, float | None]:
+def measured(settings: LayerSeparation) -> dict[str, float | None]:
     """What stands at the end of a simulation."""
     simulation = simulate(settings)
     last = {(row.series, row.key): row.value for row in simulation.rows if row.x == settings.steps}

@@ -1,7 +1,6 @@
 """The metrics of collapse of a model's features and classifier, by the names of the registry."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,19 +22,16 @@ def measured(
     bias: Tensor | None = None,
     *,
     keys: Iterable[str] | None = None,
-    **options: Any,
 ) -> dict[str, float]:
     """Every metric, or those of `keys`, of features (N, d) with labels (N,) and a classifier (K, d), where it has a meaning."""
     K = int(labels.max()) + 1 if weight is None else len(weight)
     features = features.detach().double()
-    raw, unit = ClassStatistics(K, features.shape[1]), ClassStatistics(K, features.shape[1], normalize=True)
+    raw, unit = ClassStatistics(K, features.shape[1]), None
     raw.update(features, labels)
-    if bool(features.norm(dim=1).gt(0).all()):
+    if bool(features.norm(dim=1).gt(0).all()):  # features at 0 have no direction
+        unit = ClassStatistics(K, features.shape[1], normalize=True)
         unit.update(features, labels)
-    else:
-        unit = None  # features at 0 have no direction
-    result = collapse_metrics(raw, weight, bias, unit, keys=keys, **options)
-    return dict(result.numbers)
+    return dict(collapse_metrics(raw, weight, bias, unit, keys=keys).numbers)
 
 
 def balanced_labels(K: int, n: int) -> Tensor:

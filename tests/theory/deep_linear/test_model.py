@@ -125,7 +125,8 @@ def test_codes_of_a_width_have_no_more_dimensions():
     seed=st.integers(0, 99),
 )
 def test_the_gradient_of_log_loss_is_that_of_autograd(K, dim, layers, scale, seed):
-    factors = gaussian_factors(K, dim, layers, 2, scale, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    factors = gaussian_factors(K, dim, layers, starts=2, scale=scale, generator=generator)
     value, gradients = log_loss_gradient(factors)
     leaves = [factor.clone().requires_grad_() for factor in factors]
     logits = products(leaves)[-1]
@@ -155,7 +156,7 @@ def test_log_loss_is_exact_where_the_loss_is_large(gap):
 
 
 def test_the_flow_never_goes_up():
-    factors = gaussian_factors(5, 8, 4, 3, 0.5, torch.Generator().manual_seed(0))
+    factors = gaussian_factors(5, 8, 4, starts=3, scale=0.5, generator=torch.Generator().manual_seed(0))
     pace, before = torch.ones(3).double(), log_loss_gradient(factors)[0]
     for _ in range(20):
         factors, pace = log_flow(factors, pace, 20)

@@ -25,7 +25,9 @@ PHASE_CLASSES = (4, 5, 6, 7, 8, 9, 10, 12)
 PHASE_DEPTHS = (2, 3, 4, 5, 6, 8, 12, 20)
 
 
-def gaussian_factors(K: int, dim: int, layers: int, starts: int, scale: float, generator: torch.Generator) -> Factors:
+def gaussian_factors(
+    K: int, dim: int, layers: int, *, starts: int, scale: float, generator: torch.Generator
+) -> Factors:
     """Independent entries of standard deviation scale / sqrt(dim): features (dim, K), then (dim, dim), the last (K, dim)."""
     shapes = [(dim, K), *[(dim, dim)] * (layers - 2), (K, dim)]
     draw = [torch.randn(starts, *shape, generator=generator, dtype=torch.float64) for shape in shapes]
@@ -117,7 +119,7 @@ class DeepLinearModel(Model[DeepLinear]):
     def _draw(self, L: int, stream: int) -> Factors:
         s, generator = self.settings, self.generator(stream)
         if s.init == "gaussian":
-            return gaussian_factors(s.classes, s.dim, L, s.starts, s.scale, generator)
+            return gaussian_factors(s.classes, s.dim, L, starts=s.starts, scale=s.scale, generator=generator)
         noise = torch.randn(s.starts, s.classes, generator=generator, dtype=torch.float64)
         values = s.scale * torch.exp(s.spread * noise)
         values[:, 0] = 0
