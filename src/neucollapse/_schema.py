@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct
 
 ARRAYS = "neucollapse/arrays/1"
+ATLAS = "neucollapse/atlas/1"
 TRAIN_CONFIG = "neucollapse/config/2"  # the fields of TrainConfig, with a choice as an object of its name and options
 CHECKPOINT = "neucollapse/checkpoint/1"  # beside the tensors a tree, in which they are named
 CHECKPOINT = "neucollapse/checkpoint/1"
@@ -200,3 +201,35 @@ class Statistics(Struct, frozen=True):
     left_out: dict[str, Count]
     coarsest: Annotated[int, Meta(ge=-1)]
     reduced: bool
+
+
+class Code(Struct, frozen=True):
+    """What stands beside the points of a code's file; None where something was not worked out.
+
+    Attributes:
+        K: number of points (classes).
+        d: dimension.
+        kind: what is optimised.
+        value: of that, at this code.
+        max_cosine: the largest cosine of a pair; of lines the largest absolute one.
+        margin: the smallest one-vs-rest distance; None for lines and for more than 2,000 points.
+        bound: what no code does better than; for energies the best known value.
+        bound_name: whose it is.
+        relative_gap: between the value and the bound; 0 is met.
+        certificate: numbers of the certificate, {} without one.
+        words: the certificate in sentences.
+    """
+
+    SCHEMA: ClassVar[str] = "neucollapse/code/1"
+
+    K: int
+    d: int
+    kind: str
+    value: float
+    max_cosine: float
+    margin: float | None
+    bound: float | None
+    bound_name: str
+    relative_gap: float | None
+    certificate: dict[str, Any]
+    words: str

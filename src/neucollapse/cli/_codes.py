@@ -4,11 +4,13 @@ import math
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec.structs import asdict
+
 from .._errors import InputError
+from .._schema import Code
 from ._output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["softmax", "spherical", "grassmannian", "energy", "determinant"]
 Certified = Literal["softmax", "spherical", "grassmannian"]
-SCHEMA = "neucollapse/code/1"
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST = 1000 * 3600.0  # seconds of a budget
 _MARGINS_UP_TO = 2000  # points
@@ -60,35 +61,8 @@ def span(text: str, option: str) -> range:
     return range(low, high + 1)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """All that is known of a code, as plain numbers and sentences. None where something was not worked out.
-
-    Attributes:
-        K: number of points (classes).
-        d: dimension.
-        kind: what is optimised.
-        value: of that, at this code.
-        max_cosine: the largest cosine of a pair; of lines the largest absolute one.
-        margin: the smallest one-vs-rest distance; None for lines and for more than 2,000 points.
-        bound: what no code does better than; for energies the best known value.
-        bound_name: whose it is.
-        relative_gap: between the value and the bound; 0 is met.
-        certificate: numbers of the certificate, {} without one.
-        words: the certificate in sentences.
-    """
-
-    K: int
-    d: int
-    kind: str
-    value: float
-    max_cosine: float
-    margin: float | None
-    bound: float | None
-    bound_name: str
-    relative_gap: float | None
-    certificate: dict[str, Any]
-    words: str
+class Facts(Code, frozen=True):
+    """All that is known of a code, as its file and `--json` have it, and as a table."""
 
     @property
     def angle(self) -> float:
@@ -126,7 +100,7 @@ class Facts:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
-        return {**vars(self), "angle_degrees": self.angle}
+        return {**asdict(self), "angle_degrees": self.angle}
 
     def show(self, title: str, more: Iterable[tuple[str, str]]) -> None:
         """Print the table, other facts, then the certificate in words."""
@@ -136,13 +110,13 @@ class Facts:
 
     def show_json(self, **more: Any) -> None:
         """Print the same as JSON."""
-        print_json({"schema": SCHEMA, **self.to_dict(), **more})
+        print_json({"schema": Code.SCHEMA, **self.to_dict(), **more})
 
     def save(self, path: Path, points: "Tensor", **more: Any) -> None:
         """Write the points as ``weight`` (K, d), float64, with all facts as metadata."""
         from .._files import save_tensors
 
-        save_tensors(path, {"weight": points}, schema=SCHEMA, metadata={**self.to_dict(), **more})
+        save_tensors(path, {"weight": points}, schema=Code.SCHEMA, metadata={**self.to_dict(), **more})
 
 
 def _digits(value: float) -> str:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ..._errors import InputError
 from ..._files import fitting_contents, load_tensors, save_tensors
+from ..._schema import ATLAS
 from ..._types import Float
 from ..codes import Solution
 from ..frames import coherence, max_cosine, unit_rows
 from ..hull import one_vs_rest
 
-SCHEMA = "neucollapse/atlas/1"
 _ROUNDING = 1e-12
 MARGINS_UP_TO = 2000  # points; beyond, the margin is given by its bound 1 - max cosine
 
@@ -113,7 +113,7 @@ class Atlas:
         """Write to a safetensors file, atomically."""
         tensors = {f"{entry.kind}/{entry.d}/{entry.K}": entry.points for entry in self}
         rows = [{key: value for key, value in vars(entry).items() if key != "points"} for entry in self]
-        save_tensors(path, tensors, schema=SCHEMA, metadata={"entries": rows})
+        save_tensors(path, tensors, schema=ATLAS, metadata={"entries": rows})
 
     @classmethod
     def load(cls, path: str | Path, *, verify: bool = True) -> "Atlas":
@@ -121,7 +121,7 @@ class Atlas:
 
         With `verify` every number is worked out again, and one that does not hold raises `FileFormatError`.
         """
-        tensors, rest = load_tensors(path, schema=SCHEMA)
+        tensors, rest = load_tensors(path, schema=ATLAS)
         atlas = cls()
         with fitting_contents(path):
             for row in rest["entries"]:
