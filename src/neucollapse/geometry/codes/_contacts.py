@@ -1,15 +1,11 @@
-"""Pairs of a code that touch, or nearly: their cosines, slopes and curvature along the sphere, and Newton's equations."""
+"""Pairs of a code that touch, or nearly: their cosines, slopes and curvature along the sphere."""
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
 from ._descent import ABSOLUTE, cosines, normalise
-
-_ROUNDING = 1e-14  # ridge that rounding asks for, of the mean diagonal entry
-_LEAST = 1e-9  # ridge to begin with where that is not enough
 
 
 class Contacts(NamedTuple):
@@ -70,55 +66,6 @@ class Contacts(NamedTuple):
         columns = np.concatenate([end[:, None] * k + np.arange(k) for end in (self.i, self.j)], axis=1)
         entries = np.concatenate([self.slope_i, self.slope_j], axis=1)
         return csr_array((entries.ravel(), (np.repeat(np.arange(m), 2 * k), columns.ravel())), shape=(m, K * k))
-
-
-class Step(NamedTuple):
-    points: np.ndarray  # (K, d-1)
-    level: float
-    multiplier: np.ndarray  # (m,)
-    rise: np.ndarray  # (m,), of the contacts above the level
-
-
-class Condensed(NamedTuple):
-    r"""Newton's equations of a sharpest code, condensed to the moves of the points: one factor, many right sides.
-
-    For contacts a with multipliers $\lambda_a$, stiffness $\sigma_a$, curvature H and slopes J they are
-
-    $$H x + J^T (\lambda + \delta) = 0, \quad \sum_a (\lambda_a + \delta_a) = 1, \quad
-      \delta_a = \sigma_a (J x - \tau)_a + q_a$$
-
-    in the moves x, the change $\tau$ of the level and $\delta$ of the multipliers.
-    """
-
-    at: Contacts
-    stiffness: np.ndarray
-    factor: tuple[np.ndarray, bool]
-    of_level: np.ndarray  # what a change of the level does to the points
-
-    @classmethod
-    def of(
-        cls, at: Contacts, multiplier: np.ndarray, stiffness: np.ndarray, ridge: float = 0.0
-    ) -> tuple["Condensed", float]:
-        """The equations, and the ridge that makes up for negative curvature; given back, it is tried first."""
-        H = at.curvature(multiplier, stiffness)
-        ridge = max(ridge, _ROUNDING * float(H.ravel()[:: len(H) + 1].mean()))
-        while True:
-            try:
-                factor = cho_factor(H + ridge * np.eye(len(H)), lower=True, overwrite_a=True, check_finite=False)
-                break
-            except np.linalg.LinAlgError:
-                ridge = 10 * max(ridge, _LEAST)
-        of_level = cho_solve(factor, at.pull(stiffness).ravel(), check_finite=False)
-        return cls(at, stiffness, factor, of_level), ridge
-
-    def solve(self, multiplier: np.ndarray, q: np.ndarray) -> Step:
-        at = self.at
-        fixed = cho_solve(self.factor, -at.pull(multiplier + q).ravel(), check_finite=False)
-        v = at.pull(self.stiffness).ravel()
-        level = float((1 - (multiplier + q).sum() - v @ fixed) / (v @ self.of_level - self.stiffness.sum()))
-        points = (fixed + self.of_level * level).reshape(len(at.points), -1)
-        rise = at.change(points) - level
-        return Step(points, level, self.stiffness * rise + q, rise)
 
 
 def contacts_above(U: np.ndarray, level: float, kind: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """What to ask of K points on the sphere: five problems of the literature, each with one number to make best.
 
-They share the simplex for K <= d+1 and differ beyond. ``solve`` takes any of them.
+They share the simplex for K <= d+1 and differ beyond. `solve` takes any of them.
 """
 
 from abc import ABC, abstractmethod
@@ -51,9 +51,9 @@ class Problem(ABC):
 
 @dataclass(frozen=True)
 class SphericalCode(Problem):
-    r"""The Tammes problem: the smallest maximal cosine, :math:`\min_W \max_{i \ne j} \langle w_i, w_j \rangle`.
+    r"""The Tammes problem: the smallest maximal cosine, $\min_W \max_{i \ne j} \langle w_i, w_j \rangle$.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> round(SphericalCode(4, 3).value(simplex(4)), 12)
         -0.333333333333
@@ -71,11 +71,11 @@ class SphericalCode(Problem):
 class SoftmaxCode(Problem):
     r"""The softmax code of Jiang et al. (arXiv 2310.05351): the largest one-vs-rest margin.
 
-    .. math:: \max_W \min_k \operatorname{dist}(w_k, \operatorname{conv}\{w_j\}_{j \ne k})
+    $$\max_W \min_k \operatorname{dist}(w_k, \operatorname{conv}\{w_j\}_{j \ne k})$$
 
-    It is also what HardMax asks of (W, H): for given W ``best_features`` reach ``hard_max(W, H)`` = the margin.
+    It is also what HardMax asks of (W, H): for given W `best_features` reach `hard_max(W, H)` = the margin.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import orthoplex
         >>> round(SoftmaxCode(6, 3).value(orthoplex(6, 3)), 12)
         1.0
@@ -92,11 +92,11 @@ class SoftmaxCode(Problem):
 
 @dataclass(frozen=True)
 class GrassmannianFrame(Problem):
-    r"""Lines as far apart as possible: the smallest coherence :math:`\min_W \max_{i \ne j} |\langle w_i, w_j \rangle|`.
+    r"""Lines as far apart as possible: the smallest coherence $\min_W \max_{i \ne j} |\langle w_i, w_j \rangle|$.
 
     Absolute values make it another problem than neural collapse: for K <= d its optimum is an orthonormal set.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import orthoplex
         >>> round(GrassmannianFrame(3, 3).value(torch.eye(3)), 12) == 0
         True
@@ -113,9 +113,9 @@ class GrassmannianFrame(Problem):
 
 @dataclass(frozen=True)
 class MinimumEnergy(Problem):
-    r"""Hyperspherical uniformity (arXiv 2303.06484): the least mean Riesz energy ``mean_energy(W, s)``; s = 0 is log.
+    r"""Hyperspherical uniformity (arXiv 2303.06484): the least mean Riesz energy `mean_energy(W, s)`; s = 0 is log.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> round(MinimumEnergy(3, 2, s=2).value(simplex(3)), 12)
         0.333333333333
@@ -138,12 +138,12 @@ class MinimumEnergy(Problem):
 class MaximumGramDeterminant(Problem):
     r"""The largest mean log-eigenvalue of the centred Gram matrix (the MGD of arXiv 2303.06484).
 
-    .. math:: \max_W \frac1r \sum_{i \le r} \log \lambda_i(\bar W \bar W^\top), \quad r = \min(K - 1, d)
+    $$\max_W \frac1r \sum_{i \le r} \log \lambda_i(\bar W \bar W^\top), \quad r = \min(K - 1, d)$$
 
-    At most :math:`\log(K/r)`, reached by the simplex and, beyond, by every unit-norm tight frame of zero sum: it does not
+    At most $\log(K/r)$, reached by the simplex and, beyond, by every unit-norm tight frame of zero sum: it does not
     ask for points to be far apart.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> from math import log
         >>> abs(MaximumGramDeterminant(4, 3).value(simplex(4)) - log(4 / 3)) < 1e-12

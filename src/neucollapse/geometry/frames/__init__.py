@@ -15,6 +15,7 @@ from ._closed_forms import orthonormal as orthonormal
 from ._closed_forms import orthoplex as orthoplex
 from ._closed_forms import polygon as polygon
 from ._closed_forms import simplex as simplex
+from ._closed_forms import tight_frame as tight_frame
 from ._cosines import ClosestPair as ClosestPair
 from ._cosines import closest_pair as closest_pair
 from ._cosines import coherence as coherence
@@ -26,4 +27,3 @@ from ._pairs import Tile as Tile
 from ._pairs import pair_tiles as pair_tiles
 from ._separation import Separation as Separation
 from ._separation import separation as separation
-from ._tight import tight_frame as tight_frame
