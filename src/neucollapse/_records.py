@@ -109,11 +109,12 @@ def _sentence(message: str, content: Any) -> str:
     if expected:
         # A field that may be null says what it holds if it is there.
         words = " or ".join(_WORDS.get(name, name) for name in expected[1].split(" | ") if name != "null")
-        return f"expected {words} at {where or 'the top'}, found {_short(found)}"
-    return f"{said[:1].lower()}{said[1:80]} at {where or 'the top'}, found {_short(found)}"
+        return f"expected {words} at {where or 'the top'}, found {shown(found)}"
+    return f"{said[:1].lower()}{said[1:80]} at {where or 'the top'}, found {shown(found)}"
 
 
-def _short(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value from a file as a sentence quotes it: whatever it is, and however long."""
     if isinstance(value, int) and value.bit_length() > 64:  # too many digits have no text
         return f"an integer of {value.bit_length()} bits"
     return f"{value!r:.60}"

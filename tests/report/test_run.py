@@ -75,6 +75,7 @@ def test_an_object_that_nests_too_deep(folder, depth):
         ({"num_classes": True}, "expected an integer at num_classes"),
         ({"num_classes": 0}, "expected num_classes from 1 to "),
         ({"num_classes": 10**12}, "expected num_classes from 1 to "),
+        ({"dim": 10**400}, "and dim of at least 1, found 4 and an integer of 1329 bits"),
         ({"num_classes": "x" * 1000}, "expected an integer at num_classes, found 'xxx"),
         ({"seed": [10**400]}, "expected an integer at seed, found [1000"),
         ({"splits": [None]}, "expected a string at splits[0], found None"),

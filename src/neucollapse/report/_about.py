@@ -42,11 +42,7 @@ def citations(keys: list[str]) -> dict[str, Any]:
 
 
 def read_citations(folder: str | Path) -> list[str]:
-    """The keys of the papers that a run or a simulation names, in the order in which it names them.
-
-    Raises:
-        FileFormatError: if the folder holds neither, or its file is damaged.
-    """
+    """The keys of the papers that a run or a simulation names, in order; a folder that holds neither is a `FileFormatError`."""
     if is_simulation(folder):
         return read_struct(require_result(folder, SIMULATION), SimulationFile).citations or []
     return read_struct(require_result(folder, RESULT), Result).citations or []

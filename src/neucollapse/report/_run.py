@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from .._errors import FileFormatError
 from .._files import load_tensors
-from .._records import read_struct
+from .._records import read_struct, shown
 from .._schema import ARRAYS, Definition, Metric, Result, Sentence
 from ._history import Curve, read_history
 from ._place import RESULT, require_result
@@ -128,9 +128,8 @@ def _size(path: Path, result: Result) -> tuple[int, int]:
         name = "num_classes" if K is None else "dim"
         raise FileFormatError(path, f"expected an integer at {name}, found nothing there")
     if not (1 <= K <= _MAX_CLASSES and 1 <= d < 2**63):  # a name is made for each class
-        raise FileFormatError(
-            path, f"expected num_classes from 1 to {_MAX_CLASSES} and dim of at least 1, found {K:.3g} and {d:.3g}"
-        )
+        sizes = f"found {shown(K)} and {shown(d)}"
+        raise FileFormatError(path, f"expected num_classes from 1 to {_MAX_CLASSES} and dim of at least 1, {sizes}")
     return K, d
 
 
