@@ -35,6 +35,7 @@ class CDNV:
     worst: Tensor  # (K,) largest V of each class
     worst_partner: Tensor  # (K,) the class it is reached with
     closest: tuple[int, int]
+    closeness: Tensor  # (2, K) sums over the other classes of the squared distance of means to the power -1, and to -2
 
 
 def class_distance_normalized_variance(
@@ -69,13 +70,19 @@ def class_distance_normalized_variance(
     histogram = torch.zeros(_LAST + 1, dtype=torch.float64)
     total, worst = 0.0, torch.full((K,), -torch.inf, dtype=torch.float64)
     nearest, closest = torch.inf, (0, 0)
-    partner = torch.zeros(K, dtype=torch.int64)
+    partner, closeness = torch.zeros(K, dtype=torch.int64), torch.zeros(2, K, dtype=torch.float64)
     for tile in pair_tiles(class_means):
         rows, columns = tile.rows, tile.columns
         squares = tile.squared_distances()
-        i, j = divmod(int(tile.fill(squares, torch.inf).argmin()), squares.shape[1])
+        apart = tile.fill(squares, torch.inf)
+        i, j = divmod(int(apart.argmin()), squares.shape[1])
         if float(squares[i, j]) < nearest and columns.start + j > rows.start + i:
             nearest, closest = float(squares[i, j]), (rows.start + i, columns.start + j)
+        inverse = apart.reciprocal()
+        for sums in closeness:
+            sums[rows] += inverse.sum(dim=1)
+            sums[columns] += inverse.sum(dim=0)
+            inverse.square_()
         values = class_variances[rows, None] + class_variances[None, columns]
         values /= 2 * (squares if exponent == 1 else squares**exponent)
         chosen = tile.select(values)
@@ -88,10 +95,10 @@ def class_distance_normalized_variance(
             worst[own] = torch.where(better, best, worst[own])
             partner[own] = torch.where(better, where + others.start, partner[own])
     if math.isnan(total):  # 0/0: a pair without distance and without spread stands nowhere in the order of pairs
-        return CDNV(math.nan, math.nan, math.nan, math.nan, worst, partner, closest)
+        return CDNV(math.nan, math.nan, math.nan, math.nan, worst, partner, closest, closeness)
     pairs, maximum = K * (K - 1) / 2, float(worst.max())
     median, p95 = (min(_quantile(histogram, share * pairs), maximum) for share in (0.5, 0.95))
-    return CDNV(total / pairs, maximum, median, p95, worst, partner, closest)
+    return CDNV(total / pairs, maximum, median, p95, worst, partner, closest, closeness)
 
 
 def _count(histogram: Tensor, values: Tensor) -> None:
@@ -140,24 +147,10 @@ def _read(terms: Terms, what: str) -> float:
     return value
 
 
-@shared
-def _closeness(terms: Terms) -> Tensor:
-    """Sums over the other classes of the squared distance of their means to the power -1 and -2, (2, K')."""
-    means = terms.means.centred
-    sums = torch.zeros(2, len(means), dtype=torch.float64)
-    for tile in pair_tiles(means):
-        inverse = tile.fill(tile.squared_distances(), torch.inf).reciprocal_()
-        for power in sums:
-            power[tile.rows] += inverse.sum(dim=1)
-            power[tile.columns] += inverse.sum(dim=0)
-            inverse.square_()
-    return sums
-
-
 def _mean(terms: Terms, variances: Tensor, *, exponent: int = 1) -> float:
     """The mean over pairs for these variances, which it is linear in."""
     _read(terms, "mean")  # which has a value where this one has
-    return float(variances @ _closeness(terms)[exponent - 1]) / (terms.K * (terms.K - 1))
+    return float(variances @ _summary(terms).closeness[exponent - 1]) / (terms.K * (terms.K - 1))
 
 
 def _unbiased(terms: Terms) -> float:
