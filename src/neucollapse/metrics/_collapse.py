@@ -75,7 +75,7 @@ def collapse_metrics(
             name is an `UnknownNameError` (a `KeyError` too), with the one that was likely meant; NaN or infinity in means or
             classifier are a `NonFiniteError`.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> stats = ClassStatistics(num_classes=4, dim=3)
         >>> stats.update(simplex(4).repeat(5, 1), torch.arange(4).repeat(5))
@@ -134,7 +134,7 @@ def weight_metrics(weight: Array, *, exact_margins: bool | None = None, optimum:
     Raises:
         InputError: if the weight is no (K, d) matrix, or holds NaN or infinity (a `NonFiniteError`).
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import orthoplex
         >>> round(weight_metrics(orthoplex(8, 4))["gnc2/margin_ratio@weight"], 9)
         1.0

@@ -23,7 +23,7 @@ class Range:
 
     Its string is the printed form.
 
-    Example:
+    Examples:
         >>> print(Range(0, math.inf), Range(-1, 1), Range(0, 1, open_upper=True))
         [0, ∞) [-1, 1] [0, 1)
     """

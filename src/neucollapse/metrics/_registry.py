@@ -50,7 +50,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
 def names(preset: str | None = None) -> list[str]:
     """Names of all metrics, or of those one paper reports. An unknown preset is an `UnknownNameError`.
 
-    Example:
+    Examples:
         >>> names("rangamani2023")
         ['nc1/within_fraction', 'nc1/between_fraction']
     """
@@ -68,7 +68,7 @@ def describe(keys: str | Iterable[str]) -> dict[str, dict[str, object]]:
         keys: one key or several, as in a result; a split and an inner layer may stand around them. A key that is no
             metric's is an `UnknownNameError`.
 
-    Example:
+    Examples:
         >>> describe("nc1/vci")["nc1/vci"]["title"], describe(["test/nc1/pinv@layer:block"]).keys()
         ('variability collapse index', dict_keys(['nc1/pinv']))
     """

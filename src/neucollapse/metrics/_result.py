@@ -24,7 +24,7 @@ class CollapseResult(Tables):
         info: plain JSON values: `num_classes`, `dim`, `class_names`, `verdict`, `environment`, ...
         splits: the names of the splits; empty where there is one unnamed split.
 
-    Example:
+    Examples:
         >>> result = CollapseResult({"train/nc1/pinv": 0.1, "test/nc1/pinv": 0.5}, splits=("train", "test"))
         >>> result["test"]["nc1/pinv"], result["test/nc1/pinv"]
         (0.5, 0.5)

@@ -22,7 +22,7 @@ _ORDINARY = 2.0**200  # up to here, and down to its inverse, fourth powers of an
 def power_of_two(size: float) -> float:
     """A unit in which numbers of this size can be squared twice: 1 for ordinary sizes, else the next power of two.
 
-    Example:
+    Examples:
         >>> power_of_two(3.0), power_of_two(0.0), power_of_two(1e155) == 2.0**515
         (1.0, 1.0, True)
     """
@@ -40,7 +40,7 @@ def unit_of(means: Tensor, variances: Tensor) -> float:
 def directions(rows: Float[Tensor, "K d"]) -> Float[Tensor, "K d"]:
     """Rows at unit norm, each scaled (exactly) before it is squared; a zero row stays zero.
 
-    Example:
+    Examples:
         >>> directions(torch.tensor([[3e-200, 4e-200], [0.0, 0.0]], dtype=torch.float64)).tolist()
         [[0.6, 0.8], [0.0, 0.0]]
     """

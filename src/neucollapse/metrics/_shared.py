@@ -22,7 +22,7 @@ K = TypeVar("K", bound=Keeper)
 def shared(make: Callable[Concatenate[K, P], T]) -> Callable[Concatenate[K, P], T]:
     """Decorate a function of terms or rows: it runs once for each set of arguments, and its first argument keeps the value.
 
-    Example:
+    Examples:
         >>> class Numbers:
         ...     def __init__(self, *values):
         ...         self.values, self.made = values, {}

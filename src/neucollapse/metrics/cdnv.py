@@ -61,7 +61,7 @@ def class_distance_normalized_variance(
     Reference:
         Galanti, Gyorgy, Hutter 2022 (arXiv 2112.15121), Definition 3.
 
-    Example:
+    Examples:
         >>> means = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
         >>> class_distance_normalized_variance(torch.ones(3, dtype=torch.float64), means).maximum
         0.25

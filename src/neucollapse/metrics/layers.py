@@ -52,7 +52,7 @@ def separation_law(values: Sequence[float]) -> SeparationLaw:
     Reference:
         He, Su 2023 (arXiv 2210.17020): S_W, S_B and D as there; the measure of fit (R squared) is ours.
 
-    Example:
+    Examples:
         >>> law = separation_law([8.0, 4.0, 2.0, 1.0])
         >>> round(law.rho, 12), round(law.r_squared, 12)
         (0.5, 1.0)
@@ -85,7 +85,7 @@ def effective_depth(mismatch: Sequence[float], threshold: float = 0.05) -> int |
     Reference:
         The quantity is that of Galanti, Galanti, Ben-Shaul 2022 (arXiv 2202.09028); its threshold is a choice.
 
-    Example:
+    Examples:
         >>> effective_depth([0.4, 0.2, 0.01, 0.0])
         2
     """
@@ -109,7 +109,7 @@ def tunnel_start(accuracy: Sequence[float], share: float = 0.95) -> int:
     Reference:
         The tunnel is that of Masarczyk et al. 2023 (arXiv 2305.19753); the share of 95 % is a choice.
 
-    Example:
+    Examples:
         >>> tunnel_start([0.5, 0.8, 0.97, 0.98, 1.0])
         2
     """
@@ -142,7 +142,7 @@ def linear_separation_floor(within_scatter: Float[Tensor, "d d"], centred_means:
     Raises:
         InputError: if S_W is singular to working precision, or an argument holds NaN or infinity (a `NonFiniteError`).
 
-    Example:
+    Examples:
         >>> means = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
         >>> round(linear_separation_floor(torch.tensor([[1.0, 0.5], [0.5, 1.0]]).double(), means), 12)
         0.75
@@ -170,7 +170,7 @@ def layer_values(result: CollapseResult, key: str, split: str = "") -> tuple[lis
     Raises:
         InputError: if the metric was measured on fewer than two layers.
 
-    Example:
+    Examples:
         >>> result = CollapseResult({"accuracy/ncc": 0.9, "accuracy/ncc@layer:a": 0.5, "accuracy/ncc@layer:b": 0.7})
         >>> layer_values(result, "accuracy/ncc")
         (['a', 'b', ''], [0.5, 0.7, 0.9])

@@ -17,7 +17,7 @@ from ._range import SHARE
 def row_sum(rows: Float[Tensor, "K d"]) -> float:
     """Length of the sum of the rows. Range [0, inf), 0 at collapse. arXiv 2602.16642.
 
-    Example:
+    Examples:
         >>> row_sum(torch.tensor([[3.0, 0.0], [0.0, 4.0]], dtype=torch.float64))
         5.0
     """
@@ -27,7 +27,7 @@ def row_sum(rows: Float[Tensor, "K d"]) -> float:
 def row_sum_relative(rows: Float[Tensor, "K d"]) -> float:
     """Length of the sum of the rows over the sum of their lengths. Range [0, 1], 0 at collapse.
 
-    Example:
+    Examples:
         >>> row_sum_relative(torch.tensor([[3.0, 0.0], [-3.0, 0.0]], dtype=torch.float64))
         0.0
     """

@@ -41,7 +41,7 @@ def pinv(within_scatter: Float[Tensor, "d d"], centred_means: Float[Tensor, "K d
     Reference:
         Papyan, Han, Donoho 2020 (arXiv 2008.08186), caption of Figure 6.
 
-    Example:
+    Examples:
         >>> means = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
         >>> round(pinv(0.02 * torch.eye(2, dtype=torch.float64), means), 12)
         0.01
@@ -84,7 +84,7 @@ def variability_collapse_index(
     Reference:
         Xu, Liu 2023 (arXiv 2306.03440).
 
-    Example:
+    Examples:
         >>> means = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64) / 2**0.5
         >>> round(variability_collapse_index(torch.eye(2, dtype=torch.float64), means), 12)
         0.5

@@ -25,7 +25,7 @@ def equinorm(rows: Float[Tensor, "K d"]) -> float:
     Range [0, inf), 0 at collapse. Papyan, Han, Donoho 2020 (arXiv 2008.08186), Figure 2: class means less the global
     mean, and classifier rows.
 
-    Example:
+    Examples:
         >>> equinorm(torch.tensor([[3.0, 0.0], [0.0, 1.0]], dtype=torch.float64))
         0.5
     """
@@ -53,7 +53,7 @@ def etf_distance(rows: Float[Tensor, "K d"]) -> float:
     Reference:
         Zhu et al. 2021 (arXiv 2105.02375), for W; Kothapalli 2023 (arXiv 2206.04041), for class means.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> etf_distance(simplex(4)) < 1e-12
         True
@@ -70,7 +70,7 @@ def orthogonal_frame_distance(rows: Float[Tensor, "K d"]) -> float:
     Reference:
         Tirer, Bruna 2022 (arXiv 2202.08087).
 
-    Example:
+    Examples:
         >>> orthogonal_frame_distance(3 * torch.eye(4, dtype=torch.float64)) < 1e-12
         True
     """
@@ -83,7 +83,7 @@ def gram_distance(left: Float[Tensor, "K d"], right: Float[Tensor, "K d"]) -> fl
     For K <= d + 1, where it can be zero, the K x K matrix is formed. Beyond, it is far above zero: 2 - 2 cos loses no
     digits, and only (d, d) matrices are formed.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> gram_distance(simplex(3), 5 * simplex(3)) < 1e-12
         True

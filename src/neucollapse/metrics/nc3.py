@@ -20,7 +20,7 @@ def frobenius(weight: Float[Tensor, "K d"], means: Float[Tensor, "K d"]) -> floa
 
     Range [0, 2], 0 at collapse. Papyan, Han, Donoho 2020 (arXiv 2008.08186), Figure 5.
 
-    Example:
+    Examples:
         >>> rows = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
         >>> frobenius(5 * rows, rows)
         0.0
@@ -36,7 +36,7 @@ def cosine_deviations(weight: Float[Tensor, "K d"], means: Float[Tensor, "K d"])
 
     Range [0, 2], 0 at collapse.
 
-    Example:
+    Examples:
         >>> cosine_deviations(torch.eye(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)).tolist()
         [0.0, 0.0]
     """

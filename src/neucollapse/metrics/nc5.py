@@ -13,7 +13,7 @@ from ._terms import Terms
 def orthogonality_deviation(class_means: Float[Tensor, "K d"], ood_mean: Float[Tensor, "d"]) -> float:
     """Mean over classes of |cos(mu_k, mu_OOD)|. Range [0, 1], 0 at collapse. Ammar et al. 2024 (arXiv 2310.06823).
 
-    Example:
+    Examples:
         >>> import torch
         >>> means = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
         >>> orthogonality_deviation(means, torch.tensor([0.0, 0.0, 3.0], dtype=torch.float64))

@@ -20,7 +20,7 @@ from ._terms import Terms
 def stable_rank(s: Float[Tensor, "r"]) -> float:
     """||A||_F^2 / ||A||_2^2 from the singular values s of A. Range [1, r]; hardly changed by small noise.
 
-    Example:
+    Examples:
         >>> stable_rank(torch.tensor([2.0, 2.0, 0.0], dtype=torch.float64))
         2.0
     """
@@ -30,7 +30,7 @@ def stable_rank(s: Float[Tensor, "r"]) -> float:
 def effective_rank(s: Float[Tensor, "r"]) -> float:
     """exp of the entropy of s / sum(s). Range [1, r]. Roy, Vetterli 2007.
 
-    Example:
+    Examples:
         >>> round(effective_rank(torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64)), 12)
         3.0
     """
@@ -41,7 +41,7 @@ def effective_rank(s: Float[Tensor, "r"]) -> float:
 def numerical_rank(s: Float[Tensor, "r"]) -> float:
     """(||A||_* / ||A||_F)^2, squared ratio of nuclear and Frobenius norm. Range [1, r].
 
-    Example:
+    Examples:
         >>> numerical_rank(torch.tensor([3.0, 3.0], dtype=torch.float64))
         2.0
     """

@@ -25,7 +25,7 @@ def log_gram_determinant(unit: Float[Tensor, "K d"]) -> float:
     The eigenvalues sum to K, so the mean is at most log(K / r), reached by a simplex (K <= d + 1) and by any centred
     unit-norm tight frame (K > d + 1). Range (-inf, log(K / r)].
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> abs(log_gram_determinant(simplex(4)) - math.log(4 / 3)) < 1e-12
         True

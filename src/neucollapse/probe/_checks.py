@@ -83,7 +83,7 @@ class Fingerprint:
     1e-6 of the mean norm (1e-10 for float64 features), because the rounding of a sample's features depends on which
     samples share its batch.
 
-    Example:
+    Examples:
         >>> x, y = torch.eye(4), torch.tensor([0, 1, 0, 1])
         >>> one, other = Fingerprint(), Fingerprint()
         >>> one.update(x, y)

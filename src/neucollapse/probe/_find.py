@@ -44,7 +44,7 @@ def find_classifier(
         The classifier. Where there is none, or several layers could be it, an `InputError` names them; an error of the
         model's own code is a `ForwardError`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3))
         >>> find_classifier(model, torch.zeros(2, 8))

@@ -151,7 +151,7 @@ def inspect(
         InputError: if no classifier is found or several could be it, a layer does not exist, or `num_classes`
             exceeds the classifier's outputs.
 
-    Example:
+    Examples:
         >>> print(inspect(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3)).eval()))
         model               Sequential, 51 parameters, eval mode
         candidate           2: Linear, with bias, torch.float32 on cpu

@@ -19,7 +19,7 @@ def main_layers(model: nn.Module, classifier: str = "") -> list[str]:
     each layer with weights, named by the last layer before the next one (the activation). While there are fewer than
     4 blocks, the largest chain among them is opened as well.
 
-    Example:
+    Examples:
         >>> main_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)), "4")
         ['1', '3']
     """

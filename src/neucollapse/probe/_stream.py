@@ -298,7 +298,7 @@ def feature_batches(
         NonDeterministicWarning: if two forward passes differ, features depend on their batch, a second pass over the
             loader differs from the first, or its settings miss or repeat samples.
 
-    Example:
+    Examples:
         >>> model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3)).eval()
         >>> loader = [(torch.randn(5, 8), torch.tensor([0, 1, 2, 0, 1])) for _ in range(2)]
         >>> batches = feature_batches(model, loader)

@@ -70,7 +70,7 @@ class FeatureTap:
     Raises:
         InputError: if a named layer does not exist.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from neucollapse.probe import find_classifier
         >>> model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3))

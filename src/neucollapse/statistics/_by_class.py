@@ -22,7 +22,7 @@ class ScatterByClass:
     Raises:
         InputError: if so many scatters do not fit into memory.
 
-    Example:
+    Examples:
         >>> by_class = ScatterByClass(num_classes=2, dim=2)
         >>> by_class.update(torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 5.0]]), torch.tensor([0, 0, 1]))
         >>> by_class.classes[0].within_scatter().tolist()

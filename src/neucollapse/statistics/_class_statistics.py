@@ -80,7 +80,7 @@ class ClassStatistics(DerivedStatistics):
         NonFiniteError: NaN or infinity in the features, with `nan="raise"`. Nothing of that batch is added.
         MissingExtraError: `method="compiled"` without numba.
 
-    Example:
+    Examples:
         >>> stats = ClassStatistics(num_classes=2, dim=2)
         >>> stats.update(torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0]]), torch.tensor([0, 0, 1]))
         >>> stats.class_means.tolist(), stats.class_variances.tolist()

@@ -11,7 +11,7 @@ Role = Literal["found", "predicted", "baseline"]
 def record(name: str, x: int | float, numbers: Mapping[str, float]) -> list[Row]:
     """A row of the series ``name`` at ``x`` for each number.
 
-    Example:
+    Examples:
         >>> record("path", 3, {"loss": 0.5})
         [Row(series='path', x=3.0, key='loss', value=0.5)]
     """
@@ -21,7 +21,7 @@ def record(name: str, x: int | float, numbers: Mapping[str, float]) -> list[Row]
 def last(rows: Sequence[Row], name: str) -> dict[str, float]:
     """The last value of each key of a series.
 
-    Example:
+    Examples:
         >>> last([*record("path", 0, {"loss": 0.5}), *record("path", 1, {"loss": 0.25})], "path")
         {'loss': 0.25}
     """
@@ -44,7 +44,7 @@ def curve(
 def level(label: str, value: float, lines: Sequence[Line]) -> Line:
     """A predicted number, drawn as far as these lines go.
 
-    Example:
+    Examples:
         >>> level("predicted", 0.5, [Line("found", [0.0, 1.0, 2.0], [0.0, 0.3, 0.4])]).x
         [0.0, 2.0]
     """

@@ -7,7 +7,7 @@ bit for bit. Its parts serve any Lightning training of your own: ``CollapseCallb
 A configuration chooses among options of heads (`neucollapse.heads.CosineHead`), of losses (`neucollapse.losses.ArcFaceLoss`), of
 backbones, optimisers and imbalances. Names load when first used, so that it can be built, and ``--help`` printed, without torch.
 
-Example:
+Examples:
     >>> from neucollapse.heads import CosineHead
     >>> TrainConfig(dataset="digits", dim=3, head=CosineHead(scale=5.0)).epochs
     100

@@ -40,7 +40,7 @@ class CollapseCallback(Callback):
     Raises:
         InputError: when ``every`` is below 1.
 
-    Example:
+    Examples:
         >>> callback = CollapseCallback(every=5)
         >>> trainer = pl.Trainer(max_epochs=20, callbacks=[callback])  # doctest: +SKIP
     """

@@ -81,7 +81,7 @@ class TrainConfig:
     Raises:
         InputError: for any value that makes no run, in a sentence.
 
-    Example:
+    Examples:
         >>> from neucollapse.heads import CosineHead
         >>> from neucollapse.losses import ArcFaceLoss
         >>> TrainConfig(head=CosineHead(scale=32.0), loss=ArcFaceLoss(margin=0.3)).epochs
@@ -141,7 +141,7 @@ class TrainConfig:
         Raises:
             InputError: for an unknown field or an impossible value.
 
-        Example:
+        Examples:
             >>> TrainConfig.from_dict({"head": {"name": "cosine", "scale": 32.0}, "backbone": "convnet"}).head.scale
             32.0
         """
@@ -185,7 +185,7 @@ class TrainConfig:
 def home_of(option: object) -> tuple[str, str, str] | None:
     """Where an option belongs: the choices that have it in words, one of their settings, and a choice of it; None where none has.
 
-    Example:
+    Examples:
         >>> home_of("momentum"), home_of("lr")
         (('head class-means or optimizer sgd', 'optimizer', 'sgd'), None)
     """

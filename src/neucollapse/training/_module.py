@@ -39,7 +39,7 @@ def build_model(config: TrainConfig, input_shape: Sequence[int], num_classes: in
     Returns:
         A module from inputs ``(B, *input_shape)`` to logits ``(B, K)``. What does not fit is refused by backbone or head.
 
-    Example:
+    Examples:
         >>> model = build_model(TrainConfig(dim=3, head=CosineHead()), input_shape=(1, 8, 8), num_classes=10)
         >>> model.head
         Cosine(dim=3, num_classes=10, scale=16)

@@ -75,7 +75,7 @@ def train(config: TrainConfig, run_dir: str | Path, *, resume: bool = True, prog
         InputError: when another process is training in the folder, or the folder holds anything but a run of this config. A data
             set, a code or checkpoints that cannot be used are a ``FileFormatError``, a missing extra is a ``MissingExtraError``.
 
-    Example:
+    Examples:
         >>> result = train(TrainConfig(epochs=1), "runs/first")  # doctest: +SKIP
         >>> result["train/nc1/pinv"]  # doctest: +SKIP
     """

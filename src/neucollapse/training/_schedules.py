@@ -15,7 +15,7 @@ def schedule_factor(schedule: str, step: int, steps: int) -> float:
     Returns:
         The factor, in [0, 1].
 
-    Example:
+    Examples:
         >>> [round(schedule_factor("cosine", step, 4), 3) for step in range(5)]
         [1.0, 0.854, 0.5, 0.146, 0.0]
     """
@@ -34,7 +34,7 @@ def ramp(step: int, steps: int, share: float | int) -> float:
         steps: of the whole run.
         share: in [0, 1]; 0 for a change that is done from the start.
 
-    Example:
+    Examples:
         >>> [ramp(step, 8, 0.5) for step in range(6)]
         [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
     """

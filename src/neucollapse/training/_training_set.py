@@ -28,7 +28,7 @@ def class_counts(labels: Int[Tensor, " N"], num_classes: int, imbalance: AnyImba
 
     Rounded, and at least 1.
 
-    Example:
+    Examples:
         >>> from neucollapse.training import ExpImbalance, StepImbalance
         >>> class_counts(torch.arange(4).repeat(100), 4, ExpImbalance(8.0))
         [100, 50, 25, 12]
@@ -49,7 +49,7 @@ def choose(labels: Int[Tensor, " N"], counts: list[int], seed: int) -> Int[Tenso
 def with_noise(labels: Int[Tensor, " N"], num_classes: int, share: float | int, seed: int) -> Int[Tensor, " N"]:
     """A copy of the labels in which this share, rounded to samples, is another class, each other one equally likely.
 
-    Example:
+    Examples:
         >>> labels = torch.zeros(100, dtype=torch.int64)
         >>> int((with_noise(labels, 10, 0.2, seed=0) != labels).sum())
         20

@@ -3,7 +3,7 @@
 ``.dim`` is d. Without ``dim=`` the features are the last hidden layer, nonnegative after its ReLU; with it a linear
 projection to d dimensions follows, so that features may take any sign, as a simplex or a softmax code needs at small d.
 
-Example:
+Examples:
     >>> import torch
     >>> backbone = build("mlp", input_shape=(1, 8, 8), dim=3)
     >>> backbone(torch.zeros(2, 1, 8, 8)).shape
@@ -63,7 +63,7 @@ class MLP(Backbone):
     Raises:
         InputError: when width or depth is not positive.
 
-    Example:
+    Examples:
         >>> MLP((1, 8, 8), dim=32, width=128, depth=2).dim
         32
     """
@@ -97,7 +97,7 @@ class ConvNet(Backbone):
         dim: d of a final linear projection, or None.
         width: channels of the first block; the second has twice, the third four times as many.
 
-    Example:
+    Examples:
         >>> ConvNet((1, 28, 28), width=16).dim
         64
     """
@@ -126,7 +126,7 @@ class ResNet18(Backbone):
         dim: d of a final linear projection, or None.
         width: channels of the stem.
 
-    Example:
+    Examples:
         >>> backbone = ResNet18((3, 32, 32))
         >>> sum(p.numel() for p in backbone.parameters()) + 10 * backbone.dim + 10
         11173962

@@ -50,7 +50,7 @@ def best_bound(K: int, d: int, kind: str = "spherical") -> Bound:
     Raises:
         InputError: if K < 2, d < 1 or the kind is unknown.
 
-    Example:
+    Examples:
         >>> best_bound(12, 3).name, round(best_bound(12, 3).value * 5**0.5, 9)
         ('Fejes Toth', 1.0)
         >>> best_bound(28, 7, "grassmannian").name, best_bound(9, 7, "softmax").value

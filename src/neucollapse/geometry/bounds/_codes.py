@@ -20,7 +20,7 @@ def rankin(K: int, d: int) -> float:
     References:
         Rankin, "The closest packing of spherical caps in n dimensions", 1955.
 
-    Example:
+    Examples:
         >>> rankin(5, 4), rankin(6, 4)
         (-0.25, 0.0)
     """
@@ -44,7 +44,7 @@ def fejes_toth(K: int) -> float:
         L. Fejes Toth, "Ueber die Abschaetzung des kuerzesten Abstandes zweier Punkte eines auf einer Kugelflaeche
         liegenden Punktsystems", 1943.
 
-    Example:
+    Examples:
         >>> round(fejes_toth(12) * 5**0.5, 12)
         1.0
     """

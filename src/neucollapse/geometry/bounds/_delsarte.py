@@ -96,7 +96,7 @@ def delsarte(K: int, d: int, degree: int = 16) -> DelsarteBound:
         Delsarte, Goethals and Seidel, "Spherical codes and designs", 1977; Odlyzko and Sloane, "New bounds on the number
         of unit spheres that can touch a unit sphere in n dimensions", 1979.
 
-    Example:
+    Examples:
         >>> bound = delsarte(240, 8)
         >>> 0.499999 < bound.value <= 0.5, bound.largest_size() < 240
         (True, True)

@@ -17,7 +17,7 @@ def etf_floor(K: int, d: int) -> float:
     Raises:
         InputError: if K < 2 or d < 1.
 
-    Example:
+    Examples:
         >>> round(etf_floor(8, 2), 4), etf_floor(10, 9)
         (0.9649, 0.0)
     """
@@ -33,7 +33,7 @@ def orthogonal_frame_floor(K: int, d: int) -> float:
     Raises:
         InputError: if K < 2 or d < 1.
 
-    Example:
+    Examples:
         >>> round(orthogonal_frame_floor(8, 2), 4), orthogonal_frame_floor(8, 8)
         (1.0, 0.0)
     """

@@ -37,7 +37,7 @@ def levenshtein(K: int, d: int) -> float:
         Levenshtein, "On bounds for packings in n-dimensional Euclidean space", 1979; "Universal bounds for codes and
         designs", Handbook of Coding Theory, 1998.
 
-    Example:
+    Examples:
         >>> round(levenshtein(240, 8), 14), round(levenshtein(196560, 24), 14)
         (0.5, 0.5)
     """

@@ -21,7 +21,7 @@ def welch(K: int, d: int) -> float:
     References:
         Welch, "Lower bounds on the maximum cross correlation of signals", 1974.
 
-    Example:
+    Examples:
         >>> round(welch(6, 3) * 5**0.5, 12), welch(3, 4)
         (1.0, 0.0)
     """
@@ -40,7 +40,7 @@ def orthoplex_lines(K: int, d: int) -> float:
     References:
         Conway, Hardin and Sloane, "Packing lines, planes, etc.", arXiv math/0208004.
 
-    Example:
+    Examples:
         >>> orthoplex_lines(144, 16)
         0.25
     """
@@ -62,7 +62,7 @@ def levenshtein_lines(K: int, d: int) -> float:
     References:
         Levenshtein, "Bounds on the maximal cardinality of a code with bounded modulus of the inner product", 1982.
 
-    Example:
+    Examples:
         >>> round(levenshtein_lines(120, 8), 12)
         0.5
     """
@@ -86,7 +86,7 @@ def higher_welch(K: int, d: int, k: int, *, field: str = "complex") -> float:
     References:
         Welch, "Lower bounds on the maximum cross correlation of signals", 1974.
 
-    Example:
+    Examples:
         >>> higher_welch(276, 23, 2) < higher_welch(276, 23, 2, field="real")
         True
         >>> round(higher_welch(276, 23, 2, field="real"), 12)

@@ -22,7 +22,7 @@ def margin_upper(K: int, d: int) -> float:
     References:
         Jiang et al., "Generalized Neural Collapse for a Large Number of Classes", arXiv 2310.05351.
 
-    Example:
+    Examples:
         >>> margin_upper(5, 4), margin_upper(9, 4), round(margin_upper(6, 2), 12)
         (1.25, 1.0, 0.5)
     """
@@ -53,7 +53,7 @@ def margin_gamma(K: int, d: int) -> tuple[float, float]:
     References:
         Jiang et al., "Generalized Neural Collapse for a Large Number of Classes", arXiv 2310.05351.
 
-    Example:
+    Examples:
         >>> lower, upper = margin_gamma(100, 3)
         >>> round(lower, 6), round(upper, 6)  # 2/(3K) and 4/sqrt(K)
         (0.006667, 0.4)

@@ -66,7 +66,7 @@ def certify(
         Jiang et al., arXiv 2310.05351 (softmax codes); Connelly, "Rigid circle and sphere packings", 2008 (stress and
         rigidity).
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import icosahedron
         >>> certificate = certify(icosahedron())
         >>> certificate.contact_count, certificate.rigid, certificate.is_optimal

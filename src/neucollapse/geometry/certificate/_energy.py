@@ -64,7 +64,7 @@ def certify_energy(points: Any, s: float | int) -> EnergyCertificate:
     References:
         Absil, Mahony and Sepulchre, "Optimization Algorithms on Matrix Manifolds", 2008, chapter 5.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import icosahedron
         >>> certificate = certify_energy(icosahedron(), 1)
         >>> certificate.gradient < 1e-14, certificate.is_local

@@ -32,7 +32,7 @@ def best_features(W: Any) -> Float[Tensor, "K d"]:
     References:
         Jiang et al., arXiv 2310.05351, the HardMax problem.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> bool(torch.allclose(best_features(simplex(4)), simplex(4)))
         True
@@ -63,7 +63,7 @@ def hard_max(W: Any, H: Any) -> float:
     References:
         Jiang et al., arXiv 2310.05351, the HardMax problem.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import orthoplex
         >>> round(hard_max(orthoplex(6, 3), orthoplex(6, 3)), 12)
         1.0

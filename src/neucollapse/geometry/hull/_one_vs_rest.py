@@ -85,7 +85,7 @@ def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float | int = 1e-12, 
         Jiang et al., "Generalized Neural Collapse for a Large Number of Classes", arXiv 2310.05351 (one-vs-rest
         distance); Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23 (the active-set method).
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import one_vs_rest, simplex
         >>> result = one_vs_rest(simplex(5))
         >>> round(result.margin, 12), bool((result.gap < 1e-12).all())

@@ -72,7 +72,7 @@ def assign_by_similarity(
         Vogelstein et al., "Fast approximate quadratic programming for graph matching", PLoS ONE 2015 (FAQ); Hadley,
         Rendl and Wolkowicz, "A new lower bound via projection for the quadratic assignment problem", 1992.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import orthoplex  # e1, -e1, e2, -e2
         >>> twins = [[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]]  # classes 0 and 2, 1 and 3 are alike
         >>> best = assign_by_similarity(orthoplex(4, 2), twins, far=True)

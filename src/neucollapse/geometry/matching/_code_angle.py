@@ -70,7 +70,7 @@ def angle_to_code(points: Any, code: Any = None, *, starts: int | None = None, s
         InputError: if a row is zero, the shapes differ, or no coordinates of a code of that size are known.
         NonFiniteError: if points hold NaN or infinity.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import best_known, random_rotation
         >>> code = best_known(10, 3).points
         >>> there = angle_to_code(5 * code.flip(0) @ random_rotation(3))

@@ -58,7 +58,7 @@ def match(points: Any, reference: Any, *, reflections: bool = True, starts: int 
         InputError: if the shapes differ, or ``starts`` is not positive.
         NonFiniteError: if either holds NaN or infinity: leave absent classes out.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import icosahedron
         >>> code = icosahedron()
         >>> found = match(code, 5 * code.flip(0))
@@ -105,7 +105,7 @@ def align(
         InputError: if the shapes differ, or ``starts`` is not positive.
         NonFiniteError: if either holds NaN or infinity: leave absent classes out.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import icosahedron
         >>> code = icosahedron()
         >>> bool(torch.allclose(align(code.flip(0), code), code))

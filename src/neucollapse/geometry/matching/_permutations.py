@@ -29,7 +29,7 @@ def permutation_of(points: Any, reference: Any) -> Int[Tensor, " K"]:
         InputError: if the shapes differ.
         NonFiniteError: if either holds NaN or infinity.
 
-    Example:
+    Examples:
         >>> permutation_of([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0]], [[1.0, 0.1], [0.0, -2.0], [0.1, 1.0]]).tolist()
         [1, 2, 0]
     """
@@ -47,7 +47,7 @@ def random_permutation(K: int, *, seed: int = 0) -> Int[Tensor, " K"]:
     Raises:
         InputError: if K is no whole number of at least 1.
 
-    Example:
+    Examples:
         >>> sorted(random_permutation(5, seed=3).tolist())
         [0, 1, 2, 3, 4]
     """

@@ -34,7 +34,7 @@ def procrustes(points: Any, reference: Any, *, reflections: bool = True) -> Floa
         Schoenemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 1966; Kabsch, "A
         solution for the best rotation to relate two sets of vectors", Acta Crystallographica A 1976.
 
-    Example:
+    Examples:
         >>> quarter = procrustes([[1.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [-2.0, 0.0]])
         >>> quarter.round().tolist()
         [[0.0, 1.0], [-1.0, 0.0]]
@@ -59,7 +59,7 @@ def random_rotation(d: int, *, seed: int = 0, reflections: bool = True) -> Float
     References:
         Mezzadri, "How to generate random matrices from the classical compact groups", arXiv math-ph/0609050.
 
-    Example:
+    Examples:
         >>> Q = random_rotation(5, reflections=False)
         >>> torch.allclose(Q @ Q.T, torch.eye(5, dtype=Q.dtype)), round(float(torch.linalg.det(Q)), 12)
         (True, 1.0)

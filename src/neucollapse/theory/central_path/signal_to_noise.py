@@ -67,7 +67,7 @@ def snr_at(
         K: number of classes.
         renormalise: see the module.
 
-    Example:
+    Examples:
         >>> start = torch.tensor([0.5, 1.0, 0.0], dtype=torch.float64)
         >>> snr = snr_at(1e6, start, K=4)  # diverging, ever more equal; what is 0 stays 0
         >>> [round(value, 3) for value in snr.tolist()]

@@ -13,7 +13,7 @@ from ._patch_data import Patches
 def huberised_relu(z: Tensor, kappa: float, power: float) -> Tensor:
     """0 below 0, z^q / (q kappa^(q-1)) up to kappa, and z - (1 - 1/q) kappa from there.
 
-    Example:
+    Examples:
         >>> huberised_relu(torch.tensor([-1.0, 1.0, 2.0]), kappa=1.0, power=2.0).tolist()
         [0.0, 0.5, 1.5]
     """

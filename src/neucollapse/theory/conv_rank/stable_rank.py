@@ -23,7 +23,7 @@ def stable_rank_of(matrix: Float[Tensor, "a b"]) -> float:
     Raises:
         InputError: for a matrix of zeros.
 
-    Example:
+    Examples:
         >>> round(stable_rank_of(torch.eye(3)), 9)
         3.0
     """
@@ -53,7 +53,7 @@ def data_stable_rank(K: int, n: int, patches: int, dim: int, level: float, *, or
     While the signal is the largest, orthogonal noise gives $2K(1 + (P-1)\rho^2)$, and this is exact for the mean. The
     other cases hold for large a and d at a fixed ratio. No noise gives 2K.
 
-    Example:
+    Examples:
         >>> round(data_stable_rank(5, 10, patches=2, dim=1000, level=1.5), 9)
         32.5
     """
@@ -81,7 +81,7 @@ def small_init_stable_rank(responses: Float[Tensor, "R S"]) -> float:
     Args:
         responses: of the filters to the 2K signals at the start; first half of both has second layer and label +1.
 
-    Example:
+    Examples:
         >>> small_init_stable_rank(torch.tensor([[3.0, 1.0], [1.0, 2.0]]))
         2.0
     """
@@ -99,7 +99,7 @@ def quadratic_stable_rank(K: int) -> float:
 
     $$\frac{2K}{1 + (K-1)/\pi} < 2\pi .$$
 
-    Example:
+    Examples:
         >>> round(quadratic_stable_rank(10), 3)
         5.175
     """
@@ -114,7 +114,7 @@ def robust_level(n: int, power: float) -> float:
     exploding times are equal where $\rho^q = N/(2K) = n$. An order of magnitude: a filter wins by its largest response, and
     there are more noise patches than signals.
 
-    Example:
+    Examples:
         >>> robust_level(8, 3.0)
         2.0
     """

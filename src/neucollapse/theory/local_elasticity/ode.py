@@ -38,7 +38,7 @@ class PowerLaw:
     def integral(self, t: float) -> float:
         """From 0 to t: c ((1+t)^(1-r) - 1) / (1-r), and c log(1+t) for r = 1.
 
-        Example:
+        Examples:
             >>> PowerLaw(2.0, 1.0).integral(math.e - 1)
             2.0
         """
@@ -87,7 +87,7 @@ def ode_solution(start: Tensor, intra: PowerLaw, inter: PowerLaw, t: float, drif
     Raises:
         InputError: for an unknown drift, or logits that are not (K, K).
 
-    Example:
+    Examples:
         >>> start = torch.tensor([[1.0], [-1.0]]).double()
         >>> ode_solution(start, PowerLaw(2.0, 0.0), PowerLaw(0.0, 0.0), 1.0, "features").tolist()  # e^(A/2)
         [[2.718281828459045], [-2.718281828459045]]
@@ -149,7 +149,7 @@ def separates(K: int, gap: float, decay: float) -> bool:
     Where it does not, the noise of class means keeps up a level: $(K-1) / (K (n-1) (1 - 2c/K))$ for r = 1, the same with
     c = 0 for r > 1, and 0 for r < 1 and c < 0. At r = 1, c = K/2 it creeps up as log t; this boundary counts as not separating.
 
-    Example:
+    Examples:
         >>> separates(3, 2.0, 1.0), separates(3, 1.0, 1.0), separates(3, 1.0, 0.5)
         (True, False, True)
     """

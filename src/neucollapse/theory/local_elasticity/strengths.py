@@ -54,7 +54,7 @@ def elastic_strengths(
     Raises:
         InputError: for shapes that do not fit, times that do not increase, or a window that is too long.
 
-    Example:
+    Examples:
         >>> times = torch.linspace(0, 1, 101).double()
         >>> means = torch.exp(times / 2)[:, None, None] * torch.eye(2).double()  # alpha = 1, beta = 0
         >>> found = elastic_strengths(means, times, window=100)
@@ -100,7 +100,7 @@ def kernel_strengths(network: nn.Module, inputs: Tensor, labels: Tensor, K: int)
     Raises:
         InputError: if a class is empty.
 
-    Example:
+    Examples:
         >>> linear = nn.Linear(2, 3, bias=False)
         >>> kernel_strengths(linear, torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([0, 1]), 2).tolist()
         [[1.0, 1.0], [1.0, 2.0]]

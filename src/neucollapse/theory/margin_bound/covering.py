@@ -19,7 +19,7 @@ def greedy_cover(points: Float[Tensor, "n d"], radius: int | float) -> Int[Tenso
     Raises:
         InputError: no points, or a radius below 0.
 
-    Example:
+    Examples:
         >>> greedy_cover(torch.arange(5.0)[:, None], radius=2.0).tolist()
         [0, 4]
     """
@@ -40,7 +40,7 @@ def missing_mass_bound(cells: int | float, samples: int | float) -> float:
 
     since $p (1-p)^n \le p e^{-np} \le 1/(en)$, whatever the probabilities (derived here).
 
-    Example:
+    Examples:
         >>> round(missing_mass_bound(10, 100), 5)
         0.03679
     """

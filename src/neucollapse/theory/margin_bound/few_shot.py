@@ -48,7 +48,7 @@ def cdnv_bound(V: Float[Tensor, "..."], shots: int | float, spread: int | float 
     Returns:
         The bound, at most 1.
 
-    Example:
+    Examples:
         >>> [round(value, 5) for value in cdnv_bound(torch.tensor([0.0, 0.01, 1.0]), shots=5).tolist()]
         [0.0, 0.19664, 1.0]
     """

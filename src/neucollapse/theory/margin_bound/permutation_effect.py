@@ -51,7 +51,7 @@ class Classes:
 def uneven_classes(K: int, noise: float, uneven: float, lean: float) -> Classes:
     """Classes from calm to noisy, in equal ratios; partners are 0-1, 2-3, ..., the last of an odd number leans towards 0.
 
-    Example:
+    Examples:
         >>> classes = uneven_classes(3, noise=0.4, uneven=4.0, lean=0.0)
         >>> [round(value, 6) for value in classes.deviations.tolist()], classes.partner.tolist()
         ([0.1, 0.2, 0.4], [1, 0, 0])
@@ -79,7 +79,7 @@ def relabelled_bound(
 def permutation_effect(bounds: Iterable[dict[str, float]]) -> dict[str, float]:
     """For each term, its largest less its smallest value over relabellings.
 
-    Example:
+    Examples:
         >>> permutation_effect([{"share": 0.1, "total": 0.4}, {"share": 0.3, "total": 0.4}])["total"]
         0.0
     """

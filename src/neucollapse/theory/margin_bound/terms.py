@@ -96,7 +96,7 @@ def sample_terms(
     Raises:
         InputError: if a class has no samples. Equal rows of the weight are refused too.
 
-    Example:
+    Examples:
         >>> from neucollapse.geometry import simplex
         >>> terms, gamma = sample_terms(simplex(3).repeat(500, 1), torch.arange(3).repeat(500), simplex(3))
         >>> {name: round(value, 3) for name, value in terms.summed(torch.ones(3) / 3).items()}
@@ -161,7 +161,7 @@ def rademacher(rows: Float[Tensor, "n d"], *, draws: int = 0, generator: torch.G
     $$\frac1n \mathbb E_\epsilon \sup_{|v| \le 1} \sum_s \epsilon_s \langle v, f_s \rangle
     = \frac1n \mathbb E_\epsilon \Big| \sum_s \epsilon_s f_s \Big| \le \frac1n \sqrt{\sum_s |f_s|^2}$$
 
-    Example:
+    Examples:
         >>> rademacher(torch.eye(4).double()), rademacher(torch.eye(4).double(), draws=3)  # orthogonal rows attain the bound
         (0.5, 0.5)
     """

@@ -87,7 +87,7 @@ def minimum_norm_separation(counts: Sequence[int]) -> HardMargin:
     Args:
         counts: samples of each class, from 1.
 
-    Example:
+    Examples:
         >>> separation = minimum_norm_separation([1] * 10)
         >>> round(separation.margin, 6), separation.residual < 1e-12
         (0.111111, True)
@@ -116,7 +116,7 @@ def hard_margin_svm(features: Float[Tensor, "N d"], labels: Int[Tensor, " N"], K
     Raises:
         InputError: if no weight separates the samples.
 
-    Example:
+    Examples:
         >>> svm = hard_margin_svm(torch.eye(2).double(), torch.tensor([0, 1]), 2)
         >>> svm.weight
         tensor([[ 0.5000, -0.5000],

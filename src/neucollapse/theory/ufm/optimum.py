@@ -72,7 +72,7 @@ class UFMOptimum:
 def ce_logit(K: int, decay: float, smoothing: float = 0.0) -> float:
     r"""The logit gap c of cross-entropy at nuclear decay $\mu$: $\log(1/(\mu + \epsilon/K) - K + 1)$, at least 0.
 
-    Example:
+    Examples:
         >>> round(ce_logit(100, 5e-3), 6), ce_logit(100, 0.02)  # log 101; collapsed to zero
         (4.615121, 0.0)
     """
@@ -83,7 +83,7 @@ def ce_logit(K: int, decay: float, smoothing: float = 0.0) -> float:
 def focal_logit(K: int, decay: float, gamma: float) -> float:
     """The logit gap of the focal loss: the least of a scalar problem, searched on a grid and refined.
 
-    Example:
+    Examples:
         >>> abs(focal_logit(4, 0.01, 0.0) - ce_logit(4, 0.01)) < 1e-7
         True
     """
@@ -112,7 +112,7 @@ def mse_spectrum(K: int, d: int, decay: float, bias_decay: float | None) -> list
 
     `bias_decay` is None without a bias.
 
-    Example:
+    Examples:
         >>> mse_spectrum(3, 8, 0.1, None), mse_spectrum(3, 8, 0.1, 0.0), mse_spectrum(3, 1, 0.1, 0.0)
         ([0.7, 0.7, 0.7], [0.7, 0.7, 0.0], [0.7])
     """
