@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-from docstrings import to_markdown
-
 from neucollapse._citations import bibtex
 from neucollapse.metrics import PRESETS, REGISTRY, Metric
 
@@ -88,7 +86,7 @@ def _index() -> str:
 
 def _page(name: str, metrics: list[Metric]) -> str:
     module = _module(metrics[0])
-    lines = [f"# {heading(name)}", "", to_markdown(inspect.cleandoc(module.__doc__ or "")), ""]
+    lines = [f"# {heading(name)}", "", inspect.cleandoc(module.__doc__ or ""), ""]
     lines += [line for metric in metrics for line in _entry(metric)]
     names = list(_functions(module))
     if names:

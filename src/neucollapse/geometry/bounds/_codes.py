@@ -9,10 +9,12 @@ from .._rows import check_size
 def rankin(K: int, d: int) -> float:
     r"""Rankin's lower bound on the largest cosine s of K unit vectors in d dimensions.
 
-    .. math:: s \ge -\frac{1}{K-1} \quad (K \le d+1), \qquad s \ge 0 \quad (K \ge d+2).
+    $$
+    s \ge -\frac{1}{K-1} \quad (K \le d+1), \qquad s \ge 0 \quad (K \ge d+2).
+    $$
 
     Valid for every K and d; tight for K <= 2d: the simplex has the first value, the cross-polytope and its kin the
-    second. (On a line, d = 1, two of K >= 3 unit vectors coincide, and s = 1: see ``best_bound``.)
+    second. (On a line, d = 1, two of K >= 3 unit vectors coincide, and s = 1: see `best_bound`.)
 
     Raises:
         InputError: if K < 2 or d < 1.
@@ -31,9 +33,11 @@ def rankin(K: int, d: int) -> float:
 def fejes_toth(K: int) -> float:
     r"""Fejes Toth's lower bound on the largest cosine s of K >= 3 unit vectors in three dimensions.
 
-    Their smallest distance is at most :math:`\sqrt{4 - \csc^2 \omega}` with :math:`\omega = \frac{\pi K}{6 (K-2)}`, so
+    Their smallest distance is at most $\sqrt{4 - \csc^2 \omega}$ with $\omega = \frac{\pi K}{6 (K-2)}$, so
 
-    .. math:: s \ge \tfrac12 \csc^2 \omega - 1.
+    $$
+    s \ge \tfrac12 \csc^2 \omega - 1.
+    $$
 
     Tight for K = 3, 4, 6 and 12, the triangle, tetrahedron, octahedron and icosahedron, and asymptotically for large K.
 

@@ -24,10 +24,10 @@ _OPTIONS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance":
 
 @dataclass(frozen=True)
 class DelsarteBound:
-    """A proof that K unit vectors in d dimensions have two with a cosine above ``value``.
+    """A proof that K unit vectors in d dimensions have two with a cosine above `value`.
 
-    With :math:`g = \\sum_{k \\ge 1} g_k P_k`, all :math:`g_k \\ge 0` (``coefficients``), and g at most some M < 0 on [-1, value],
-    no code with cosines up to ``value`` has more than 1 - g(1)/M points, and that is less than K. (For K = 2 there is
+    With $g = \\sum_{k \\ge 1} g_k P_k$, all $g_k \\ge 0$ (`coefficients`), and g at most some M < 0 on [-1, value],
+    no code with cosines up to `value` has more than 1 - g(1)/M points, and that is less than K. (For K = 2 there is
     nothing to prove: the value is -1.)
 
     Attributes:
@@ -43,9 +43,9 @@ class DelsarteBound:
     coefficients: tuple[float, ...]
 
     def largest_size(self) -> Fraction:
-        """The upper bound 1 - g(1)/M on the size of a code with cosines up to ``value``: exact, and less than K.
+        """The upper bound 1 - g(1)/M on the size of a code with cosines up to `value`: exact, and less than K.
 
-        Worked out anew, in whole numbers, from ``value`` and ``coefficients`` alone.
+        Worked out anew, in whole numbers, from `value` and `coefficients` alone.
 
         Raises:
             InputError: if the coefficients prove nothing: one is negative or not finite, or the maximum M is not below 0.
@@ -69,19 +69,19 @@ class DelsarteBound:
 def delsarte(K: int, d: int, degree: int = 16) -> DelsarteBound:
     r"""The linear-programming bound on the largest cosine s of K unit vectors in d >= 2 dimensions, certified.
 
-    A code with cosines at most s has at most :math:`f(1)/f_0` points for every polynomial :math:`f = \sum_k f_k P_k` with
-    :math:`f_0 > 0`, :math:`f_k \ge 0` and :math:`f(t) \le 0` on [-1, s], where :math:`P_k` are the Gegenbauer polynomials of the
-    sphere: the sum of f over all pairs is at least :math:`f_0 K^2` by positive definiteness and at most :math:`K f(1)`. The
+    A code with cosines at most s has at most $f(1)/f_0$ points for every polynomial $f = \sum_k f_k P_k$ with
+    $f_0 > 0$, $f_k \ge 0$ and $f(t) \le 0$ on [-1, s], where $P_k$ are the Gegenbauer polynomials of the
+    sphere: the sum of f over all pairs is at least $f_0 K^2$ by positive definiteness and at most $K f(1)$. The
     largest s at which this excludes K points is sought among polynomials up to a degree.
 
     The linear program is solved in floating point on points of [-1, s], which proves nothing: between them f may be
     positive, and such bounds have come out *above* the truth. So f is then bounded on the whole interval in exact rational
     arithmetic, by its Bernstein coefficients under repeated halving (they close in quadratically at the double zeros of an
     optimal f, where interval evaluation would close in linearly), the excess is taken off f_0, and s counts only if
-    f(1)/f_0, again exact, is below K. The result can be checked without trust in the solver: ``largest_size``.
+    f(1)/f_0, again exact, is below K. The result can be checked without trust in the solver: `largest_size`.
 
     Valid for every K and d >= 2. Tight, to about 1e-9 from below, for the sharp codes (icosahedron, E8 roots, Leech lattice,
-    ...) and with degree 17 for the 600-cell. It is never below ``levenshtein`` by more than that while its degree
+    ...) and with degree 17 for the 600-cell. It is never below `levenshtein` by more than that while its degree
     suffices. Takes a second or less, up to three in the plane and in space; results are kept.
 
     Args:

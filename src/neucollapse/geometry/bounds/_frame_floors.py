@@ -6,13 +6,15 @@ from .._rows import check_size
 def etf_floor(K: int, d: int) -> float:
     r"""The smallest distance any K points in d dimensions can have from the simplex ETF Gram matrix.
 
-    With the K x K Gram matrix G of rank at most d, scaled to unit Frobenius norm, and :math:`E = (I - 11^T/K) /
-    \sqrt{K-1}`, the distance :math:`\|G - E\|_F` is at least
+    With the K x K Gram matrix G of rank at most d, scaled to unit Frobenius norm, and $E = (I - 11^T/K) / \sqrt{K-1}$, the
+    distance $\|G - E\|_F$ is at least
 
-    .. math:: \sqrt{2 - 2\sqrt{d/(K-1)}} \quad (K > d+1), \qquad 0 \text{ otherwise,}
+    $$
+    \sqrt{2 - 2\sqrt{d/(K-1)}} \quad (K > d+1), \qquad 0 \text{ otherwise,}
+    $$
 
-    as :math:`\langle G, E\rangle` is at most the root of the sum of squares of the d largest eigenvalues of E, and all
-    K-1 of them are :math:`1/\sqrt{K-1}`. It is reached by points whose Gram matrix is a projection of rank d orthogonal to 1.
+    as $\langle G, E\rangle$ is at most the root of the sum of squares of the d largest eigenvalues of E, and all
+    K-1 of them are $1/\sqrt{K-1}$. It is reached by points whose Gram matrix is a projection of rank d orthogonal to 1.
 
     Raises:
         InputError: if K < 2 or d < 1.
@@ -26,9 +28,9 @@ def etf_floor(K: int, d: int) -> float:
 
 
 def orthogonal_frame_floor(K: int, d: int) -> float:
-    r"""The smallest distance any K points in d dimensions can have from the orthogonal frame :math:`I/\sqrt K`.
+    r"""The smallest distance any K points in d dimensions can have from the orthogonal frame $I/\sqrt K$.
 
-    :math:`\sqrt{2 - 2\sqrt{d/K}}` for K > d, else 0: see ``etf_floor``, with K in place of K-1.
+    $\sqrt{2 - 2\sqrt{d/K}}$ for K > d, else 0: see `etf_floor`, with K in place of K-1.
 
     Raises:
         InputError: if K < 2 or d < 1.

@@ -14,21 +14,22 @@ _HALVINGS = 100  # of an interval shorter than 2: to the last bit
 def levenshtein(K: int, d: int) -> float:
     r"""Levenshtein's lower bound on the largest cosine s of K unit vectors in d >= 2 dimensions.
 
-    No more than :math:`L_m(d, s)` unit vectors have all their cosines at most s, where, with the Gegenbauer polynomials
-    :math:`P_k(1) = 1` of the sphere,
+    No more than $L_m(d, s)$ unit vectors have all their cosines at most s, where, with the Gegenbauer polynomials
+    $P_k(1) = 1$ of the sphere,
 
-    .. math::
-        L_{2k-1}(d, s) &= \binom{k+d-3}{k-1} \Big[ \frac{2k+d-3}{d-1} - \frac{P_{k-1}(s) - P_k(s)}{(1-s) P_k(s)} \Big], \\
-        L_{2k}(d, s) &= \binom{k+d-2}{k} \Big[ \frac{2k+d-1}{d-1}
-            - \frac{(1+s)(P_k(s) - P_{k+1}(s))}{(1-s)(P_k(s) + P_{k+1}(s))} \Big],
+    $$
+    L_{2k-1}(d, s) &= \binom{k+d-3}{k-1} \Big[ \frac{2k+d-3}{d-1} - \frac{P_{k-1}(s) - P_k(s)}{(1-s) P_k(s)} \Big], \\
+    L_{2k}(d, s) &= \binom{k+d-2}{k} \Big[ \frac{2k+d-1}{d-1}
+    - \frac{(1+s)(P_k(s) - P_{k+1}(s))}{(1-s)(P_k(s) + P_{k+1}(s))} \Big],
+    $$
 
     for s between the largest zeros of adjacent Jacobi polynomials. The pieces join to one increasing function; this is
     its inverse, the s at which it equals K. The kinks are at the sizes of tight designs,
-    :math:`2\binom{d+k-2}{k-1}` and :math:`\binom{d+k-1}{k} + \binom{d+k-2}{k-1}`, so K alone tells m.
+    $2\binom{d+k-2}{k-1}$ and $\binom{d+k-1}{k} + \binom{d+k-2}{k-1}$, so K alone tells m.
 
     Valid for every K >= 2 and d >= 2; computed in floating point, to about 1e-14. Tight for the sharp codes: simplex,
     cross-polytope, polygons, icosahedron, E8 roots, Leech lattice and the others; not for the 600-cell. Between d+2 and
-    2d-1 it is below Rankin's 0. ``delsarte`` is at least as good wherever its degree is at least m.
+    2d-1 it is below Rankin's 0. `delsarte` is at least as good wherever its degree is at least m.
 
     Raises:
         InputError: if K < 2 or d < 2.

@@ -10,10 +10,12 @@ from .._rows import check_size
 def welch(K: int, d: int) -> float:
     r"""Welch's lower bound on the coherence mu of K lines in d dimensions, real or complex.
 
-    .. math:: \mu \ge \sqrt{\frac{K-d}{d\,(K-1)}} \quad (K \ge d), \qquad \mu \ge 0 \quad (K \le d).
+    $$
+    \mu \ge \sqrt{\frac{K-d}{d\,(K-1)}} \quad (K \ge d), \qquad \mu \ge 0 \quad (K \le d).
+    $$
 
     Valid for every K and d. Tight for orthogonal lines (K <= d) and for equiangular tight frames, which need
-    K <= d(d+1)/2 in real and K <= d^2 in complex space; beyond, ``orthoplex_lines`` and ``levenshtein_lines`` are better.
+    K <= d(d+1)/2 in real and K <= d^2 in complex space; beyond, `orthoplex_lines` and `levenshtein_lines` are better.
 
     Raises:
         InputError: if K < 2 or d < 1.
@@ -30,7 +32,7 @@ def welch(K: int, d: int) -> float:
 
 
 def orthoplex_lines(K: int, d: int) -> float:
-    r"""The orthoplex bound on the coherence of many real lines: :math:`\mu \ge 1/\sqrt d` for K > d(d+1)/2.
+    r"""The orthoplex bound on the coherence of many real lines: $\mu \ge 1/\sqrt d$ for K > d(d+1)/2.
 
     Tight for real mutually unbiased bases, which exist for d = 4^m and K up to d(d/2 + 1).
 
@@ -51,9 +53,11 @@ def orthoplex_lines(K: int, d: int) -> float:
 def levenshtein_lines(K: int, d: int) -> float:
     r"""Levenshtein's lower bound on the coherence of many real lines.
 
-    .. math:: \mu^2 \ge \frac{3K - d^2 - 2d}{(d+2)(K-d)} \qquad (K > d(d+1)/2).
+    $$
+    \mu^2 \ge \frac{3K - d^2 - 2d}{(d+2)(K-d)} \qquad (K > d(d+1)/2).
+    $$
 
-    Below ``orthoplex_lines`` until K = d(d+2)/2, where the two agree, and above it beyond. Tight for the lines of the root
+    Below `orthoplex_lines` until K = d(d+2)/2, where the two agree, and above it beyond. Tight for the lines of the root
     systems E6, E7 and E8, and for d/2 + 1 mutually unbiased bases (K = d(d+2)/2, d = 4^m).
 
     Raises:
@@ -73,12 +77,14 @@ def levenshtein_lines(K: int, d: int) -> float:
 def higher_welch(K: int, d: int, k: int, *, field: str = "complex") -> float:
     r"""Welch's bound of order k on the coherence of K lines in d dimensions.
 
-    .. math:: \mu^{2k} \ge \frac{K m_k - 1}{K - 1}, \qquad m_k = \binom{d+k-1}{k}^{-1} \text{ (complex)}, \quad
-              m_k = \prod_{i<k} \frac{2i+1}{d+2i} \text{ (real)},
+    $$
+    \mu^{2k} \ge \frac{K m_k - 1}{K - 1}, \qquad m_k = \binom{d+k-1}{k}^{-1} \text{ (complex)}, \quad
+    m_k = \prod_{i<k} \frac{2i+1}{d+2i} \text{ (real)},
+    $$
 
-    where m_k is the mean of :math:`|\langle x, y \rangle|^{2k}` over the sphere; 0 where the right side is negative. The
+    where m_k is the mean of $|\langle x, y \rangle|^{2k}$ over the sphere; 0 where the right side is negative. The
     complex form, as usually printed, holds for real lines too; the real one (Sidelnikov) is larger for k >= 2. Valid for
-    every K and d; k = 1 is ``welch``. Tight for equiangular lines that form a design of strength 2k.
+    every K and d; k = 1 is `welch`. Tight for equiangular lines that form a design of strength 2k.
 
     Raises:
         InputError: if K < 2, d < 1, k < 1 or the field is unknown.

@@ -9,11 +9,13 @@ from ._levenshtein import check_sphere
 def margin_upper(K: int, d: int) -> float:
     r"""The upper bound on the margin of K unit vectors in d dimensions that holds by convexity.
 
-    .. math:: \rho \le \frac{K}{K-1} \quad (K \le d+1), \qquad \rho \le 1 \quad (K \ge d+2), \qquad
-              \rho \le 1 - \cos\frac{2\pi}{K} \quad (d = 2,\ K \ge 3),
+    $$
+    \rho \le \frac{K}{K-1} \quad (K \le d+1), \qquad \rho \le 1 \quad (K \ge d+2), \qquad
+    \rho \le 1 - \cos\frac{2\pi}{K} \quad (d = 2,\ K \ge 3),
+    $$
 
     and 0 for K >= 3 on a line. Valid for every K and d; tight for K <= 2d (simplex; cross-polytope and kin) and in the
-    plane (polygon). Beyond, no code need reach it, and for large K ``margin_gamma`` is smaller. The second is Radon's
+    plane (polygon). Beyond, no code need reach it, and for large K `margin_gamma` is smaller. The second is Radon's
     theorem: K >= d+2 points split into two sets whose hulls meet.
 
     Raises:
@@ -37,10 +39,11 @@ def margin_upper(K: int, d: int) -> float:
 def margin_gamma(K: int, d: int) -> tuple[float, float]:
     r"""What packing and covering arguments say of the largest margin of K unit vectors: a lower and an upper bound.
 
-    .. math::
-        \frac12 \Big[ \frac{\sqrt\pi}{K} \frac{\Gamma(\frac{d+1}2)}{\Gamma(\frac d2 + 1)} \Big]^{\frac2{d-1}}
-        \;\le\; \max_W \rho \;\le\;
-        2 \Big[ \frac{2\sqrt\pi}{K} \frac{\Gamma(\frac{d+1}2)}{\Gamma(\frac d2)} \Big]^{\frac1{d-1}}.
+    $$
+    \frac12 \Big[ \frac{\sqrt\pi}{K} \frac{\Gamma(\frac{d+1}2)}{\Gamma(\frac d2 + 1)} \Big]^{\frac2{d-1}}
+    \;\le\; \max_W \rho \;\le\;
+    2 \Big[ \frac{2\sqrt\pi}{K} \frac{\Gamma(\frac{d+1}2)}{\Gamma(\frac d2)} \Big]^{\frac1{d-1}}.
+    $$
 
     Left: points chosen one by one at some distance from the earlier ones, by the area of caps, and rho >= 1 - s. Right: the
     margin is at most the smallest distance, and caps of half that radius are disjoint. Both hold for every K >= 2 and

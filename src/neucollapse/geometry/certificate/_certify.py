@@ -1,4 +1,4 @@
-"""``certify``: the contacts of a code, the stress on them, its margin, and the best bound."""
+"""`certify`: the contacts of a code, the stress on them, its margin, and the best bound."""
 
 from typing import Any, NamedTuple
 
@@ -34,25 +34,27 @@ def certify(
 ) -> Certificate:
     r"""What proves a code good: its contacts, the stress that balances them, its margin, and the best bound beside it.
 
-    At a local minimum of the largest cosine s, some multipliers :math:`\lambda_{ij} \ge 0` of sum 1 on the contacts (the pairs
+    At a local minimum of the largest cosine s, some multipliers $\lambda_{ij} \ge 0$ of sum 1 on the contacts (the pairs
     at s) balance every point:
 
-    .. math:: \sum_j \lambda_{ij} (\sigma_{ij} w_j - s\, w_i) = 0 \quad \text{for all } i,
+    $$
+    \sum_j \lambda_{ij} (\sigma_{ij} w_j - s\, w_i) = 0 \quad \text{for all } i,
+    $$
 
-    with :math:`\sigma_{ij}` the sign of the cosine for lines, 1 for codes. These are the Karush-Kuhn-Tucker conditions; the
+    with $\sigma_{ij}$ the sign of the cosine for lines, 1 for codes. These are the Karush-Kuhn-Tucker conditions; the
     multipliers are found by least squares. Balance and rigidity together make a strict local optimum. Where multipliers
     are not unique, the least norm decides, which stresses as many contacts as it can. A large residual disproves a
-    local optimum, where the contacts are complete (see ``tolerance``) and ``skipped`` does not say that it decides nothing.
+    local optimum, where the contacts are complete (see `tolerance`) and `skipped` does not say that it decides nothing.
 
-    The same stress certifies a margin. If every class carries stress, :math:`s w_k = \sum_j \lambda_{kj} w_j / \sum_j
-    \lambda_{kj}` is the point of the hull of the others nearest to w_k, since no cosine exceeds s; so every one-vs-rest
-    distance is 1 - s, with separating direction h_k = w_k: the margin is 1 - s, and features and classifier agree. A class
+    The same stress certifies a margin. If every class carries stress,
+    $s w_k = \sum_j \lambda_{kj} w_j / \sum_j \lambda_{kj}$ is the point of the hull of the others nearest to w_k, since no
+    cosine exceeds s; so every one-vs-rest distance is 1 - s, with separating direction h_k = w_k: the margin is 1 - s, and features and classifier agree. A class
     without stress has a distance of at least 1 - s. None of this says that no other code has a larger margin: only a bound
     does, and beyond K = 2d none is known that codes meet.
 
     Args:
         points: the code (K, d), K >= 2; its rows are normalised.
-        kind: ``"spherical"``, ``"grassmannian"`` or ``"softmax"``.
+        kind: `"spherical"`, `"grassmannian"` or `"softmax"`.
         tolerance: pairs within this of the largest cosine are contacts. A code known to fewer digits needs a larger one:
             at 1e-10 the contacts of single-precision points come apart.
         bound: whether to look for the best bound, which may take a second or so the first time.
@@ -78,7 +80,7 @@ def certify(
 
 
 class Limits(NamedTuple):
-    """How far a certificate goes: parts beyond are named in ``skipped``."""
+    """How far a certificate goes: parts beyond are named in `skipped`."""
 
     deadline: float | None = None
     contacts: int = MOST  # that are listed
@@ -86,7 +88,7 @@ class Limits(NamedTuple):
 
 
 def certify_until(points: Any, kind: str, limits: Limits) -> Certificate:
-    """``certify`` within limits."""
+    """`certify` within limits."""
     return _certified(points, kind, 1e-10, True, None, limits)
 
 

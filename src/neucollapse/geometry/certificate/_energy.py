@@ -1,4 +1,4 @@
-"""``certify_energy``: whether a code is a local minimum of a Riesz energy."""
+"""`certify_energy`: whether a code is a local minimum of a Riesz energy."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class EnergyCertificate:
     """First- and second-order conditions of a Riesz energy at a code.
 
     Attributes:
-        energy: the mean over pairs, as ``mean_energy`` gives it.
+        energy: the mean over pairs, as `mean_energy` gives it.
         gradient: the norm of the tangential gradient, divided by the norm of the sums of force magnitudes at each point.
             0 at a stationary code; rounding leaves about 1e-16.
         smallest_curvature: the smallest eigenvalue of the Riemannian Hessian on the motions orthogonal to rotations, over
@@ -44,17 +44,19 @@ class EnergyCertificate:
 
 
 def certify_energy(points: Any, s: float | int) -> EnergyCertificate:
-    r"""Gradient and curvature of the Riesz energy :math:`\sum_{i<j} |u_i - u_j|^{-s}` (logarithmic for s = 0) at a code.
+    r"""Gradient and curvature of the Riesz energy $\sum_{i<j} |u_i - u_j|^{-s}$ (logarithmic for s = 0) at a code.
 
-    With :math:`\varphi(c)` the energy of a pair at cosine c, the tangential gradient at u_i is the part of
-    :math:`\sum_j \varphi'(c_{ij}) u_j` orthogonal to u_i, and the Hessian on the product of spheres has the blocks
+    With $\varphi(c)$ the energy of a pair at cosine c, the tangential gradient at u_i is the part of
+    $\sum_j \varphi'(c_{ij}) u_j$ orthogonal to u_i, and the Hessian on the product of spheres has the blocks
 
-    .. math:: P_i (\varphi''_{ij} u_j u_i^T + \varphi'_{ij} I) P_j, \qquad
-              P_i \Big( \sum_j \varphi''_{ij} u_j u_j^T - \sum_j \varphi'_{ij} c_{ij} I \Big) P_i .
+    $$
+    P_i (\varphi''_{ij} u_j u_i^T + \varphi'_{ij} I) P_j, \qquad
+    P_i \Big( \sum_j \varphi''_{ij} u_j u_j^T - \sum_j \varphi'_{ij} c_{ij} I \Big) P_i .
+    $$
 
     Args:
         points: the code (K, d), K >= 2; its rows are normalised.
-        s: exponent, at least 0, as in ``mean_energy``.
+        s: exponent, at least 0, as in `mean_energy`.
 
     Raises:
         InputError: if s is negative or not finite, points is not a matrix of at least two rows, or two of its directions

@@ -4,17 +4,11 @@ The problem of class k is to find the point of conv{w_j, j != k} nearest to w_k.
 systems $H_T u = 1$ on a support T of few classes. Three ways solve it, and every answer is held against all K classes in
 double precision, so that the certificate never depends on the way:
 
-==============  ==================================================  ======================================================
-`method`        how                                                 where `"auto"` takes it
-==============  ==================================================  ======================================================
-`"plain"`       `_active_set`: all classes of a batch together,     without the extra `fast`; below 5,000 pairs, where
-                a Cholesky factor each, in PyTorch                  loading compiled code takes longer than the work
-`"compiled"`    `_pivots`: one class after another, the factor      everywhere else
-                kept up to date as T changes
-`"mixed"`       the same on inner products in single precision;     most of 3,000 classes or more
-                the changes of T that only double precision shows
-                come last
-==============  ==================================================  ======================================================
+- `"plain"`, in `_active_set`: all classes of a batch together, a Cholesky factor each, in PyTorch. `"auto"` takes it without
+  the extra `fast`, and below 5,000 pairs, where loading compiled code takes longer than the work.
+- `"compiled"`, in `_pivots`: one class after another, the factor kept up to date as T changes. `"auto"` takes it else.
+- `"mixed"`: the same on inner products in single precision; the changes of T that only double precision shows come last.
+  `"auto"` takes it for most of 3,000 classes or more.
 
 What one way leaves open goes on to the next: from mixed to compiled to plain, whose orthogonal factorisation reaches the
 tolerance where Gram matrices are too ill-conditioned. Where the rows are affinely independent (d >= K-1), one inverse

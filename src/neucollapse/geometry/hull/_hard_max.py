@@ -14,10 +14,12 @@ from ._one_vs_rest import one_vs_rest
 def best_features(W: Any) -> Float[Tensor, "K d"]:
     r"""The unit features with the largest smallest logit gap under a classifier W of unit rows.
 
-    .. math:: h_k = \arg\max_{|h| = 1} \min_{j \ne k} \langle w_k - w_j, h \rangle
-              = \frac{w_k - p_k}{|w_k - p_k|}, \quad p_k \text{ the nearest point of } \operatorname{conv}\{w_j\}_{j \ne k}
+    $$
+    h_k = \arg\max_{|h| = 1} \min_{j \ne k} \langle w_k - w_j, h \rangle
+    = \frac{w_k - p_k}{|w_k - p_k|}, \quad p_k \text{ the nearest point of } \operatorname{conv}\{w_j\}_{j \ne k}
+    $$
 
-    Where the nearest point lies along :math:`w_k`, as for every stressed point of a spherical code, :math:`h_k = w_k`:
+    Where the nearest point lies along $w_k$, as for every stressed point of a spherical code, $h_k = w_k$:
     self-duality.
 
     Args:
@@ -27,7 +29,7 @@ def best_features(W: Any) -> Float[Tensor, "K d"]:
         Rows (K, d), float64.
 
     Raises:
-        InputError: as ``one_vs_rest``, or if a class lies in the hull of the others: no direction separates it.
+        InputError: as `one_vs_rest`, or if a class lies in the hull of the others: no direction separates it.
 
     References:
         Jiang et al., arXiv 2310.05351, the HardMax problem.
@@ -49,9 +51,11 @@ def best_features(W: Any) -> Float[Tensor, "K d"]:
 def hard_max(W: Any, H: Any) -> float:
     r"""The smallest logit gap of unit features under unit classifier rows, class by class:
 
-    .. math:: \min_k \min_{j \ne k} \langle w_k - w_j, h_k \rangle
+    $$
+    \min_k \min_{j \ne k} \langle w_k - w_j, h_k \rangle
+    $$
 
-    Range: at most the one-vs-rest margin of W, which ``best_features(W)`` reach; its maximum over (W, H) is the softmax
+    Range: at most the one-vs-rest margin of W, which `best_features(W)` reach; its maximum over (W, H) is the softmax
     code's margin.
 
     Args:

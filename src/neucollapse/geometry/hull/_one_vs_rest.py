@@ -1,4 +1,4 @@
-"""``one_vs_rest``: how far each class lies from the convex hull of all the others."""
+"""`one_vs_rest`: how far each class lies from the convex hull of all the others."""
 
 import math
 from collections.abc import Iterator
@@ -57,19 +57,21 @@ class OneVsRest:
 def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float | int = 1e-12, method: Method = "auto") -> OneVsRest:
     r"""Exact distance from each row of W to the convex hull of the other rows, with a certificate.
 
-    .. math:: d_k = \min_{\lambda \ge 0,\ \sum_j \lambda_j = 1} \Big\| w_k - \sum_{j \ne k} \lambda_j w_j \Big\|
+    $$
+    d_k = \min_{\lambda \ge 0,\ \sum_j \lambda_j = 1} \Big\| w_k - \sum_{j \ne k} \lambda_j w_j \Big\|
+    $$
 
     The rows are taken as they are: nothing is normalised or centred. A distance of 0 says that the class cannot be
     told from a mixture of others by any linear classifier. On unit rows the smallest distance is the margin
-    :math:`\rho` that a softmax code maximises: at most K/(K-1), reached by the simplex, and at most 1 if K >= d + 2;
-    always :math:`\rho \ge 1 - \max_{i \ne j} \langle w_i, w_j \rangle`.
+    $\rho$ that a softmax code maximises: at most K/(K-1), reached by the simplex, and at most 1 if K >= d + 2;
+    always $\rho \ge 1 - \max_{i \ne j} \langle w_i, w_j \rangle$.
 
     Args:
         W: rows (K, d), K >= 2: array-like of any float type, also a parameter.
         classes: the classes to compute (n,), whole numbers in [0, K); all by default.
         tolerance: the duality gap to reach, and the distance below which a class counts as inside the hull, both in
             units of the largest distance of a row from the mean of the rows.
-        method: ``"plain"`` PyTorch, ``"compiled"`` code (extra ``fast``), or compiled code in ``"mixed"`` precision; by
+        method: `"plain"` PyTorch, `"compiled"` code (extra `fast`), or compiled code in `"mixed"` precision; by
             default the fastest for the size. All reach the same distances to the tolerance.
 
     Returns:

@@ -1,4 +1,4 @@
-"""``assign_by_similarity``: which class on which vertex of a code, so that similar classes lie close, or far."""
+"""`assign_by_similarity`: which class on which vertex of a code, so that similar classes lie close, or far."""
 
 import itertools
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ class Assignment:
     """Classes on the vertices of a code.
 
     Attributes:
-        permutation: (K,), the vertex of each class: ``points[permutation]`` are the targets in the order of the classes.
+        permutation: (K,), the vertex of each class: `points[permutation]` are the targets in the order of the classes.
         value: sum over ordered pairs of classes of similarity times cosine.
-        bound: no assignment has a larger value (smaller, for ``far=True``).
+        bound: no assignment has a larger value (smaller, for `far=True`).
         exact: whether this is a best assignment for certain: all were tried, or the value meets the bound.
     """
 
@@ -49,7 +49,9 @@ def assign_by_similarity(
 ) -> Assignment:
     r"""Choose a vertex of a code for each class so that similar classes lie close together, or far apart.
 
-    .. math:: \max_\pi \sum_{i \ne j} S_{ij}\, \langle w_{\pi(i)}, w_{\pi(j)} \rangle
+    $$
+    \max_\pi \sum_{i \ne j} S_{ij}\, \langle w_{\pi(i)}, w_{\pi(j)} \rangle
+    $$
 
     A quadratic assignment problem, NP-hard in general. For K <= 8 all permutations are tried, so the result is a best
     one. Beyond, it is a heuristic: FAQ from the barycentre and from random matrices, and random permutations, each then
@@ -58,14 +60,14 @@ def assign_by_similarity(
     Args:
         points: the code (K, d), rows of any length but zero.
         similarity: S (K, K), such as cosines between class names, or a confusion matrix: its symmetric part counts, its
-            diagonal does not. For a matrix of distances turn ``far`` round.
+            diagonal does not. For a matrix of distances turn `far` round.
         far: minimise instead: similar classes far apart.
         enumerate_all: try all permutations (K <= 8 only) or never; by default wherever possible.
         starts: of the heuristic; by default 32, fewer for K > 64, and 2 at least.
         seed: of the random starts.
 
     Raises:
-        InputError: if the similarity is not K x K, ``starts`` is not positive, or ``enumerate_all`` comes with K > 8.
+        InputError: if the similarity is not K x K, `starts` is not positive, or `enumerate_all` comes with K > 8.
         NonFiniteError: if either holds NaN or infinity.
 
     References:

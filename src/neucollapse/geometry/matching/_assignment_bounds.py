@@ -7,7 +7,7 @@ from ..._types import Float
 
 
 def largest_value(A: Float[Tensor, "K K"], B: Float[Tensor, "K K"]) -> float:
-    r"""No permutation has a larger :math:`\sum_{ij} A_{ij} B_{\pi(i)\pi(j)}`. For symmetric A, B of zero diagonal.
+    r"""No permutation has a larger $\sum_{ij} A_{ij} B_{\pi(i)\pi(j)}$. For symmetric A, B of zero diagonal.
 
     The smallest of three bounds, in O(K^3) together: eigenvalues (Finke, Burkard and Rendl 1987), eigenvalues about the
     constant vector, which every permutation fixes (Hadley, Rendl and Wolkowicz 1992), and row by row (Gilmore 1962,

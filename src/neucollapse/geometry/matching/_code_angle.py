@@ -1,4 +1,4 @@
-"""``angle_to_code``: how many degrees class means are from the best code, and whether they are on their way to it at all."""
+"""`angle_to_code`: how many degrees class means are from the best code, and whether they are on their way to it at all."""
 
 import math
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class CodeAngle:
         mean: the mean angle of a point to its point of the code, in degrees, after the best rotation and matching; None for
             a family of codes.
         largest: the largest of these angles; None for a family.
-        arrangement: ``"same"``: moved apart without a detour, the points end in this code, or for a family in one of its
-            members. ``"another"``: they end in another arrangement. ``"undecided"`` where they are too many.
+        arrangement: `"same"`: moved apart without a detour, the points end in this code, or for a family in one of its
+            members. `"another"`: they end in another arrangement. `"undecided"` where they are too many.
         family: whether codes of different shape are best (d+2 <= K <= 2d), so that the angle to one of them says nothing.
         closest: the smallest angle between two of the points, in degrees.
         code_closest: the smallest angle between two points of the code, in degrees.
@@ -52,18 +52,20 @@ class CodeAngle:
 def angle_to_code(points: Any, code: Any = None, *, starts: int | None = None, seed: int = 0) -> CodeAngle:
     r"""The angles of points, such as centred class means, to the best code, in degrees, and whether it is where they go.
 
-    .. math:: \theta_k = \angle(m_k,\ c_{\pi(k)} Q), \qquad \pi, Q \text{ of least } \sum_k |m_k/|m_k| - c_{\pi(k)} Q|^2
+    $$
+    \theta_k = \angle(m_k,\ c_{\pi(k)} Q), \qquad \pi, Q \text{ of least } \sum_k |m_k/|m_k| - c_{\pi(k)} Q|^2
+    $$
 
-    Lengths do not count. A small angle beside the closest pair (``code_closest``) is a code nearly reached. Where it is not
+    Lengths do not count. A small angle beside the closest pair (`code_closest`) is a code nearly reached. Where it is not
     small, the points are moved apart, downhill from their places: they end in the code or in another arrangement, a
     local optimum that no longer training leaves. For d+2 <= K <= 2d every code without a positive cosine is best, so that
-    ``mean`` and ``largest`` are None; compare ``closest`` with 90 degrees there. The matching is by
-    ``match``, a heuristic: the angles may be too large, never too small.
+    `mean` and `largest` are None; compare `closest` with 90 degrees there. The matching is by
+    `match`, a heuristic: the angles may be too large, never too small.
 
     Args:
         points: class means (K, d), already centred.
         code: the code (K, d); by default the best known of that size.
-        starts: of the matching, as in ``match``.
+        starts: of the matching, as in `match`.
         seed: of the matching.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``match`` and ``align``: permute and rotate a code so that its points lie as near as possible to given class means."""
+"""`match` and `align`: permute and rotate a code so that its points lie as near as possible to given class means."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +24,9 @@ class Match:
     Attributes:
         permutation: (K,), the point of the code that each reference row got.
         rotation: (d, d), orthogonal; of determinant +1 where reflections were not allowed.
-        points: (K, d), the code moved: ``code[permutation] @ rotation``.
+        points: (K, d), the code moved: `code[permutation] @ rotation`.
         error: the distance left, relative to the reference, at the best common scale c of the code:
-            ``min_{c >= 0} |c points - reference|_F / |reference|_F``. 0 is a copy, 1 is as good as nothing.
+            `min_{c >= 0} |c points - reference|_F / |reference|_F`. 0 is a copy, 1 is as good as nothing.
     """
 
     permutation: Int[Tensor, " K"]
@@ -39,10 +39,12 @@ class Match:
 def match(points: Any, reference: Any, *, reflections: bool = True, starts: int | None = None, seed: int = 0) -> Match:
     r"""Permute and rotate a code to fit reference points as well as possible; say how, and how well.
 
-    .. math:: \max_{\pi,\ Q} \sum_k \langle p_{\pi(k)}\, Q,\ r_k \rangle
+    $$
+    \max_{\pi,\ Q} \sum_k \langle p_{\pi(k)}\, Q,\ r_k \rangle
+    $$
 
-    which for a given code is the least squared distance. Rotation (``procrustes``) and assignment of points to classes
-    (``permutation_of``) alternate, each exact given the other, from several starts: the given order, then random
+    which for a given code is the least squared distance. Rotation (`procrustes`) and assignment of points to classes
+    (`permutation_of`) alternate, each exact given the other, from several starts: the given order, then random
     rotations from a fixed seed. The best end is returned; for a permuted and rotated copy of a small code that is the
     copy itself. The whole is a heuristic: a global optimum is not guaranteed, and the error is an upper bound on the
     least one.
@@ -55,7 +57,7 @@ def match(points: Any, reference: Any, *, reflections: bool = True, starts: int 
         seed: of the random rotations; the generator of torch is not touched.
 
     Raises:
-        InputError: if the shapes differ, or ``starts`` is not positive.
+        InputError: if the shapes differ, or `starts` is not positive.
         NonFiniteError: if either holds NaN or infinity: leave absent classes out.
 
     Examples:
@@ -89,9 +91,11 @@ def align(
 ) -> Float[Tensor, "K d"]:
     r"""The rows of a code, permuted and rotated to fit reference points as well as possible.
 
-    .. math:: \max_{\pi,\ Q} \sum_k \langle p_{\pi(k)}\, Q,\ r_k \rangle
+    $$
+    \max_{\pi,\ Q} \sum_k \langle p_{\pi(k)}\, Q,\ r_k \rangle
+    $$
 
-    The points of ``match``, which see for the method, a heuristic, and for the permutation, rotation and error. For a
+    The points of `match`, which see for the method, a heuristic, and for the permutation, rotation and error. For a
     permuted and rotated copy of a small code the result is the copy itself.
 
     Args:
@@ -102,7 +106,7 @@ def align(
         seed: of the random rotations; the generator of torch is not touched.
 
     Raises:
-        InputError: if the shapes differ, or ``starts`` is not positive.
+        InputError: if the shapes differ, or `starts` is not positive.
         NonFiniteError: if either holds NaN or infinity: leave absent classes out.
 
     Examples:

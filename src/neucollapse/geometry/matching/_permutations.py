@@ -16,10 +16,12 @@ from ._rotations import same_shape
 def permutation_of(points: Any, reference: Any) -> Int[Tensor, " K"]:
     r"""Which point belongs to each reference point, nothing turned: the permutation of least total squared distance.
 
-    .. math:: \max_\pi \sum_k \langle p_{\pi(k)}, r_k \rangle
+    $$
+    \max_\pi \sum_k \langle p_{\pi(k)}, r_k \rangle
+    $$
 
-    Exact: a linear assignment problem, in O(K^3). ``points[permutation]`` lies beside the reference row by row, and for
-    points that are the reference in another order it is the reference. Where both may be turned as well, see ``match``.
+    Exact: a linear assignment problem, in O(K^3). `points[permutation]` lies beside the reference row by row, and for
+    points that are the reference in another order it is the reference. Where both may be turned as well, see `match`.
 
     Args:
         points: (K, d).
@@ -57,7 +59,7 @@ def random_permutation(K: int, *, seed: int = 0) -> Int[Tensor, " K"]:
 
 
 def best_pairing(P: Float[Tensor, "K d"], R: Float[Tensor, "K d"]) -> Int[Tensor, " K"]:
-    """``permutation_of`` for rows that are checked already."""
+    """`permutation_of` for rows that are checked already."""
     from scipy.optimize import linear_sum_assignment
 
     _, columns = linear_sum_assignment((in_range(R) @ in_range(P).T).numpy(), maximize=True)

@@ -15,9 +15,11 @@ from .._rows import as_rows, check_size, in_range
 def procrustes(points: Any, reference: Any, *, reflections: bool = True) -> Float[Tensor, "d d"]:
     r"""The rotation that brings points as near as possible to reference points, row by row. Exact, in closed form.
 
-    .. math:: \min_{Q \in O(d)} \| P Q - R \|_F \quad\text{at}\quad Q = U V^\top, \qquad P^\top R = U \Sigma V^\top
+    $$
+    \min_{Q \in O(d)} \| P Q - R \|_F \quad\text{at}\quad Q = U V^\top, \qquad P^\top R = U \Sigma V^\top
+    $$
 
-    Rows are turned from the right: the moved points are ``points @ Q``. Without reflections Q is sought in SO(d), of
+    Rows are turned from the right: the moved points are `points @ Q`. Without reflections Q is sought in SO(d), of
     determinant +1, and the last singular direction changes its sign where need be (Kabsch). Q is unique where the
     smallest singular value is positive; else, as for points that span less than the space, it is one of the best.
 
@@ -77,7 +79,7 @@ def same_shape(points: Any, reference: Any) -> tuple[Float[Tensor, "K d"], Float
 
 
 def nearest_rotation(P: Float[Tensor, "K d"], R: Float[Tensor, "K d"], reflections: bool) -> Float[Tensor, "d d"]:
-    """``procrustes`` of rows that are checked already."""
+    """`procrustes` of rows that are checked already."""
     U, _, Vh = torch.linalg.svd(in_range(P).T @ in_range(R))
     if not reflections and torch.linalg.det(U) * torch.linalg.det(Vh) < 0:
         U[:, -1] *= -1  # the direction of the smallest singular value: the cheapest to turn round
@@ -85,7 +87,7 @@ def nearest_rotation(P: Float[Tensor, "K d"], R: Float[Tensor, "K d"], reflectio
 
 
 def draw_rotation(d: int, generator: torch.Generator, reflections: bool) -> Float[Tensor, "d d"]:
-    """``random_rotation`` from a generator, for those who draw many."""
+    """`random_rotation` from a generator, for those who draw many."""
     Q, R = torch.linalg.qr(torch.randn(d, d, dtype=torch.float64, generator=generator))
     Q = Q * R.diagonal().sign()
     if not reflections and torch.linalg.det(Q) < 0:
