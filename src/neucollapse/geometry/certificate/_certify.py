@@ -46,9 +46,9 @@ def certify(
     are not unique, the least norm decides, which stresses as many contacts as it can. A large residual disproves a
     local optimum, where the contacts are complete (see `tolerance`) and `skipped` does not say that it decides nothing.
 
-    The same stress certifies a margin. If every class carries stress, $s w_k = \sum_j \lambda_{kj} w_j / \sum_j
-    \lambda_{kj}$ is the point of the hull of the others nearest to w_k, since no cosine exceeds s; so every one-vs-rest
-    distance is 1 - s, with separating direction h_k = w_k: the margin is 1 - s, and features and classifier agree. A
+    The same stress certifies a margin. If every class carries stress,
+    $s w_k = \sum_j \lambda_{kj} w_j / \sum_j \lambda_{kj}$ is the point of the hull of the others nearest to w_k, since no
+    cosine exceeds s; so every one-vs-rest distance is 1 - s, with separating direction h_k = w_k: the margin is 1 - s, and features and classifier agree. A
     class without stress has a distance of at least 1 - s. None of this says that no other code has a larger margin:
     only a bound does, and beyond K = 2d none is known that codes meet.
 
