@@ -48,9 +48,9 @@ def certify(
 
     The same stress certifies a margin. If every class carries stress,
     $s w_k = \sum_j \lambda_{kj} w_j / \sum_j \lambda_{kj}$ is the point of the hull of the others nearest to w_k, since no
-    cosine exceeds s; so every one-vs-rest distance is 1 - s, with separating direction h_k = w_k: the margin is 1 - s, and features and classifier agree. A
-    class without stress has a distance of at least 1 - s. None of this says that no other code has a larger margin:
-    only a bound does, and beyond K = 2d none is known that codes meet.
+    cosine exceeds s; so every one-vs-rest distance is 1 - s, with separating direction h_k = w_k: the margin is 1 - s,
+    and features and classifier agree. A class without stress has a distance of at least 1 - s. None of this says that
+    no other code has a larger margin: only a bound does, and beyond K = 2d none is known that codes meet.
 
     Args:
         points: the code (K, d), K >= 2; its rows are normalised.
