@@ -33,7 +33,8 @@ def load_arrays(
     """A data set from one file of arrays.
 
     Splits are found by name: `x_train, y_train, x_test, y_test` or `train/x, ...`; or `x, y` alone, which
-    `test_mask` may divide.
+    `test_mask` may divide. A file that is damaged, or an array that is missing, of the wrong kind or of the wrong length, ends in
+    a `FileFormatError`.
 
     Args:
         path: the file.
@@ -49,9 +50,6 @@ def load_arrays(
 
     Returns:
         The data set, K = largest label + 1; class names from an array or JSON list `class_names` in the file.
-
-    Raises:
-        FileFormatError: if the file is damaged, or an array is missing, of the wrong kind or of the wrong length.
 
     Examples:
         >>> import tempfile, numpy as np

@@ -227,16 +227,8 @@ def _parts_of(path: Path, features: str, labels: str | Path, splits: list[str], 
 
 @names_options
 def feature_splits(path: str | Path, *, features: str = "features") -> list[str]:
-    """The splits that `open_features(path, split=...)` can read; empty where there is one unnamed set.
+    """Names such as `["train", "test"]` that `open_features(path, split=...)` can read; empty for one unnamed set.
 
-    Args:
-        path: as in `open_features`.
-        features: as in `open_features`.
-
-    Returns:
-        Names such as `["train", "test"]`.
-
-    Raises:
-        FileFormatError: if the file cannot be read.
+    The arguments and the errors are those of `open_features`.
     """
     return splits_of(Path(path), features)

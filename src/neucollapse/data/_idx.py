@@ -85,7 +85,7 @@ def _find(folder: Path, stem: str, kind: str) -> Path | None:
 
 
 def read_idx(path: Path, *, axes: int, max_bytes: int = MAX_BYTES) -> Tensor:
-    """The array of one IDX file of unsigned bytes.
+    """The array of one IDX file of unsigned bytes; a wrong header, or data of another length, end in a `FileFormatError`.
 
     Args:
         path: the file; gzipped if it begins like one.
@@ -94,9 +94,6 @@ def read_idx(path: Path, *, axes: int, max_bytes: int = MAX_BYTES) -> Tensor:
 
     Returns:
         uint8, shaped as the header says.
-
-    Raises:
-        FileFormatError: if the header is wrong, or the data are shorter or longer than it claims.
     """
     readable_file(path)
     with reading(path, "an IDX file"):

@@ -17,15 +17,11 @@ def load(name_or_path: str | Path, **options: Any) -> Dataset:
 
     Args:
         name_or_path: the name or path. A path that exists wins over a name only if it is a `Path`.
-        options: for `load_digits`, `load_fashion_mnist`, `load_idx_folder` or `load_arrays`.
+        options: for `load_digits`, `load_fashion_mnist`, `load_idx_folder` or `load_arrays`, which say what they refuse. No such
+            name or path is an `InputError`.
 
     Returns:
         The data set.
-
-    Raises:
-        InputError: if there is no such name or path, or the loader has no such option.
-        FileFormatError: if a file cannot be used.
-        MissingExtraError: if `digits` is asked for without scikit-learn.
 
     Examples:
         >>> load("digits", seed=1, flat=True)

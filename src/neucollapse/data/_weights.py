@@ -46,7 +46,7 @@ def load_weight(
     Without a name, the classifier is the only matrix in the file, or the matrix of the module nearest the top called
     `fc`, `classifier`, `head`, `lm_head` or the like, or the last layer of a plain sequence; failing that, the
     one token embedding, which a language model without `lm_head` ties to its output. A weight kept in parts (weight
-    norm, spectral norm, pruning) is composed.
+    norm, spectral norm, pruning) is composed. ONNX and GGUF need the extra `heads`, or end in a `MissingExtraError`.
 
     Rows or columns may be the classes: a bias of K entries tells, or the name by which a library stores its weight
     (`weight` and `coef_`: rows; `kernel`: columns), or the graph of an ONNX model. Where nothing tells, it is asked.
@@ -66,7 +66,6 @@ def load_weight(
     Raises:
         FileFormatError: if the file cannot be read, has no such entry, more than one could be the classifier, or which
             axis is the classes is not clear.
-        MissingExtraError: if a package for ONNX or GGUF is not installed.
 
     Examples:
         >>> import tempfile, torch
