@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .._errors import InputError
 from .._labels import checked_names
@@ -168,7 +168,12 @@ def inspect(
         example, labels, _ = _first_batch(loader, checked_names(class_names) or [])
     head = find_classifier(model, example, name=classifier, forward=forward, labels=labels)
     model = unwrap(model)
-    captured = None if example is None else _dry_run(model, head, example, labels, layers, pool, forward)
+    captured = None
+    if example is not None:
+        tap = FeatureTap(model, head, layers, pool=pool, label_dims=1 if labels is None else labels.ndim)
+        with RandomState().active(), undisturbed(model), tap:
+            call(model, copied_to(example, device_of(model)), forward)
+            captured = tap.take()
     plans = _plan(model, head, layers, captured)
     K = _used_classes(head, num_classes)
     dims = [head.dim, *(plan.dim for plan in plans if plan.dim)]
@@ -230,23 +235,6 @@ def _first_batch(loader: Iterable[Any], class_names: Sequence[str]) -> Batch:
     return batch
 
 
-def _dry_run(
-    model: nn.Module,
-    head: Classifier,
-    example: Any,
-    labels: Tensor | None,
-    layers: Layers,
-    pool: Pool,
-    forward: Forward | None,
-) -> Captured:
-    inputs = copied_to(example, device_of(model))
-    label_dims = 1 if labels is None else labels.ndim
-    tap = FeatureTap(model, head, layers, pool=pool, label_dims=label_dims)
-    with RandomState().active(), undisturbed(model), tap:
-        call(model, inputs, forward)
-        return tap.take()
-
-
 def _plan(model: nn.Module, head: Classifier, layers: Layers, captured: Captured | None) -> tuple[LayerPlan, ...]:
     if captured is not None:
         dims = {name: output.shape[1] for name, output in captured.layers.items()}
@@ -271,11 +259,8 @@ def _skipped(model: nn.Module, head: Classifier, captured: Captured | None) -> d
     skipped = {} if captured is None else dict(captured.skipped)
     with undisturbed(model):
         others = rivals(model, head)
-    skipped |= {
-        other.name: f"another head, K = {other.num_classes}: choose it with classifier={other.name!r}"
-        for other in others
-    }
-    return skipped
+    another = "another head, K = {}: choose it with classifier={!r}"
+    return skipped | {other.name: another.format(other.num_classes, other.name) for other in others}
 
 
 def _notes(
