@@ -48,7 +48,7 @@ def trace(error: BaseException) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ended: torch says so in a RuntimeError on a CPU, and in a class of its own on a GPU."""
+    """Whether memory ended: torch says so in a RuntimeError on a CPU, and in another class on a GPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

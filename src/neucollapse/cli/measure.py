@@ -66,7 +66,7 @@ class Measure:
     pool: Literal["mean", "flatten"] = "mean"
     """How the outputs of inner layers become one vector a sample."""
     mode: Literal["eval", "keep"] = "eval"
-    """Put the model into eval mode while it is measured, or keep its own."""
+    """Put the model into eval mode while it is measured, or keep the mode that it has."""
     strict: bool = False
     """Refuse what would be a warning about the model."""
     device: str | None = None

@@ -27,7 +27,7 @@ class ListModels:
         from ._output import print_table
 
         models = ((name, settings.title) for name, settings in SETTINGS.items())
-        print_table(("model", "what it is"), models, title="neucollapse simulate MODEL")
+        print_table(("model", "title"), models, title="neucollapse simulate MODEL")
         return 0
 
 

@@ -138,7 +138,7 @@ class RunCheckpoint(Checkpoint):
 
 
 def _encode(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
-    """Plain values as they are, everything else as a tagged list, which JSON keeps; tensors go to ``tensors``."""
+    """A plain value is kept; everything else is a tagged list, which JSON keeps; tensors go to ``tensors``."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, Tensor):

@@ -15,7 +15,7 @@ def seed_all(seed: int) -> None:
 
 
 def generator(seed: int, *purpose: int | str) -> torch.Generator:
-    """A generator of its own for each seed and purpose; what others draw makes no difference to it."""
+    """A generator for each seed and purpose; what others draw makes no difference to it."""
     words = [int.from_bytes(word.encode()) if isinstance(word, str) else word for word in (seed, *purpose)]
     # SeedSequence mixes them, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ.
     mixed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -156,7 +156,7 @@ def _fit(
 
 
 def _load(config: TrainConfig) -> Dataset:
-    # Only digits has no split of its own, and draws one.
+    # Only digits comes without a split, and draws one.
     loaded = data.load(config.dataset, **({"seed": config.seed} if config.dataset == "digits" else {}))
     return replace(loaded, train=changed_training_set(loaded.train, config, loaded.num_classes))
 

@@ -70,7 +70,7 @@ class StopOnSignal(Callback):
         self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        """Take the signals over. Only the main thread may; elsewhere they stay as they are."""
+        """Take the signals over. Only the main thread may; in another nothing changes."""
         del trainer, pl_module
         if threading.current_thread() is threading.main_thread():
             self._previous = {n: signal.signal(n, self._handle) for n in (signal.SIGINT, signal.SIGTERM)}
