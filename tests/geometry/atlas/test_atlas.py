@@ -26,6 +26,7 @@ from neucollapse.geometry import (
     solve,
 )
 from neucollapse.geometry.atlas._known import shipped
+from neucollapse.geometry.atlas._records import records
 from neucollapse.geometry.bounds import best_bound
 from neucollapse.geometry.certificate._certify import Limits, certify_until
 from neucollapse.geometry.constructions import candidates, pad
@@ -111,6 +112,24 @@ def test_what_is_on_record_is_looked_up_and_not_searched(K, d, budget):
     code = best_code(K, d, budget=budget)
     assert code.value >= best_known(K, d).margin - 1e-10
     assert not code.stats
+
+
+@pytest.mark.parametrize(("K", "d"), [(5, 9), (9, 2), (7, 5), (10, 3), (9, 4), (30, 8), (50, 7), (41, 8)])
+def test_both_doors_know_the_same_codes(K, d):
+    known, code = best_known(K, d), best_code(K, d, budget=0)
+    assert known.points is not None
+    assert code.value >= known.margin - 1e-9
+    assert max_cosine(code.points) <= known.max_cosine + 1e-9
+    if known.status == "found":
+        assert known.source == code.source
+
+
+def test_part_of_a_larger_code_that_meets_the_record_has_its_coordinates():
+    for (K, d), record in records().items():
+        if best_known(K, d).build is None:
+            held = [entry for entry in shipped().containing(K, d) if entry.max_cosine <= record.max_cosine + 1e-9]
+            assert not held
+            assert not [c for c in candidates(K, d) if c.max_cosine <= record.max_cosine + 1e-9]
 
 
 @pytest.mark.parametrize(

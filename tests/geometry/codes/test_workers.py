@@ -20,3 +20,9 @@ def test_a_process_that_is_gone_before_work_is_handed_out():
             time.sleep(0.1)
     with mapping(2) as map_:
         assert list(map_(abs, [(-3,)], None)) == [(0, 3)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_call_begins_after_the_deadline(workers):
+    with mapping(workers) as map_:
+        assert list(map_(abs, [(-1,), (-2,)], time.monotonic() - 1)) == []

@@ -84,8 +84,8 @@ def spread(
     """
     W = points.double() if points.shape[1] <= _LISTED else points.float()
     nearest = _nearest(W)
-    best, kept = float(nearest.max()), W
-    yield best, kept
+    best = float(nearest.max())
+    yield best, W
     p = max(_SHARPNESS * W.shape[1] ** 0.5, _CROWDED / max(1 - float(nearest.median()), 1e-6))
     speed, length = torch.zeros_like(W), min(0.02, 2 / p)
     previous, since, mark = torch.inf, 0, torch.inf
@@ -93,8 +93,8 @@ def spread(
     for _ in count() if steps is None else range(steps):
         (top, value, slope), neighbours = _pass(W, p, neighbours)
         if top < best:
-            best, kept = top, W
-            yield best, kept
+            best = top
+            yield best, W
         if late(deadline):
             return
         if value > previous:
