@@ -82,4 +82,4 @@ def _print(found: "list[Optimum]") -> None:
 
 
 def _source(text: str) -> str:
-    return text.removeprefix("Best known code: ").removeprefix("Best code found here: ")
+    return text.removeprefix("Best known code: ")
