@@ -10,15 +10,10 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class Parabola(Settings):
-    """Gradient descent on x^2 / 2, from 1.
+    """Gradient descent on x^2 / 2, from 1."""
 
-    Attributes:
-        steps: of gradient descent.
-        lr: step size.
-    """
-
-    steps: int = 20
-    lr: float = 0.5
+    steps: int = 20  # of gradient descent.
+    lr: float = 0.5  # step size.
 
     name = "parabola"
     title = "A parabola"

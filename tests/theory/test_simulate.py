@@ -116,6 +116,7 @@ def test_settings_are_checked_and_come_back_from_json(name):
     settings = small(name)
     again = type(settings).from_dict(json.loads(json.dumps(settings.to_dict())))
     assert again == settings
+    assert all(settings.helps().values())
     with pytest.raises(InputError, match=r"expected seed in \[0, 2\^32\), got -1"):
         replace(settings, seed=-1)
     with pytest.raises(InputError, match="unknown setting"):

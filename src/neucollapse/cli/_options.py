@@ -1,6 +1,7 @@
 """The options that a dataclass of settings gives to a command: what is given, and nothing of what is not."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_type_hints
 
@@ -21,13 +22,15 @@ def options_of(default: Any, choices: "Mapping[str, Mapping[str, type[Choice]]] 
         The type, as tyro takes it.
     """
     hints = get_type_hints(type(default))
+    helps = getattr(type(default), "helps", dict[str, str])()  # where the docstring does not tell of every field
     kinds: dict[str, Any] = {}
-    for name in (name for name in hints if name in default.__dataclass_fields__):
+    for name in (field.name for field in fields(default)):
         value = getattr(default, name)
         if choices and name in choices:
             kinds[name] = _choice(name, choices[name], value, NoneType in get_args(hints[name]))
         else:
-            kinds[name] = Annotated[hints[name], tyro.conf.arg(help_behavior_hint=f"(default: {value})")]
+            told = tyro.conf.arg(help=helps.get(name), help_behavior_hint=f"(default: {value})")
+            kinds[name] = Annotated[hints[name], told]
     given = TypedDict("given", kinds, total=False)  # type: ignore[misc]
     given.__doc__ = type(default).__doc__
     return given

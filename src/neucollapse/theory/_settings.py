@@ -1,9 +1,13 @@
 """What the settings of every model share."""
 
+import ast
+import inspect
+import itertools
 import math
+import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, cast
 
 from .._settings import Rule, check_settings, from_known_fields
 
@@ -26,15 +30,11 @@ _COMMON: tuple[Rule, ...] = ((("seed",), "in [0, 2^32)", lambda value: 0 <= valu
 class Settings:
     """Settings of a model: the same values give the same numbers.
 
-    The settings of a model derive from it, name the model, and add their rules.
-
-    Attributes:
-        seed: of everything that is drawn.
-        threads: torch threads during the simulation. One is fastest for small problems.
+    The settings of a model derive from it, name the model, and add their rules. What stands beside a field is its help.
     """
 
-    seed: int = 0
-    threads: int = 1
+    seed: int = 0  # of everything that is drawn.
+    threads: int = 1  # torch threads during the simulation. One is fastest for small problems.
 
     name: ClassVar[str]
     """As the command line takes it."""
@@ -49,6 +49,21 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_settings(self, (*_COMMON, *self.rules))
+
+    @classmethod
+    def helps(cls) -> dict[str, str]:
+        """What is said of each field: the comment beside it, or the string below it."""
+        found: dict[str, str] = {}
+        for kind in (kind for kind in cls.__mro__ if issubclass(kind, Settings)):
+            source = textwrap.dedent(inspect.getsource(kind))
+            lines, body = source.splitlines(), cast("ast.ClassDef", ast.parse(source).body[0]).body
+            for item, below in itertools.pairwise(body):
+                if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                    text = lines[item.lineno - 1].partition("  # ")[2]
+                    if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                        text = str(below.value.value)
+                    found[item.target.id] = " ".join(text.split())
+        return {field.name: found[field.name] for field in fields(cls)}
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values."""

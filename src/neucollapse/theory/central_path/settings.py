@@ -9,32 +9,22 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class CentralPath(Settings):
-    """Squared loss with the least-squares classifier: exact dynamics of the signal-to-noise ratio (Han et al.).
+    """Squared loss with the least-squares classifier: exact dynamics of the signal-to-noise ratio (Han et al.)."""
 
-    Attributes:
-        classes: K.
-        dim: d, of the features.
-        samples: n of each class. The scatter within classes must have full rank: K (n - 1) >= d.
-        signal: size of the class means at the start, in units of the scatter within classes.
-        horizon: how long the flow is followed, in units of N K, in which a small signal grows e-fold.
-        points: how many times are compared, geometrically spaced.
-        renormalise: how the scatter within classes is kept at the identity: `project` the gradient onto the features that
-            have it, or `whiten` the features after every infinitesimal step.
-        descent_steps: of plain gradient descent in classifier and features, not renormalised, shown beside the path.
-        descent_lr: its step size.
-        feature_speed: how many times faster than by its own gradient, which carries a 1/N, a feature moves in that descent.
-    """
-
-    classes: int = 5
-    dim: int = 12
-    samples: int = 10
-    signal: float = 0.3
-    horizon: float = 1e5
-    points: int = 40
+    classes: int = 5  # K.
+    dim: int = 12  # d, of the features.
+    samples: int = 10  # n of each class. The scatter within classes must have full rank: K (n - 1) >= d.
+    signal: float = 0.3  # size of the class means at the start, in units of the scatter within classes.
+    horizon: float = 1e5  # how long the flow is followed, in units of N K, in which a small signal grows e-fold.
+    points: int = 40  # how many times are compared, geometrically spaced.
     renormalise: Literal["project", "whiten"] = "project"
+    """how the scatter within classes is kept at the identity: `project` the gradient onto the features that have it, or
+    `whiten` the features after every infinitesimal step."""
     descent_steps: int = 4000
-    descent_lr: float = 0.1
+    """of plain gradient descent in classifier and features, not renormalised, shown beside the path."""
+    descent_lr: float = 0.1  # its step size.
     feature_speed: float = 10.0
+    """how many times faster than by its own gradient, which carries a 1/N, a feature moves in that descent."""
 
     name = "central-path"
     title = "The central path of the squared loss"

@@ -15,40 +15,29 @@ class ConvRank(Settings):
     """Patches of signal and noise: does a convolutional network learn the rank of the signal, whatever the noise?
 
     Lengths are in units of the norm of a signal, responses of filters in units of kappa: nothing else has a scale.
-
-    Attributes:
-        signals: K, orthogonal signals of each of the two labels; the clean data have rank 2K. With digits: K digits have
-            label +1 and the next K have label -1.
-        samples: samples of each signal (of each digit).
-        patches: patches of a sample: one of signal, the others of noise.
-        dim: d, of a patch. Digits fill the first 64 coordinates.
-        noise: levels: norm of a noise patch over the norm of a signal, sigma sqrt(d).
-        orthogonal: whether noise has no part in the span of the signals (the 64 pixels of a digit).
-        data: synthetic, or digits: images of the digits, centred and of unit norm, as signal patches.
-        width: m, filters of each sign of the second layer, which is fixed at +1/m and -1/m.
-        power: q of the Huberised ReLU, z^q / (q kappa^(q-1)) up to kappa and linear from there.
-        kappa: in units of m. At q one filter alone brings a sample to a margin of 1 before its response is linear; far
-            below, many filters have to.
-        init: standard deviation of a filter's response to a signal at the start, in units of kappa.
-        lr: step size, in units of 2 K m kappa: at first one step moves a response of kappa by half as many kappa.
-        steps: of full-batch gradient descent.
-        runs: draws of data and filters; the levels of noise of a run share both but for the scale of the noise.
     """
 
     signals: int = 5
-    samples: int = 10
-    patches: int = 3
-    dim: int = 1000
+    """K, orthogonal signals of each of the two labels; the clean data have rank 2K. With digits: K digits have label +1 and
+    the next K have label -1."""
+    samples: int = 10  # samples of each signal (of each digit).
+    patches: int = 3  # patches of a sample: one of signal, the others of noise.
+    dim: int = 1000  # d, of a patch. Digits fill the first 64 coordinates.
     noise: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 4.0)
-    orthogonal: bool = True
+    """levels: norm of a noise patch over the norm of a signal, sigma sqrt(d)."""
+    orthogonal: bool = True  # whether noise has no part in the span of the signals (the 64 pixels of a digit).
     data: Literal["synthetic", "digits"] = "synthetic"
-    width: int = 300
-    power: float = 3.0
+    """synthetic, or digits: images of the digits, centred and of unit norm, as signal patches."""
+    width: int = 300  # m, filters of each sign of the second layer, which is fixed at +1/m and -1/m.
+    power: float = 3.0  # q of the Huberised ReLU, z^q / (q kappa^(q-1)) up to kappa and linear from there.
     kappa: float = 1.0
-    init: float = 5e-3
+    """in units of m. At q one filter alone brings a sample to a margin of 1 before its response is linear; far below, many
+    filters have to."""
+    init: float = 5e-3  # standard deviation of a filter's response to a signal at the start, in units of kappa.
     lr: float = 4.0
-    steps: int = 300
-    runs: int = 1
+    """step size, in units of 2 K m kappa: at first one step moves a response of kappa by half as many kappa."""
+    steps: int = 300  # of full-batch gradient descent.
+    runs: int = 1  # draws of data and filters; the levels of noise of a run share both but for the scale of the noise.
 
     name = "conv-rank"
     title = "Convolutional filters and the rank of clean data"

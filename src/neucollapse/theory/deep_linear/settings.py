@@ -9,29 +9,20 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class DeepLinear(Settings):
-    """Free features under linear layers with cross-entropy and no decay: depth prefers codes of low rank to neural collapse.
+    """Free features under linear layers with cross-entropy and no decay: depth prefers codes of low rank to neural collapse."""
 
-    Attributes:
-        classes: number of classes K, one sample each.
-        dim: dimension of the features and width of every hidden layer.
-        depths: numbers of matrices multiplied, the features among them; 2 is the plain model.
-        init: gaussian draws every entry; spectral draws singular values alone, on the Hadamard basis (K a power of two), and
-            singular vectors stay where they are.
-        scale: of the start. gaussian: standard deviation of the entries times the root of dim; spectral: singular value of a
-            factor.
-        spread: spectral alone: standard deviation of the logarithm of a singular value.
-        starts: random starts at each depth.
-        steps: of the flow of log loss, at each depth.
-    """
-
-    classes: int = 10
-    dim: int = 32
+    classes: int = 10  # number of classes K, one sample each.
+    dim: int = 32  # dimension of the features and width of every hidden layer.
     depths: tuple[int, ...] = (2, 3, 4, 6)
+    """numbers of matrices multiplied, the features among them; 2 is the plain model."""
     init: Literal["gaussian", "spectral"] = "gaussian"
+    """gaussian draws every entry; spectral draws singular values alone, on the Hadamard basis (K a power of two), and
+    singular vectors stay where they are."""
     scale: float = 0.5
-    spread: float = 0.1
-    starts: int = 3
-    steps: int = 1200
+    """of the start. gaussian: standard deviation of the entries times the root of dim; spectral: singular value of a factor."""
+    spread: float = 0.1  # spectral alone: standard deviation of the logarithm of a singular value.
+    starts: int = 3  # random starts at each depth.
+    steps: int = 1200  # of the flow of log loss, at each depth.
 
     name = "deep-linear"
     title = "Deep linear networks: from neural collapse to softmax codes"

@@ -9,35 +9,23 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class ExtendedUFM(Settings):
-    """Free features under several layers, linear or ReLU, with mean-squared error and weight decay: deep neural collapse.
+    """Free features under several layers, linear or ReLU, with mean-squared error and weight decay: deep neural collapse."""
 
-    Attributes:
-        classes: number of classes K.
-        samples: samples of each class.
-        dim: dimension of the features and width of every hidden layer; below K (K - 1 with bias) the optimum loses rank.
-        layers: matrices multiplied, the features among them: 2 is the plain model, 3 the extended one, more are deeper.
-        activation: between the matrices; with relu there is no bias.
-        bias: whether the last layer has a bias, which does not decay.
-        decay: of every weight matrix, as decay/2 times its squared norm.
-        decay_features: of the features, the same way; by default that of the weights.
-        steps: of gradient descent.
-        lr: step size of gradient descent.
-        starts: random starts from which the optimum is looked for.
-        sweep: values of the decay, to both sides of the one at which everything collapses to zero. Linear layers only.
-    """
-
-    classes: int = 4
-    samples: int = 5
+    classes: int = 4  # number of classes K.
+    samples: int = 5  # samples of each class.
     dim: int = 8
+    """dimension of the features and width of every hidden layer; below K (K - 1 with bias) the optimum loses rank."""
     layers: int = 4
-    activation: Literal["linear", "relu"] = "linear"
-    bias: bool = False
-    decay: float = 0.01
-    decay_features: float | None = None
-    steps: int = 6000
-    lr: float = 0.5
-    starts: int = 6
+    """matrices multiplied, the features among them: 2 is the plain model, 3 the extended one, more are deeper."""
+    activation: Literal["linear", "relu"] = "linear"  # between the matrices; with relu there is no bias.
+    bias: bool = False  # whether the last layer has a bias, which does not decay.
+    decay: float = 0.01  # of every weight matrix, as decay/2 times its squared norm.
+    decay_features: float | None = None  # of the features, the same way; by default that of the weights.
+    steps: int = 6000  # of gradient descent.
+    lr: float = 0.5  # step size of gradient descent.
+    starts: int = 6  # random starts from which the optimum is looked for.
     sweep: int = 16
+    """values of the decay, to both sides of the one at which everything collapses to zero. Linear layers only."""
 
     name = "extended-ufm"
     title = "Extended and deep unconstrained features"

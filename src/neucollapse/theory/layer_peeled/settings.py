@@ -13,41 +13,26 @@ class LayerPeeled(Settings):
 
     Free features and a classifier without bias are minimised for a path of imbalance ratios, and once more by gradient
     descent at the largest one. Prediction: the convex relaxation, and a closed form for where minority classes merge.
-
-    Attributes:
-        classes: number of classes K.
-        minority: how many of them are minority classes.
-        dim: feature dimension d, at least K - 1 (cross-entropy) or K (mse), where the relaxation is exact.
-        samples: of each minority class. A majority class has the ratio times as many.
-        largest_ratio: where the path of ratios ends; it begins at 1.
-        ratios: points of the path, evenly spaced in the logarithm.
-        loss: ce, mean cross-entropy, or mse, half the mean squared distance to the one-hot label.
-        regularisation: decay, weight decay on classifier and on every feature; budget, bounds on mean squared norms
-            (Fang et al.), where a class counts once however many samples it has.
-        decay_weight: lambda_W: the objective has lambda_W / 2 times the sum of squares of the classifier.
-        decay_features: lambda_H: likewise of all features.
-        budget_weight: E_W, the mean over classes of the squared norm of the classifier's rows.
-        budget_features: E_H, the mean over classes of their mean squared feature norm.
-        steps: of gradient descent at the largest ratio; 0 for none.
-        lr: its step size.
-        momentum: its momentum.
     """
 
-    classes: int = 10
-    minority: int = 5
-    dim: int = 10
-    samples: int = 2
-    largest_ratio: float = 64.0
-    ratios: int = 19
+    classes: int = 10  # number of classes K.
+    minority: int = 5  # how many of them are minority classes.
+    dim: int = 10  # feature dimension d, at least K - 1 (cross-entropy) or K (mse), where the relaxation is exact.
+    samples: int = 2  # of each minority class. A majority class has the ratio times as many.
+    largest_ratio: float = 64.0  # where the path of ratios ends; it begins at 1.
+    ratios: int = 19  # points of the path, evenly spaced in the logarithm.
     loss: Literal["ce", "mse"] = "ce"
+    """ce, mean cross-entropy, or mse, half the mean squared distance to the one-hot label."""
     regularisation: Literal["decay", "budget"] = "decay"
-    decay_weight: float = 5e-3
-    decay_features: float = 5e-3
-    budget_weight: float = 2.0
-    budget_features: float = 2.0
-    steps: int = 600
-    lr: float = 1.0
-    momentum: float = 0.9
+    """decay, weight decay on classifier and on every feature; budget, bounds on mean squared norms (Fang et al.), where a
+    class counts once however many samples it has."""
+    decay_weight: float = 5e-3  # lambda_W: the objective has lambda_W / 2 times the sum of squares of the classifier.
+    decay_features: float = 5e-3  # lambda_H: likewise of all features.
+    budget_weight: float = 2.0  # E_W, the mean over classes of the squared norm of the classifier's rows.
+    budget_features: float = 2.0  # E_H, the mean over classes of their mean squared feature norm.
+    steps: int = 600  # of gradient descent at the largest ratio; 0 for none.
+    lr: float = 1.0  # its step size.
+    momentum: float = 0.9  # its momentum.
 
     name = "layer-peeled"
     title = "Layer-peeled model: minority collapse"

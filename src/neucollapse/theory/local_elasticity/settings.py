@@ -9,33 +9,23 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class LocalElasticity(Settings):
-    """Locally elastic stochastic equations: classes separate if and only if intra beats inter by enough, eventually.
+    """Locally elastic stochastic equations: classes separate if and only if intra beats inter by enough, eventually."""
 
-    Attributes:
-        classes: number of classes K.
-        dim: dimension d of the features. With the drift "labels" features are logits, and it must be the number of classes.
-        samples: samples of each class.
-        drift: what a sample pulls others along: its "features", or their part along its "labels".
-        gaps: how much stronger samples pull their own class than others at time 0, one simulation each.
-        inter: strength with which a sample pulls other classes at time 0; may be negative.
-        decay: exponent r of both strengths, which fall as (1 + t)^-r. At 1 there is a threshold in the gap, at K/2.
-        noise: standard deviation of the Brownian motion of each sample, in unit time.
-        time: how long.
-        steps: of Euler-Maruyama, of equal length in log(1 + t).
-        replicas: independent copies, over which averages and standard errors are taken.
-    """
-
-    classes: int = 3
+    classes: int = 3  # number of classes K.
     dim: int = 8
-    samples: int = 20
+    """dimension d of the features. With the drift "labels" features are logits, and it must be the number of classes."""
+    samples: int = 20  # samples of each class.
     drift: Literal["features", "labels"] = "features"
+    """what a sample pulls others along: its "features", or their part along its "labels"."""
     gaps: tuple[float, ...] = (0.0, 0.75, 2.25, 3.0)
-    inter: float = 0.5
+    """how much stronger samples pull their own class than others at time 0, one simulation each."""
+    inter: float = 0.5  # strength with which a sample pulls other classes at time 0; may be negative.
     decay: float = 1.0
-    noise: float = 0.3
-    time: float = 300.0
-    steps: int = 3000
-    replicas: int = 16
+    """exponent r of both strengths, which fall as (1 + t)^-r. At 1 there is a threshold in the gap, at K/2."""
+    noise: float = 0.3  # standard deviation of the Brownian motion of each sample, in unit time.
+    time: float = 300.0  # how long.
+    steps: int = 3000  # of Euler-Maruyama, of equal length in log(1 + t).
+    replicas: int = 16  # independent copies, over which averages and standard errors are taken.
 
     name = "local-elasticity"
     title = "Local elasticity: LE-SDE and LE-ODE"

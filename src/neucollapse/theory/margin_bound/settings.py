@@ -8,37 +8,24 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class MarginBound(Settings):
-    """Margin, covering and few-shot bounds of Gaussian classes about a code, beside what is measured: diagnostics, no promise.
+    """Margin, covering and few-shot bounds of Gaussian classes about a code, beside what is measured: diagnostics, no promise."""
 
-    Attributes:
-        classes: how many.
-        dim: of the features; the class means are the best code of this size.
-        samples: of a class, to train on.
-        tests: of a class, for the measured error.
-        noise: standard deviation of the noisiest class, at the last level.
-        levels: of noise, in equal steps up to `noise`.
-        uneven: standard deviation of the noisiest class over that of the calmest. At 1 all classes are alike.
-        similar: how far a class leans towards its partner class, in its own standard deviations. At 0 noise is round.
-        permutations: relabellings of the vertices that are tried.
-        shots: samples of a class that the nearest class mean is made of.
-        trials: draws of shots and queries for each few-shot error.
-        delta: probability with which the margin bound may fail.
-        digits: measure few-shot errors on digits too: on their pixels, and on the features of a small network trained here.
-    """
-
-    classes: int = 10
-    dim: int = 3
-    samples: int = 30_000
-    tests: int = 2000
-    noise: float = 0.4
-    levels: int = 8
+    classes: int = 10  # how many.
+    dim: int = 3  # of the features; the class means are the best code of this size.
+    samples: int = 30_000  # of a class, to train on.
+    tests: int = 2000  # of a class, for the measured error.
+    noise: float = 0.4  # standard deviation of the noisiest class, at the last level.
+    levels: int = 8  # of noise, in equal steps up to `noise`.
     uneven: float = 3.0
+    """standard deviation of the noisiest class over that of the calmest. At 1 all classes are alike."""
     similar: float = 1.0
-    permutations: int = 50
-    shots: tuple[int, ...] = (1, 2, 5, 20, 100)
-    trials: int = 200
-    delta: float = 0.05
+    """how far a class leans towards its partner class, in its own standard deviations. At 0 noise is round."""
+    permutations: int = 50  # relabellings of the vertices that are tried.
+    shots: tuple[int, ...] = (1, 2, 5, 20, 100)  # samples of a class that the nearest class mean is made of.
+    trials: int = 200  # draws of shots and queries for each few-shot error.
+    delta: float = 0.05  # probability with which the margin bound may fail.
     digits: bool = True
+    """measure few-shot errors on digits too: on their pixels, and on the features of a small network trained here."""
 
     name = "margin-bound"
     title = "Margin, covering and few-shot bounds"

@@ -8,28 +8,19 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class Memorisation(Settings):
-    """Unconstrained features with flipped labels: what memorising them does to the classes, as it gets dearer.
+    """Unconstrained features with flipped labels: what memorising them does to the classes, as it gets dearer."""
 
-    Attributes:
-        classes: number of classes K.
-        dim: dimension d of the features, at least K - 1: below, the problem is not convex and nothing is predicted.
-        clean: samples of each class with the right label.
-        flipped: samples of each class with the label of each other class; 0 for no noise.
-        decay_weight: weight decay of the classifier, times |W|^2 / 2.
-        decay_features: decay of the features, times the mean of |h|^2 / 2.
-        prices: of leaving the mean of the true class, times the mean of |h - its true class's mean|^2 / 2, one point of the
-            curve each. 0 is the unconstrained model.
-        smoothing: share of each label that label smoothing spreads over all classes.
-    """
-
-    classes: int = 3
+    classes: int = 3  # number of classes K.
     dim: int = 4
-    clean: int = 8
-    flipped: int = 1
-    decay_weight: float = 0.005
-    decay_features: float = 0.005
+    """dimension d of the features, at least K - 1: below, the problem is not convex and nothing is predicted."""
+    clean: int = 8  # samples of each class with the right label.
+    flipped: int = 1  # samples of each class with the label of each other class; 0 for no noise.
+    decay_weight: float = 0.005  # weight decay of the classifier, times |W|^2 / 2.
+    decay_features: float = 0.005  # decay of the features, times the mean of |h|^2 / 2.
     prices: tuple[float, ...] = (0.0, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-    smoothing: float = 0.1
+    """of leaving the mean of the true class, times the mean of |h - its true class's mean|^2 / 2, one point of the curve
+    each. 0 is the unconstrained model."""
+    smoothing: float = 0.1  # share of each label that label smoothing spreads over all classes.
 
     name = "memorisation"
     title = "Memorisation-dilation: unconstrained features under label noise"

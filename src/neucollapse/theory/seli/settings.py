@@ -13,32 +13,21 @@ class SELI(Settings):
 
     Free features and a classifier are minimised along a path of falling weight decays, each solve from a random start.
     Prediction: the optimum at every decay, and the geometry it tends to.
-
-    Attributes:
-        classes: number of classes K.
-        dim: feature dimension d; with cross-entropy at least K - 1.
-        imbalance: step, a majority and a minority size; exp, sizes that fall geometrically; none, equal sizes.
-        ratio: largest over smallest class size.
-        minority: number of small classes of a step imbalance.
-        samples: of the smallest class.
-        loss: ce, mean cross-entropy, or mse, half the mean squared distance to the one-hot label.
-        bias: whether there is a bias without decay (mse alone).
-        largest_decay: where the path begins. Every decay acts on classifier and features alike.
-        smallest_decay: where it ends.
-        decays: points of the path, evenly spaced in the logarithm.
     """
 
-    classes: int = 10
-    dim: int = 10
+    classes: int = 10  # number of classes K.
+    dim: int = 10  # feature dimension d; with cross-entropy at least K - 1.
     imbalance: Literal["step", "exp", "none"] = "step"
-    ratio: float = 10.0
-    minority: int = 5
-    samples: int = 1
+    """step, a majority and a minority size; exp, sizes that fall geometrically; none, equal sizes."""
+    ratio: float = 10.0  # largest over smallest class size.
+    minority: int = 5  # number of small classes of a step imbalance.
+    samples: int = 1  # of the smallest class.
     loss: Literal["ce", "mse"] = "ce"
-    bias: bool = False
-    largest_decay: float = 1e-2
-    smallest_decay: float = 1e-8
-    decays: int = 13
+    """ce, mean cross-entropy, or mse, half the mean squared distance to the one-hot label."""
+    bias: bool = False  # whether there is a bias without decay (mse alone).
+    largest_decay: float = 1e-2  # where the path begins. Every decay acts on classifier and features alike.
+    smallest_decay: float = 1e-8  # where it ends.
+    decays: int = 13  # points of the path, evenly spaced in the logarithm.
 
     name = "seli"
     title = "Unequal classes: SELI and general orthogonal frames"

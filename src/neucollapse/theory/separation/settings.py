@@ -9,39 +9,25 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class LayerSeparation(Settings):
-    """The law of separation across layers: a deep network trained here, beside what no linear network can reach.
-
-    Attributes:
-        data: `digits`, or `clusters`: classes of two Gaussian clusters each, which no linear map separates well.
-        classes: of the clusters; digits have 10.
-        samples: of a class; of each digit there are 138.
-        inputs: dimensions: the first principal components of digits (at most 60), or those of the clusters.
-        noise: standard deviation of a cluster in every direction; its centre has 1.
-        random_labels: share of the labels that are drawn anew.
-        depth: hidden layers.
-        width: of each.
-        gain: variance of the initial weights, times the number of inputs of a layer; 2 keeps the scale through ReLUs.
-        optimiser: `adam`, or gradient descent with `momentum` 0.9, which wants a larger step.
-        steps: of full-batch descent on the cross-entropy.
-        lr: step size.
-        threshold: share of errors of the nearest class mean that ends the effective depth.
-        share: of the last layer's accuracy from which on the tunnel begins.
-    """
+    """The law of separation across layers: a deep network trained here, beside what no linear network can reach."""
 
     data: Literal["digits", "clusters"] = "digits"
-    classes: int = 10
-    samples: int = 50
-    inputs: int = 32
-    noise: float = 0.5
-    random_labels: float = 0.0
-    depth: int = 5
-    width: int = 100
+    """`digits`, or `clusters`: classes of two Gaussian clusters each, which no linear map separates well."""
+    classes: int = 10  # of the clusters; digits have 10.
+    samples: int = 50  # of a class; of each digit there are 138.
+    inputs: int = 32  # dimensions: the first principal components of digits (at most 60), or those of the clusters.
+    noise: float = 0.5  # standard deviation of a cluster in every direction; its centre has 1.
+    random_labels: float = 0.0  # share of the labels that are drawn anew.
+    depth: int = 5  # hidden layers.
+    width: int = 100  # of each.
     gain: float = 2.0
+    """variance of the initial weights, times the number of inputs of a layer; 2 keeps the scale through ReLUs."""
     optimiser: Literal["adam", "momentum"] = "adam"
-    steps: int = 200
-    lr: float = 0.001
-    threshold: float = 0.02
-    share: float = 0.98
+    """`adam`, or gradient descent with `momentum` 0.9, which wants a larger step."""
+    steps: int = 200  # of full-batch descent on the cross-entropy.
+    lr: float = 0.001  # step size.
+    threshold: float = 0.02  # share of errors of the nearest class mean that ends the effective depth.
+    share: float = 0.98  # of the last layer's accuracy from which on the tunnel begins.
 
     name = "separation"
     title = "The law of separation across layers"

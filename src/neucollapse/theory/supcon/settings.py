@@ -7,26 +7,19 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class SupCon(Settings):
-    """Supervised contrastive loss of free unit features, beside the cross-entropy of the sphere.
+    """Supervised contrastive loss of free unit features, beside the cross-entropy of the sphere."""
 
-    Attributes:
-        classes: number of classes K.
-        dim: dimension d of the features, at least 2: in one, unit features are +1 and -1, which no gradient moves. Below
-            K - 1 no simplex fits, and nothing is predicted: an exploration.
-        samples: samples of each class in the batch, at least 2: without a positive there is no anchor.
-        temperature: what cosines are divided by, in both losses.
-        steps: steps of gradient descent whose trajectory is shown.
-        lr: step size of gradient descent; of the loss summed over samples, so that it is a step of each sample.
-        starts: starts of the solver: the first from where gradient descent ends, the others random. The best is kept.
-    """
-
-    classes: int = 10
+    classes: int = 10  # number of classes K.
     dim: int = 16
-    samples: int = 4
-    temperature: float = 0.5
-    steps: int = 400
+    """dimension d of the features, at least 2: in one, unit features are +1 and -1, which no gradient moves. Below K - 1 no
+    simplex fits, and nothing is predicted: an exploration."""
+    samples: int = 4  # samples of each class in the batch, at least 2: without a positive there is no anchor.
+    temperature: float = 0.5  # what cosines are divided by, in both losses.
+    steps: int = 400  # steps of gradient descent whose trajectory is shown.
     lr: float = 0.5
+    """step size of gradient descent; of the loss summed over samples, so that it is a step of each sample."""
     starts: int = 4
+    """starts of the solver: the first from where gradient descent ends, the others random. The best is kept."""
 
     name = "supcon"
     title = "Supervised contrastive loss of free unit features"

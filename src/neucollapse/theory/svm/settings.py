@@ -9,32 +9,22 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class SVM(Settings):
-    """Cross-entropy without decay: its gradient flow turns towards the hard-margin multi-class SVM (Ji et al., Gao et al.).
+    """Cross-entropy without decay: its gradient flow turns towards the hard-margin multi-class SVM (Ji et al., Gao et al.)."""
 
-    Attributes:
-        classes: K.
-        dim: d, of the features.
-        samples: n of each class, where no counts are given.
-        counts: samples of each class, for classes of unequal size: K numbers. Empty for `samples` of each.
-        features: whether features are `free` and move with the classifier (the layer-peeled model), or random and `fixed`
-            (a linear classifier; it needs dim of at least the number of samples, so that they can be separated).
-        drop: how far the flow is followed: by how many nats the loss falls. 1000 is a loss of about 1e-434.
-        points: how often it is measured, geometrically spaced in the logarithm of the loss.
-        init: standard deviation of everything that moves, at the start.
-        descent_steps: of plain gradient descent from the same start, shown beside the flow.
-        descent_lr: its step size.
-    """
-
-    classes: int = 10
-    dim: int = 16
-    samples: int = 1
+    classes: int = 10  # K.
+    dim: int = 16  # d, of the features.
+    samples: int = 1  # n of each class, where no counts are given.
     counts: tuple[int, ...] = ()
+    """samples of each class, for classes of unequal size: K numbers. Empty for `samples` of each."""
     features: Literal["free", "fixed"] = "free"
+    """whether features are `free` and move with the classifier (the layer-peeled model), or random and `fixed` (a linear
+    classifier; it needs dim of at least the number of samples, so that they can be separated)."""
     drop: float = 1000.0
-    points: int = 50
-    init: float = 0.3
-    descent_steps: int = 10000
-    descent_lr: float = 1.0
+    """how far the flow is followed: by how many nats the loss falls. 1000 is a loss of about 1e-434."""
+    points: int = 50  # how often it is measured, geometrically spaced in the logarithm of the loss.
+    init: float = 0.3  # standard deviation of everything that moves, at the start.
+    descent_steps: int = 10000  # of plain gradient descent from the same start, shown beside the flow.
+    descent_lr: float = 1.0  # its step size.
 
     name = "svm"
     title = "From cross-entropy to the hard-margin SVM"

@@ -9,68 +9,44 @@ from .._settings import Settings, at_least, positive
 
 @dataclass(frozen=True)
 class UFM(Settings):
-    """Unconstrained features: every feature is free, and is trained together with the classifier.
+    """Unconstrained features: every feature is free, and is trained together with the classifier."""
 
-    Attributes:
-        classes: K.
-        dim: d, of the features.
-        samples: n, per class.
-        loss: mean over the samples of ce (cross-entropy), mse (half the squared error to one-hot targets), label-smoothing or
-            focal.
-        smoothing: of label-smoothing.
-        gamma: exponent of focal.
-        constraint: what keeps the network bounded. decay: weight decay of features, weights and bias. ball: features and
-            weight rows of a norm of at most `radius`. sphere: both of norm 1, over a temperature. weight-norm: features
-            and weights of a fixed Frobenius norm, times one scale, which decays.
-        bias: whether the classifier has a bias; not on the sphere.
-        decay_weight: lambda_W, the factor of half the squared norm of W, or of the scale of weight-norm.
-        decay_features: lambda_H, of half the squared norm of the features.
-        decay_bias: lambda_b, of half the squared norm of the bias; 0 leaves it free.
-        decay_per: what decay_features counts. sample: the mean of the squared norms over all samples. class: their sum over the
-            classes of means over samples. total: their sum, with which more samples are more decay.
-        radius: of the balls.
-        temperature: of the sphere, at the end of the path.
-        temperature_start: at its start.
-        points: temperatures on the path, from the start down, each begun where the last one ended.
-        iterations: of L-BFGS at every temperature, at most.
-        cold: whether every temperature is solved from a random start, too.
-        objective: of the sphere: the loss, or its logarithm, whose gradient does not vanish with the loss.
-        init: how starts are drawn: gaussian entries, or orthogonal rows or columns, all of whose singular values are equal; a
-            square Gaussian matrix has tiny ones, which take long to grow where classes are many.
-        starts: random starts.
-        saddles: ranks for which a saddle is looked for and its curvature measured, under decay.
-        gd_steps: of the baseline, plain gradient descent; 0 for none.
-        lr: of the baseline.
-        momentum: of the baseline.
-        tolerance: of the gradient norm, at which a start is solved.
-    """
-
-    classes: int = 10
-    dim: int = 16
-    samples: int = 5
+    classes: int = 10  # K.
+    dim: int = 16  # d, of the features.
+    samples: int = 5  # n, per class.
     loss: Literal["ce", "mse", "label-smoothing", "focal"] = "ce"
-    smoothing: float = 0.1
-    gamma: float = 2.0
+    """mean over the samples of ce (cross-entropy), mse (half the squared error to one-hot targets), label-smoothing or
+    focal."""
+    smoothing: float = 0.1  # of label-smoothing.
+    gamma: float = 2.0  # exponent of focal.
     constraint: Literal["decay", "ball", "sphere", "weight-norm"] = "decay"
-    bias: bool = True
-    decay_weight: float = 5e-3
-    decay_features: float = 5e-3
-    decay_bias: float = 5e-3
+    """what keeps the network bounded. decay: weight decay of features, weights and bias. ball: features and weight rows of
+    a norm of at most `radius`. sphere: both of norm 1, over a temperature. weight-norm: features and weights of a fixed
+    Frobenius norm, times one scale, which decays."""
+    bias: bool = True  # whether the classifier has a bias; not on the sphere.
+    decay_weight: float = 5e-3  # lambda_W, the factor of half the squared norm of W, or of the scale of weight-norm.
+    decay_features: float = 5e-3  # lambda_H, of half the squared norm of the features.
+    decay_bias: float = 5e-3  # lambda_b, of half the squared norm of the bias; 0 leaves it free.
     decay_per: Literal["sample", "class", "total"] = "sample"
-    radius: float = 2.0
-    temperature: float = 0.02
-    temperature_start: float = 1.0
-    points: int = 8
-    iterations: int = 500
-    cold: bool = True
+    """what decay_features counts. sample: the mean of the squared norms over all samples. class: their sum over the classes
+    of means over samples. total: their sum, with which more samples are more decay."""
+    radius: float = 2.0  # of the balls.
+    temperature: float = 0.02  # of the sphere, at the end of the path.
+    temperature_start: float = 1.0  # at its start.
+    points: int = 8  # temperatures on the path, from the start down, each begun where the last one ended.
+    iterations: int = 500  # of L-BFGS at every temperature, at most.
+    cold: bool = True  # whether every temperature is solved from a random start, too.
     objective: Literal["loss", "log"] = "loss"
+    """of the sphere: the loss, or its logarithm, whose gradient does not vanish with the loss."""
     init: Literal["gaussian", "orthogonal"] = "gaussian"
-    starts: int = 5
-    saddles: int = 3
-    gd_steps: int = 2000
-    lr: float = 1.0
-    momentum: float = 0.9
-    tolerance: float = 1e-10
+    """how starts are drawn: gaussian entries, or orthogonal rows or columns, all of whose singular values are equal; a
+    square Gaussian matrix has tiny ones, which take long to grow where classes are many."""
+    starts: int = 5  # random starts.
+    saddles: int = 3  # ranks for which a saddle is looked for and its curvature measured, under decay.
+    gd_steps: int = 2000  # of the baseline, plain gradient descent; 0 for none.
+    lr: float = 1.0  # of the baseline.
+    momentum: float = 0.9  # of the baseline.
+    tolerance: float = 1e-10  # of the gradient norm, at which a start is solved.
 
     name = "ufm"
     title = "Unconstrained features"
