@@ -2,34 +2,39 @@
 
 import glob
 import re
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from .._errors import FileFormatError
 from .._files import parse_json
 from ._archive import Archive, readable_file, reading
 
+_READERS = {
+    ".safetensors": "_safetensors.SafetensorsArchive", ".npz": "_npz.NpzArchive", ".npy": "_npy.NpyArchive",
+    ".parquet": "_parquet.ParquetArchive", ".pq": "_parquet.ParquetArchive",
+    ".pt": "_torch_file.TorchArchive", ".pth": "_torch_file.TorchArchive",
+    ".onnx": "_onnx.OnnxArchive", ".gguf": "_gguf.GgufArchive",
+}  # fmt: skip
 SUFFIXES = (".safetensors", ".npz", ".npy", ".parquet", ".pq", ".pt", ".pth")
 _READ = "what is read: .safetensors, .parquet, .npz, .npy, .pt, a folder or pattern of such files, or an index .json"
 _MAX_INDEX_BYTES = 64 * 2**20
 
 
-def open_archive(path: Path) -> Archive:
-    """The reader of one file, chosen by its suffix; the header is read and checked."""
+def open_archive(
+    path: Path, suffixes: Sequence[str] = SUFFIXES, refusal: str = "unknown suffix {!r}; " + _READ
+) -> Archive:
+    """The reader of one file, chosen by its suffix; the header is read and checked.
+
+    Raises:
+        FileFormatError: the suffix is none of these, as `refusal` says.
+    """
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise FileFormatError(path, f"unknown suffix {suffix!r}; {_READ}")
+    if suffix not in suffixes:
+        raise FileFormatError(path, refusal.format(suffix))
     readable_file(path)
-    if suffix == ".safetensors":
-        from ._safetensors import SafetensorsArchive as Reader
-    elif suffix == ".npz":
-        from ._npz import NpzArchive as Reader
-    elif suffix == ".npy":
-        from ._npy import NpyArchive as Reader
-    elif suffix in (".parquet", ".pq"):
-        from ._parquet import ParquetArchive as Reader
-    else:
-        from ._torch_file import TorchArchive as Reader
-    return Reader(path)
+    module, _, reader = _READERS[suffix].partition(".")  # loaded when used: some need an extra
+    return getattr(import_module(f"{__package__}.{module}"), reader)(path)
 
 
 def is_array_path(name: str | Path) -> bool:

@@ -62,43 +62,38 @@ class ParquetArchive(Archive):
                 self._columns[stem] = [columns[i] for i in range(len(columns))]
 
     def rows(self, name: str, start: int, stop: int, size: int) -> Iterator[Tensor]:
+        columns, width = self._columns[name], self.entries[name].shape[1:]
+        with reading(self.path, _KIND):
+            for batch in self._batches(columns, start, stop, size):
+                arrays = [_numbers(batch.column(column)) for column in columns]
+                block = arrays[0] if columns == [name] else np.stack(arrays, axis=1)
+                if block.shape[1:] != width:
+                    raise ValueError(f"its lists do not all have the length {width[0]} of the first")
+                yield torch.from_numpy(block if block.flags.writeable else block.copy())  # Arrow's memory is read-only
+
+    def texts(self, name: str, start: int, stop: int, size: int) -> Iterator[list[str]]:
+        with reading(self.path, _KIND):
+            for batch in self._batches([name], start, stop, size):
+                if batch.column(0).null_count:
+                    raise ValueError("it has null values")
+                yield batch.column(0).to_pylist()
+
+    def _batches(self, columns: list[str], start: int, stop: int, size: int) -> Iterator["pa.RecordBatch"]:
+        """Rows of these columns, in blocks that end where a row group ends."""
         first = 0
         for group, count in enumerate(self._row_groups):
             if first < stop and first + count > start:
-                yield from self._rows_of_group(name, group, max(start - first, 0), min(stop - first, count), size)
+                with _open(self.path) as file:  # each time: pages of a memory map stay resident until it is closed
+                    for batch in file.iter_batches(size, row_groups=[group], columns=columns):
+                        low, high = max(start - first, 0), min(stop - first, len(batch))
+                        if low < high:
+                            yield batch.slice(low, high - low)
+                        first, count = first + len(batch), count - len(batch)
+                        if first >= stop:
+                            return
+                if count:
+                    raise EOFError(f"row group {group} lacks {count} rows")
             first += count
-
-    def _rows_of_group(self, name: str, group: int, start: int, stop: int, size: int) -> Iterator[Tensor]:
-        # Opened for each row group: pages of a memory map stay resident until it is closed.
-        with reading(self.path, _KIND), _open(self.path) as file:
-            yield from self._blocks(file, name, group, start, stop, size)
-
-    def texts(self, name: str, start: int, stop: int, size: int) -> Iterator[list[str]]:
-        first = 0
-        with reading(self.path, _KIND), _open(self.path) as file:
-            for batch in file.iter_batches(size, columns=[name]):
-                low, high = max(start - first, 0), min(stop - first, len(batch))
-                if low < high:
-                    block = batch.column(0).slice(low, high - low)
-                    if block.null_count:
-                        raise ValueError("it has null values")
-                    yield block.to_pylist()
-                first += len(batch)
-
-    def _blocks(self, file: "ParquetFile", name: str, group: int, start: int, stop: int, size: int) -> Iterator[Tensor]:
-        entry, columns, done = self.entries[name], self._columns[name], 0
-        for batch in file.iter_batches(size, row_groups=[group], columns=columns):
-            low, high = max(start - done, 0), min(stop - done, len(batch))
-            if low < high:
-                arrays = [_numbers(batch.column(column).slice(low, high - low)) for column in columns]
-                block = arrays[0] if columns == [name] else np.stack(arrays, axis=1)
-                if block.shape[1:] != entry.shape[1:]:
-                    raise ValueError(f"its lists do not all have the length {entry.shape[1]} of the first")
-                yield torch.from_numpy(block if block.flags.writeable else block.copy())  # Arrow's memory is read-only
-            done += len(batch)
-            if done >= stop:
-                return
-        raise EOFError(f"row group {group} ends after {done} rows")
 
     def class_names(self) -> list[str] | None:
         if b"class_names" not in self._metadata:

@@ -16,6 +16,7 @@ from ._open import expand, open_archive
 from ._orientation import Layout, is_vector, layout
 
 _SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth", ".onnx", ".gguf")
+_REFUSAL = f"no classifier is read from {{!r}}; it is from {', '.join(_SUFFIXES)}"
 _SHOWN = 8
 
 
@@ -79,7 +80,7 @@ def load_weight(
         ('columns of head.kernel (8, 3) are the classes, as the bias has 3 entries: turned to (3, 8)',)
     """
     path = Path(path)
-    archives = [_open(file) for file in expand(path)]
+    archives = [open_archive(file, _SUFFIXES, _REFUSAL) for file in expand(path)]
     holder = _holders(path, archives)
     entries = {name: archive.entries[name] for name, archive in holder.items()}
     matrices = matrices_of(entries)
@@ -139,18 +140,3 @@ def _notes(
     if others := passed_over(matrices, matrix):
         notes.append(f"passed over: {others}")
     return notes
-
-
-def _open(path: Path) -> Archive:
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        from ._onnx import OnnxArchive
-
-        return OnnxArchive(path)
-    if suffix == ".gguf":
-        from ._gguf import GgufArchive
-
-        return GgufArchive(path)
-    if suffix not in _SUFFIXES:
-        raise FileFormatError(path, f"no classifier is read from {suffix!r}; it is from {', '.join(_SUFFIXES)}")
-    return open_archive(path)
