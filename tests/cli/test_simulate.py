@@ -1,6 +1,7 @@
 """``neucollapse simulate``: numbers on standard output, a page, sentences for what makes no sense."""
 
 import json
+import re
 
 import pytest
 
@@ -24,7 +25,8 @@ def test_every_model_says_what_it_is(name, capsys):
     assert stopped.value.code == 0
     out = " ".join(capsys.readouterr().out.split())
     assert f"simulate {name}" in out
-    assert "--seed INT" in out
+    assert "--seed INT of everything that is drawn." in re.sub(r"[│╭╮╰╯─ ]+", " ", out)
+    assert "{fixed}" not in out  # what is no field is no option
     assert "--overlay" in out
 
 
