@@ -92,7 +92,7 @@ def names_options(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-_KINDS = {int: "an integer", bool: "a bool", str: "a string", NoneType: "None"}
+_KINDS: dict[object, str] = {int: "an integer", bool: "a bool", str: "a string", NoneType: "None"}
 
 
 def _allowed(annotation: object) -> tuple[object, ...]:

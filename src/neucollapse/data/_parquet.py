@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from .._files import parse_json
 from ._archive import TEXT, Archive, Entry, check_class_names, reading
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
 _KIND = "a parquet file"
@@ -78,7 +77,7 @@ class ParquetArchive(Archive):
                     raise ValueError("it has null values")
                 yield batch.column(0).to_pylist()
 
-    def _batches(self, columns: list[str], start: int, stop: int, size: int) -> Iterator["pa.RecordBatch"]:
+    def _batches(self, columns: list[str], start: int, stop: int, size: int) -> Iterator[Any]:
         """Rows of these columns, in blocks that end where a row group ends."""
         first = 0
         for group, count in enumerate(self._row_groups):
@@ -108,7 +107,7 @@ def _open(path: Path) -> "ParquetFile":
     return ParquetFile(path, memory_map=True, pre_buffer=False, page_checksum_verification=True)
 
 
-def _entry(file: "ParquetFile", name: str, kind: "pa.DataType", rows: int) -> Entry:
+def _entry(file: "ParquetFile", name: str, kind: Any, rows: int) -> Entry:
     import pyarrow.types as types
 
     if types.is_dictionary(kind):
@@ -132,7 +131,7 @@ def _first_length(file: "ParquetFile", name: str) -> int:
     return 0
 
 
-def _numbers(column: "pa.Array") -> np.ndarray:
+def _numbers(column: Any) -> np.ndarray:
     """A column as an array (rows,), or (rows, length) if it holds lists; nulls and ragged lists are damage."""
     import pyarrow.types as types
 

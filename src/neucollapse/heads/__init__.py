@@ -32,4 +32,4 @@ _NAMES = {module: names.split() for section in EXPORTS.values() for module, name
 _OPTIONS = [kind.__name__ for kind in HEADS.values()]
 
 __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={**_NAMES, "_registry": _OPTIONS})
-__all__ = sorted(name for names in _NAMES.values() for name in names)
+__all__ = sorted(name for names in _NAMES.values() for name in names)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -1,3 +1,5 @@
+# pyright: standard
+# Compiled functions and custom operators have no types to check: numba and torch find them out.
 r"""Codes of signed Hadamard bases: all their inner products, and sums over them, by fast transforms.
 
 A basis is the Sylvester-Hadamard matrix with its columns times signs, $H D_t / \sqrt d$, or the axes. Its d rows and

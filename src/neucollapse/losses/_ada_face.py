@@ -62,7 +62,8 @@ class AdaFace(KeepsFullPrecision, SphericalLoss):
 
     In training each call first moves the running mean and deviation of the features' lengths,
     $\mu \leftarrow \alpha \mu + (1 - \alpha) \mu_{\text{batch}}$, and then uses them; in evaluation (`loss.eval()`) they
-    stay. The first batch counts in full, and ignored samples do not move them. The norms are those of this process: of
+    stay. The first batch counts in full (the official code starts at a mean of 20 and a deviation of 100, and moves both by
+    the 1/100 that is the default here), and ignored samples do not move them. The norms are those of this process: of
     several ranks, DistributedDataParallel keeps those of the first.
 
     Args:

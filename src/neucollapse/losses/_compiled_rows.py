@@ -4,15 +4,15 @@
 would compute in float64.
 """
 
-from typing import no_type_check  # annotations checked at run time would wrap what numba compiles
+from typing import Any, no_type_check  # annotations checked at run time would wrap what numba compiles
 
 import numba
 import numpy as np
 
 # Sums may be reordered into vector lanes; NaN and infinity keep their meaning. No reciprocals ("arcp") of subnormal numbers.
-_PLAIN = {"cache": True, "nogil": True, "error_model": "numpy"}
-_compiled = numba.njit(**_PLAIN, fastmath={"reassoc", "contract", "nsz"})  # pyright: ignore[reportCallIssue]
-_in_order = numba.njit(**_PLAIN, fastmath={"contract"})  # pyright: ignore[reportCallIssue]
+_PLAIN: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_compiled = numba.njit(**_PLAIN, fastmath={"reassoc", "contract", "nsz"})
+_in_order = numba.njit(**_PLAIN, fastmath={"contract"})
 
 _ZERO = np.float32(0)
 _LOWEST = np.float32(-87.3)  # below, exponentials are subnormal

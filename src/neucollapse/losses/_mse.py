@@ -234,7 +234,7 @@ class MSE(LogitLoss):
         linear = isinstance(head, nn.Linear)
         if linear or not getattr(head, "normalize", True):
             weight, bias = (head.weight, head.bias) if linear else cast(Any, head).linear_map()
-            squares = {"target": self.target, "over_classes": self.over_classes, "form": self.form}
+            squares: dict[str, Any] = {"target": self.target, "over_classes": self.over_classes, "form": self.form}
             return mse_linear(features, labels, weight, bias=bias, kappa=self.kappa, **squares, **options)
         if head is not None and self.form == "gram":
             raise InputError(

@@ -1,3 +1,5 @@
+# pyright: standard
+# Compiled functions and custom operators have no types to check: numba and torch find them out.
 """Weights that take their optimizer's step while their gradient is formed: block by block, so that no gradient is held."""
 
 from collections.abc import Iterator
@@ -62,13 +64,13 @@ class SteppedWeight:
             self.optimizer.state[self.weight] = state
 
 
-def _part(value: object, weight: Tensor, start: int, stop: int) -> object:
+def _part(value: Any, weight: Tensor, start: int, stop: int) -> Any:
     if not isinstance(value, Tensor):
         return value
     return value[start:stop] if value.shape == weight.shape else value.clone()  # a count of steps: once for each block
 
 
-def _keep(state: dict, name: str, value: object, weight: Tensor, start: int, stop: int) -> None:
+def _keep(state: dict[str, Any], name: str, value: Any, weight: Tensor, start: int, stop: int) -> None:
     if not isinstance(value, Tensor) or value.shape != weight[start:stop].shape:
         state[name] = value
         return

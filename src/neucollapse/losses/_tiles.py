@@ -1,3 +1,5 @@
+# pyright: standard
+# Compiled functions and custom operators have no types to check: numba and torch find them out.
 r"""Sums of $e^{z_{ij}}$ over wrong classes in tiles of samples x classes, so that no (B, K) buffer ever exists.
 
 With unit features $x_i$, unit class directions $u_j$ and $z_{ij} = s \langle x_i, u_j \rangle$, one sweep

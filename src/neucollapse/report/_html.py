@@ -4,7 +4,7 @@ from base64 import b64encode
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from ._text import capital, embed
 from .figures import Figure
@@ -20,7 +20,7 @@ def fill(template: str, drawn: list[Figure], **names: Any) -> str:
     environment = Environment(autoescape=True, loader=loader, **options)
     environment.filters["capital"] = capital
     panels = [panel for figure in drawn for panel in (*figure.panels, *figure.more)]
-    environment.filters["place"] = panels.index  # in the list of plots, where the page finds it
+    environment.filters["place"] = cast(Any, panels.index)  # in the list of plots, where the page finds it
     # Markup: our own assets, and JSON that embed() has made safe. Everything else is escaped.
     assets = {
         "style": _asset("style.css"),

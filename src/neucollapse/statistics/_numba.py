@@ -1,3 +1,5 @@
+# pyright: standard
+# Compiled functions and custom operators have no types to check: numba and torch find them out.
 """The sums of a large batch, without the scatter, in one read of memory: compiled by numba (extra `fast`)."""
 
 import numba

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -90,7 +90,7 @@ class Model(ABC, Generic[S]):
         }
 
 
-def model_of(settings: Settings) -> Model:
+def model_of(settings: Settings) -> Model[Any]:
     """The model of these settings: its module loads now."""
     module = import_module(f".{settings.name.replace('-', '_')}.model", __package__)
     return getattr(module, f"{type(settings).__name__}Model")(settings)

@@ -84,7 +84,7 @@ def simulate(
         return simulation
 
 
-def _run(model: Model, trajectory: Path | None, *, progress: bool, save_every: float) -> Simulation:
+def _run(model: Model[Any], trajectory: Path | None, *, progress: bool, save_every: float) -> Simulation:
     """Run to the end; rows go to the trajectory every few seconds, and when the run is stopped."""
     end: State = {}
     rows: list[Row] = []

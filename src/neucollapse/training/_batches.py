@@ -1,6 +1,7 @@
 """Loaders over data sets in memory, whose order of samples is a function of seed and epoch alone."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,18 +81,18 @@ def _again_and_again(members: Int[Tensor, " n"], count: int, source: torch.Gener
     return torch.cat([members[torch.randperm(len(members), generator=source)] for _ in range(turns)])[:count]
 
 
-def training_loader(dataset: TensorDataset, batch_size: int, seed: int, sampling: str = "shuffle") -> DataLoader:
+def training_loader(dataset: TensorDataset, batch_size: int, seed: int, sampling: str = "shuffle") -> DataLoader[Any]:
     """Batches by ``shuffle`` or ``class-balanced``; one indexing of the tensors a batch, no collation sample by sample."""
     if sampling == "class-balanced":
         return _loader(dataset, BalancedBatches(dataset.tensors[1], batch_size, seed))
     return _loader(dataset, ShuffledBatches(len(dataset), batch_size, seed))
 
 
-def evaluation_loader(dataset: TensorDataset, batch_size: int = 1024) -> DataLoader:
+def evaluation_loader(dataset: TensorDataset, batch_size: int = 1024) -> DataLoader[Any]:
     """All samples in their order."""
     return _loader(dataset, list(torch.arange(len(dataset)).split(batch_size)))
 
 
-def _loader(dataset: TensorDataset, sampler: "Sampler[Tensor] | list[Tensor]") -> DataLoader:
+def _loader(dataset: TensorDataset, sampler: "Sampler[Tensor] | list[Tensor]") -> DataLoader[Any]:
     # Its own generator: an iterator of a loader without one draws from torch's global state, which belongs to the run.
     return DataLoader(dataset, sampler=sampler, batch_size=None, generator=torch.Generator())

@@ -62,7 +62,7 @@ class CollapseCallback(Callback):
         self.at_start = at_start
         self.logged = tuple(logged)
         self.accuracy = accuracy
-        self.options = {"progress": False, **options}
+        self.options: dict[str, Any] = {"progress": False, **options}
         self.history: list[tuple[int, str, float]] = []
         self.last_result: CollapseResult | None = None
         self.last_epoch: int | None = None
@@ -113,7 +113,7 @@ class CollapseCallback(Callback):
                 "expected splits to measure, such as {'train': loader}: this callback takes its trainer's own, got none"
             )
         with evaluating(module):
-            return _measure.measure(module, splits, **{**self.options, **options})
+            return _measure.measure(module, splits, **(self.options | options))
 
     def _measure(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", epoch: int) -> dict[str, float]:
         self.last_result = self.measure(pl_module, self.loaders or _own_loaders(trainer))

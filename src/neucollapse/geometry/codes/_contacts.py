@@ -89,7 +89,7 @@ def longest(rows: np.ndarray) -> float:
     return float(np.sqrt((rows * rows).sum(axis=1).max()))
 
 
-def _tangents(U):
+def _tangents(U: np.ndarray) -> np.ndarray:
     """An orthonormal basis (d, d-1) of the tangent space at each point, from a Householder reflection."""
     v = U.copy()
     v[:, 0] += np.where(U[:, 0] >= 0, 1.0, -1.0)

@@ -35,7 +35,7 @@ def _exponentials_of_most(C, p, top):
     return S
 
 
-def _exponentials_of_all(C, p, top):
+def _exponentials_of_all(C: np.ndarray, p: float, top: float) -> np.ndarray:
     return np.exp(p * (C - top))
 
 

@@ -4,6 +4,7 @@ Good codes often have symmetries that random starts find late or never; descent 
 """
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -42,11 +43,11 @@ def hop(U: np.ndarray, kind: int, rng: np.random.Generator) -> np.ndarray:
     return V
 
 
-def _random(K, d, rng):
+def _random(K: int, d: int, rng: np.random.Generator) -> np.ndarray:
     return rng.standard_normal((K, d))
 
 
-def _cyclic(K, d, rng):
+def _cyclic(K: int, d: int, rng: np.random.Generator) -> np.ndarray:
     """Orbits of random points under a rotation of small order; points on its axis, if any, make up the number."""
     orders = [m for m in range(2, min(K, 12) + 1) if K % m <= 2 and K >= m]
     m = int(rng.choice(orders)) if orders else 1
@@ -64,7 +65,7 @@ def _cyclic(K, d, rng):
     return np.concatenate([*orbits, rng.standard_normal((K - m * (K // m), d))])
 
 
-def _harmonic(K, d, rng):
+def _harmonic(K: int, d: int, rng: np.random.Generator) -> np.ndarray:
     """An orbit of a cyclic group of order K under a random choice of frequencies: a harmonic frame."""
     frequencies = rng.permutation(np.arange(1, (K + 1) // 2))[: d // 2]
     if len(frequencies) < d // 2:
@@ -78,7 +79,7 @@ def _harmonic(K, d, rng):
     return np.concatenate(columns, axis=1)
 
 
-def _polyhedral(K, d, rng):
+def _polyhedral(K: int, d: int, rng: np.random.Generator) -> np.ndarray:
     """Orbits of random points of space under a rotation group, and points on its axes where that makes up the number."""
     fits = {name: ways for name in _GROUPS if (ways := list(_axes_that_fit(K, name)))}
     if not fits:
@@ -91,7 +92,7 @@ def _polyhedral(K, d, rng):
     return np.concatenate([(free @ group.transpose(0, 2, 1)).reshape(-1, 3), on_axes])
 
 
-def _axes_that_fit(K, name):
+def _axes_that_fit(K: int, name: str) -> Iterator[tuple[np.ndarray, ...]]:
     """Choices of orbits of points on axes after which the others come in whole orbits."""
     rotations = Rotation.create_group(name)
     group, orbits, turns = rotations.as_matrix(), {}, rotations.as_rotvec()

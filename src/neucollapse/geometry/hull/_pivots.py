@@ -32,7 +32,7 @@ _STEPS = 12  # of refinement, at most
 _EXACT = 4e-16  # a violation in double precision that is rounding
 
 # Memory of one thread, for supports of at most ``cap`` members among M candidates; side = cap + _MOST. Member i has row[i].
-_Work = namedtuple(
+_Work = namedtuple(  # pyright: ignore[reportUntypedNamedTuple]
     "_Work",
     [
         "H",  # (side, M) rows of H, of members

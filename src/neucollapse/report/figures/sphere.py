@@ -1,5 +1,7 @@
 """The unit sphere at d = 3, to be turned by hand, and the unit circle at d = 2: features, means, weights, the best code."""
 
+from typing import Any
+
 import numpy as np
 
 from .._run import Run
@@ -81,7 +83,13 @@ def _scene(run: Run, found: list[Points], most: int) -> Json:
 
 
 def _plane(run: Run, found: list[Points], most: int) -> Json:
-    hidden = {"showgrid": False, "showticklabels": False, "ticks": "", "automargin": False, "showline": False}
+    hidden: dict[str, Any] = {
+        "showgrid": False,
+        "showticklabels": False,
+        "ticks": "",
+        "automargin": False,
+        "showline": False,
+    }
     bare = axis(range=[-1.35, 1.35], constrain="domain", linecolor=colour("clear"), **hidden)
     font = {"showarrow": False, "font": {"size": 12, "color": colour("ink")}}
     names = [{"x": x, "y": y, "text": text, **font} for (x, y), text in named(run, found, 1.2, most)]
