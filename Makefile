@@ -45,7 +45,7 @@ fuzz: $(VENV)/.dev     ## the tests that hypothesis draws cases for, with new ca
 lint: $(VENV)/.dev     ## style, formatting, the arrows between rooms, and dependencies declared and used
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/deptry src
 
 types: $(VENV)/.dev    ## static types

@@ -47,8 +47,7 @@ def best_bound(K: int, d: int, kind: str = "spherical") -> Bound:
     On a line and in the plane the values are exact. The linear program takes up to some seconds the first time; its result
     is kept. The others are computed in floating point, to about 1e-14.
 
-    Raises:
-        InputError: if K < 2, d < 1 or the kind is unknown.
+    `InputError` is raised if K < 2, d < 1 or the kind is unknown.
 
     Examples:
         >>> best_bound(12, 3).name, round(best_bound(12, 3).value * 5**0.5, 9)

@@ -16,8 +16,7 @@ def rankin(K: int, d: int) -> float:
     Valid for every K and d; tight for K <= 2d: the simplex has the first value, the cross-polytope and its kin the
     second. (On a line, d = 1, two of K >= 3 unit vectors coincide, and s = 1: see `best_bound`.)
 
-    Raises:
-        InputError: if K < 2 or d < 1.
+    `InputError` is raised if K < 2 or d < 1.
 
     References:
         Rankin, "The closest packing of spherical caps in n dimensions", 1955.

@@ -16,8 +16,7 @@ def etf_floor(K: int, d: int) -> float:
     as $\langle G, E\rangle$ is at most the root of the sum of squares of the d largest eigenvalues of E, and all
     K-1 of them are $1/\sqrt{K-1}$. It is reached by points whose Gram matrix is a projection of rank d orthogonal to 1.
 
-    Raises:
-        InputError: if K < 2 or d < 1.
+    `InputError` is raised if K < 2 or d < 1.
 
     Examples:
         >>> round(etf_floor(8, 2), 4), etf_floor(10, 9)
@@ -32,8 +31,7 @@ def orthogonal_frame_floor(K: int, d: int) -> float:
 
     $\sqrt{2 - 2\sqrt{d/K}}$ for K > d, else 0: see `etf_floor`, with K in place of K-1.
 
-    Raises:
-        InputError: if K < 2 or d < 1.
+    `InputError` is raised if K < 2 or d < 1.
 
     Examples:
         >>> round(orthogonal_frame_floor(8, 2), 4), orthogonal_frame_floor(8, 8)

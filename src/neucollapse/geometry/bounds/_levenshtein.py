@@ -31,8 +31,7 @@ def levenshtein(K: int, d: int) -> float:
     cross-polytope, polygons, icosahedron, E8 roots, Leech lattice and the others; not for the 600-cell. Between d+2 and
     2d-1 it is below Rankin's 0. `delsarte` is at least as good wherever its degree is at least m.
 
-    Raises:
-        InputError: if K < 2 or d < 2.
+    `InputError` is raised if K < 2 or d < 2.
 
     References:
         Levenshtein, "On bounds for packings in n-dimensional Euclidean space", 1979; "Universal bounds for codes and

@@ -17,8 +17,7 @@ def welch(K: int, d: int) -> float:
     Valid for every K and d. Tight for orthogonal lines (K <= d) and for equiangular tight frames, which need
     K <= d(d+1)/2 in real and K <= d^2 in complex space; beyond, `orthoplex_lines` and `levenshtein_lines` are better.
 
-    Raises:
-        InputError: if K < 2 or d < 1.
+    `InputError` is raised if K < 2 or d < 1.
 
     References:
         Welch, "Lower bounds on the maximum cross correlation of signals", 1974.
@@ -36,8 +35,7 @@ def orthoplex_lines(K: int, d: int) -> float:
 
     Tight for real mutually unbiased bases, which exist for d = 4^m and K up to d(d/2 + 1).
 
-    Raises:
-        InputError: if K <= d(d+1)/2, where the bound does not hold.
+    `InputError` is raised if K <= d(d+1)/2, where the bound does not hold.
 
     References:
         Conway, Hardin and Sloane, "Packing lines, planes, etc.", arXiv math/0208004.
@@ -60,8 +58,7 @@ def levenshtein_lines(K: int, d: int) -> float:
     Below `orthoplex_lines` until K = d(d+2)/2, where the two agree, and above it beyond. Tight for the lines of the root
     systems E6, E7 and E8, and for d/2 + 1 mutually unbiased bases (K = d(d+2)/2, d = 4^m).
 
-    Raises:
-        InputError: if K <= d(d+1)/2, where the bound is not claimed.
+    `InputError` is raised if K <= d(d+1)/2, where the bound is not claimed.
 
     References:
         Levenshtein, "Bounds on the maximal cardinality of a code with bounded modulus of the inner product", 1982.

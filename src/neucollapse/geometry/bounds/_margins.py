@@ -18,8 +18,7 @@ def margin_upper(K: int, d: int) -> float:
     plane (polygon). Beyond, no code need reach it, and for large K `margin_gamma` is smaller. The second is Radon's
     theorem: K >= d+2 points split into two sets whose hulls meet.
 
-    Raises:
-        InputError: if K < 2 or d < 1.
+    `InputError` is raised if K < 2 or d < 1.
 
     References:
         Jiang et al., "Generalized Neural Collapse for a Large Number of Classes", arXiv 2310.05351.
@@ -50,8 +49,7 @@ def margin_gamma(K: int, d: int) -> tuple[float, float]:
     d >= 2 and are loose: at (d, K) = (10, 100) they read 0.17 and 1.5. The right one is below 1 for many points in few
     dimensions alone, K > 16 for d = 3.
 
-    Raises:
-        InputError: if K < 2 or d < 2.
+    `InputError` is raised if K < 2 or d < 2.
 
     References:
         Jiang et al., "Generalized Neural Collapse for a Large Number of Classes", arXiv 2310.05351.

@@ -60,9 +60,10 @@ def certify(
         bound: whether to look for the best bound, which may take a second or so the first time.
         margin: whether to work out the margin; by default for codes of up to 2000 points, and never for lines.
 
-    Raises:
-        InputError: if points is not a matrix of at least two rows, has a zero row, or an argument is out of range.
-        NonFiniteError: if points holds NaN or infinity.
+    `InputError` is raised if points is not a matrix of at least two rows, has a zero row, or an argument is out of
+    range.
+
+    `NonFiniteError` is raised if points holds NaN or infinity.
 
     References:
         Jiang et al., arXiv 2310.05351 (softmax codes); Connelly, "Rigid circle and sphere packings", 2008 (stress and

@@ -58,10 +58,11 @@ def certify_energy(points: Any, s: float | int) -> EnergyCertificate:
         points: the code (K, d), K >= 2; its rows are normalised.
         s: exponent, at least 0, as in `mean_energy`.
 
+    `NonFiniteError` is raised if points holds NaN or infinity.
+
     Raises:
         InputError: if s is negative or not finite, points is not a matrix of at least two rows, or two of its directions
             coincide, where the energy is infinite.
-        NonFiniteError: if points holds NaN or infinity.
 
     References:
         Absil, Mahony and Sepulchre, "Optimization Algorithms on Matrix Manifolds", 2008, chapter 5.

@@ -78,9 +78,10 @@ def one_vs_rest(W: Any, *, classes: Any = None, tolerance: float | int = 1e-12, 
         Distances, gaps, nearest points and supports, on the CPU in float64. A gap above the tolerance (rounding in
         nearly degenerate data) is reported as it is, never hidden.
 
+    `NonFiniteError` is raised if W holds NaN or infinity.
+
     Raises:
         InputError: if W is not a matrix of at least two rows, or a class, the tolerance or the method is out of range.
-        NonFiniteError: if W holds NaN or infinity.
         MissingExtraError: if compiled code is asked for and numba is not installed.
 
     References:

@@ -66,9 +66,10 @@ def assign_by_similarity(
         starts: of the heuristic; by default 32, fewer for K > 64, and 2 at least.
         seed: of the random starts.
 
+    `NonFiniteError` is raised if either holds NaN or infinity.
+
     Raises:
         InputError: if the similarity is not K x K, `starts` is not positive, or `enumerate_all` comes with K > 8.
-        NonFiniteError: if either holds NaN or infinity.
 
     References:
         Vogelstein et al., "Fast approximate quadratic programming for graph matching", PLoS ONE 2015 (FAQ); Hadley,

@@ -68,9 +68,9 @@ def angle_to_code(points: Any, code: Any = None, *, starts: int | None = None, s
         starts: of the matching, as in `match`.
         seed: of the matching.
 
-    Raises:
-        InputError: if a row is zero, the shapes differ, or no coordinates of a code of that size are known.
-        NonFiniteError: if points hold NaN or infinity.
+    `InputError` is raised if a row is zero, the shapes differ, or no coordinates of a code of that size are known.
+
+    `NonFiniteError` is raised if points hold NaN or infinity.
 
     Examples:
         >>> from neucollapse.geometry import best_known, random_rotation

@@ -56,9 +56,10 @@ def match(points: Any, reference: Any, *, reflections: bool = True, starts: int 
         starts: how many; by default 100, and 8 for K > 200, where each costs seconds.
         seed: of the random rotations; the generator of torch is not touched.
 
+    `NonFiniteError` is raised if either holds NaN or infinity: leave absent classes out.
+
     Raises:
         InputError: if the shapes differ, or `starts` is not positive.
-        NonFiniteError: if either holds NaN or infinity: leave absent classes out.
 
     Examples:
         >>> from neucollapse.geometry import icosahedron
@@ -105,9 +106,9 @@ def align(
         starts: how many; by default 100, and 8 for K > 200, where each costs seconds.
         seed: of the random rotations; the generator of torch is not touched.
 
-    Raises:
-        InputError: if the shapes differ, or `starts` is not positive.
-        NonFiniteError: if either holds NaN or infinity: leave absent classes out.
+    `InputError` is raised if the shapes differ, or `starts` is not positive.
+
+    `NonFiniteError` is raised if either holds NaN or infinity: leave absent classes out.
 
     Examples:
         >>> from neucollapse.geometry import icosahedron

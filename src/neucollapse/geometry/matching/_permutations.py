@@ -27,9 +27,9 @@ def permutation_of(points: Any, reference: Any) -> Int[Tensor, " K"]:
         points: (K, d).
         reference: (K, d).
 
-    Raises:
-        InputError: if the shapes differ.
-        NonFiniteError: if either holds NaN or infinity.
+    `InputError` is raised if the shapes differ.
+
+    `NonFiniteError` is raised if either holds NaN or infinity.
 
     Examples:
         >>> permutation_of([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0]], [[1.0, 0.1], [0.0, -2.0], [0.1, 1.0]]).tolist()

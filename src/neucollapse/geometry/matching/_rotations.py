@@ -28,9 +28,9 @@ def procrustes(points: Any, reference: Any, *, reflections: bool = True) -> Floa
         reference: (K, d), of any scale.
         reflections: whether Q may have determinant -1.
 
-    Raises:
-        InputError: if the shapes differ.
-        NonFiniteError: if either holds NaN or infinity.
+    `InputError` is raised if the shapes differ.
+
+    `NonFiniteError` is raised if either holds NaN or infinity.
 
     References:
         Schoenemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 1966; Kabsch, "A
@@ -55,8 +55,7 @@ def random_rotation(d: int, *, seed: int = 0, reflections: bool = True) -> Float
         seed: the same seed draws the same rotation; the generator of torch is not touched.
         reflections: whether the determinant may be -1, which it then is half of the time.
 
-    Raises:
-        InputError: if d < 1.
+    `InputError` is raised if d < 1.
 
     References:
         Mezzadri, "How to generate random matrices from the classical compact groups", arXiv math-ph/0609050.

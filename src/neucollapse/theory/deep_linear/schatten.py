@@ -66,8 +66,7 @@ def code_logits(code: Any) -> Float[Tensor, "K K"]:
     Args:
         code: rows (K, d); normalised first.
 
-    Raises:
-        InputError: if a class lies in the hull of the others.
+    `InputError` is raised if a class lies in the hull of the others.
 
     Examples:
         >>> from neucollapse.geometry import orthoplex

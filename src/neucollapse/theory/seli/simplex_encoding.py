@@ -62,8 +62,7 @@ class SimplexEncoding(NamedTuple):
 def simplex_encoding(counts: Tensor) -> SimplexEncoding:
     """The hard-margin optimum for class sizes (K,), in any dimension d >= K - 1.
 
-    Raises:
-        InputError: an empty class, fewer than two classes.
+    `InputError`: an empty class, fewer than two classes.
 
     Examples:
         >>> encoding = simplex_encoding(torch.tensor([10, 10, 1, 1]))

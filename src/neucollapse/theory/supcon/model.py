@@ -43,8 +43,7 @@ def contrastive_minimum(K: int, n: int, temperature: float) -> float:
     Equality throughout holds where all features of a class are equal, S = 0, and all negatives have one cosine: the simplex.
     Range: from log(n-1), as the temperature falls to 0, to $\log(nK - 1)$, the value at equal features.
 
-    Raises:
-        InputError: for K < 2, n < 2 (no positives) or a temperature that is not above 0.
+    `InputError` is raised for K < 2, n < 2 (no positives) or a temperature that is not above 0.
 
     Examples:
         >>> round(contrastive_minimum(2, 2, 0.5), 4)  # log(1 + 2 e^-4)
