@@ -34,7 +34,12 @@ def losses_table() -> str:
 
 def _settings(kind: type) -> str:
     parameters = inspect.signature(kind).parameters.values()
-    return ", ".join(f"{p.name} {p.default}" for p in parameters if p.name not in _PASSED_OVER) or "none"
+    return (
+        ", ".join(
+            f"{p.name} {p.default}" for p in parameters if p.name not in _PASSED_OVER and repr(p.default) != "..."
+        )
+        or "none"
+    )
 
 
 def _reference(room: ModuleType, sections: dict[str, dict[str, str]]) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
 from types import NoneType, UnionType
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, ParamSpec, TypeVar, Union, Unpack, get_args, get_origin
 
 from ._errors import InputError, OptionError, UnknownNameError
 
@@ -73,25 +73,59 @@ def names_options(function: Callable[P, R]) -> Callable[P, R]:
     "measure has no option 'wieght'; did you mean 'weight'?" or "expected seed as an integer, got '1'". Both are an
     `OptionError`. The signature stays as it is, for readers, type checkers and `inspect.signature`.
     """
-    parameters = signature(function).parameters.values()
-    allowed = {p.name: _allowed(p.annotation) for p in parameters}
-    known = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
-    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
-        raise TypeError(f"{function.__name__} takes any keyword, so none can be unknown")
+    shown = _with_keywords(function)
+    allowed = {p.name: _allowed(p.annotation) for p in shown.parameters.values()}
+    known = [
+        p.name for p in shown.parameters.values() if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    ]
+    of_class = function.__name__ == "__init__"
 
     @wraps(function)
     def call(*arguments: P.args, **options: P.kwargs) -> R:
         for name, value in options.items():
             if name not in known:
-                end = did_you_mean(name, known, kind="option")
-                raise OptionError(f"{function.__name__} has no option {name!r}; {end}")
+                owner = type(arguments[0]).__name__ if of_class else function.__name__
+                raise OptionError(
+                    f"{owner} has no option {name!r}; {did_you_mean(name, known[of_class:], kind='option')}"
+                )
             if allowed[name]:
                 options[name] = _checked(name, value, allowed[name])
         return function(*arguments, **options)
 
+    call.__signature__ = shown  # pyright: ignore[reportAttributeAccessIssue]
     return call
 
 
+def _with_keywords(function: Callable[..., Any]) -> Signature:
+    """The signature, with the options of a `**options: Unpack[...]` one by one."""
+    shown = signature(function)
+    *named, last = [*shown.parameters.values()] or [None]
+    if last is None or last.kind is not Parameter.VAR_KEYWORD:
+        return shown
+    if get_origin(last.annotation) is not Unpack:
+        raise TypeError(f"{function.__name__} takes any keyword, so none can be unknown")
+    options = get_args(last.annotation)[0].__annotations__
+    further = [Parameter(name, Parameter.KEYWORD_ONLY, default=_DEFAULT, annotation=of) for name, of in options.items()]
+    return shown.replace(parameters=[*named, *further])
+
+
+class NamesOptions:
+    """Base of classes whose constructors refuse an option they do not have, as functions with `names_options` do."""
+
+    def __init_subclass__(cls, **of_class: Any) -> None:
+        super().__init_subclass__(**of_class)
+        if "__init__" in vars(cls):
+            cls.__init__ = names_options(cls.__init__)
+
+
+class _Default:
+    """How `help` shows that an option has a default, which the docstring names."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_DEFAULT = _Default()
 _KINDS: dict[object, str] = {int: "an integer", bool: "a bool", str: "a string", NoneType: "None"}
 
 

@@ -23,7 +23,7 @@ MODULES = [name for name, it in PUBLIC.items() if isinstance(it, type) and issub
 FUNCTIONS = [
     name
     for name, it in PUBLIC.items()
-    if inspect.isfunction(it) and {"labels", "options"} <= inspect.signature(it).parameters.keys()
+    if inspect.isfunction(it) and {"labels", "reduction"} <= inspect.signature(it).parameters.keys()
 ]
 LOGITS = [name for name in FUNCTIONS if "logits" in inspect.signature(PUBLIC[name]).parameters]
 EVERY = MODULES + FUNCTIONS

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from .._errors import InputError
+from .._names import NamesOptions
 from .._types import Float
 from ..losses._full_precision import KeepsFullPrecision
 from ..losses._normalised import normalised
@@ -15,7 +16,7 @@ from ..losses._scale import check_scale as check_scale
 from ..losses._spherical import cosine_logits
 
 
-class Head(KeepsFullPrecision, ABC):
+class Head(NamesOptions, KeepsFullPrecision, ABC):
     """Base of every head: `.logits(features)`, `.weight` `(K, d)`, and forward = logits.
 
     Everything that a head knows is a parameter or a buffer: it saves, loads and moves as any module. Features may be of

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from ._full_precision import KeepsFullPrecision
 from ._margins import AdaMargin, Margin, norm_statistics
 from ._module import HeadLike
@@ -14,6 +15,7 @@ from ._rows import CountedRows, Labels, RowOptions
 from ._spherical import SphereLossOptions, SphereRowOptions, SphericalLoss, spherical_ce
 
 
+@names_options
 def ada_face(
     features: Tensor,
     labels: Labels,

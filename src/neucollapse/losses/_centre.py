@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from .._names import names_options
 from ._cross_entropy import CrossEntropy
 from ._module import HeadLike, Loss, ModuleOptions
 from ._rows import CountedRows, Labels, RowOptions, result_type, rows_of
 
 
+@names_options
 def centre_loss(
     features: Tensor,
     labels: Labels,

@@ -4,11 +4,13 @@ from typing import Unpack
 
 from torch import Tensor
 
+from .._names import names_options
 from ._log_odds import log_odds, rows_of_logits, softplus
 from ._module import LogitLoss
 from ._rows import Labels, RowOptions
 
 
+@names_options
 def cross_entropy(logits: Tensor, labels: Labels, **options: Unpack[RowOptions]) -> Tensor:
     r"""Softmax cross-entropy, exact in the terminal phase.
 

@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from ._normalised import normalised
 from ._pair_distances import check_floor, check_weight, reduced, squared_distances
 from ._rows import result_type
 
 
+@names_options
 def log_determinant(
     weight: Tensor,
     *,

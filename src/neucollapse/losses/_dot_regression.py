@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from ._module import HeadLike, Loss, ModuleOptions
 from ._normalised import normalised
 from ._rows import Labels, RowOptions, result_type, rows_of
 
 
+@names_options
 def dot_regression(
     features: Tensor,
     labels: Labels,

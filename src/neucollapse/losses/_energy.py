@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float
 from ._normalised import normalised
 from ._pair_distances import check_floor, check_weight, reduced, squared_distances
@@ -14,6 +15,7 @@ _TILE = 1024  # rows: a tile of 8 MB
 _FLOORS = {torch.float32: 1e-5, torch.float64: 1e-8}  # some hundred times the rounding of a row
 
 
+@names_options
 def riesz_energy(
     weight: Tensor, *, s: float | int = 2.0, reduction: str = "mean", floor: float | int | None = None
 ) -> Tensor:

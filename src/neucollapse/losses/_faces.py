@@ -11,12 +11,14 @@ from typing import Unpack
 
 from torch import Tensor
 
+from .._names import names_options
 from ._margins import ArcMargin, CombinedMargin, CosMargin, SphereMargin
 from ._module import ModuleOptions
 from ._rows import Labels, RowOptions
 from ._spherical import SphereLossOptions, SphereRowOptions, SphericalLoss, spherical_ce
 
 
+@names_options
 def norm_face(
     features: Tensor, labels: Labels, weight: Tensor, *, scale: float | Tensor = 16.0, **options: Unpack[RowOptions]
 ) -> Tensor:
@@ -67,6 +69,7 @@ class NormFace(SphericalLoss):
         super().__init__(dim, num_classes, scale=scale, **options)
 
 
+@names_options
 def cos_face(
     features: Tensor,
     labels: Labels,
@@ -116,6 +119,7 @@ class CosFace(SphericalLoss):
         super().__init__(dim, num_classes, scale=scale, margin=CosMargin(margin), **options)
 
 
+@names_options
 def arc_face(
     features: Tensor,
     labels: Labels,
@@ -166,6 +170,7 @@ class ArcFace(SphericalLoss):
         super().__init__(dim, num_classes, scale=scale, margin=ArcMargin(margin), **options)
 
 
+@names_options
 def sphere_face(
     features: Tensor,
     labels: Labels,
@@ -223,6 +228,7 @@ class SphereFace(SphericalLoss):
         super().__init__(dim, num_classes, scale=scale, margin=SphereMargin(margin, version), **options)
 
 
+@names_options
 def combined_face(
     features: Tensor,
     labels: Labels,

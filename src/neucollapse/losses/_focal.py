@@ -5,6 +5,7 @@ from typing import Unpack
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float
 from ._log_odds import log_odds, rows_of_logits, softplus
 from ._module import LogitLoss, ModuleOptions
@@ -22,6 +23,7 @@ def focal_factor(m: Float[Tensor, "*n"], gamma: float) -> Float[Tensor, "*n"]:
     return (-gamma * softplus(-m)).exp()
 
 
+@names_options
 def focal_loss(logits: Tensor, labels: Labels, *, gamma: float = 2.0, **options: Unpack[RowOptions]) -> Tensor:
     r"""Cross-entropy that turns away from samples already right (arXiv 1708.02002, equation 4, over K classes).
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float, Int
 from ._module import DirectionLoss, HeadLike, ModuleOptions
 from ._normalised import normalised
@@ -15,6 +16,7 @@ _TILE = 2**19  # cosines of all samples with a block of classes: 2 MB in float32
 REDUCTIONS = ("max", "mean", "sum", "none")
 
 
+@names_options
 def hard_max(features: Tensor, labels: Labels, weight: Tensor, **options: Unpack[RowOptions]) -> Tensor:
     r"""The HardMax problem's loss: the largest gap of cosines by which a wrong class leads.
 

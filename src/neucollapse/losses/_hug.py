@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from .._names import names_options
 from ._attraction import HUGTerms as HUGTerms
 from ._attraction import attraction, fixed_proxies
 from ._module import HeadLike, Loss, ModuleOptions
@@ -36,6 +37,7 @@ class HUGOptions(RowOptions, total=False):
     floor: float | None
 
 
+@names_options
 def hug_terms(
     features: Tensor,
     labels: Labels,
@@ -108,6 +110,7 @@ def hug_terms(
     return HUGTerms(inter, beta * attraction(rows.take(features), rows, proxies, options.get("class_weights")))
 
 
+@names_options
 def hug(features: Tensor, labels: Labels, weight: Tensor, **options: Unpack[HUGOptions]) -> Tensor:
     """The hyperspherical uniformity gap of given proxies: the sum of the two terms of `hug_terms`, whose options it has.
 

@@ -5,6 +5,7 @@ from typing import Unpack
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from ._log_odds import above_mean, log_odds, rows_of_logits, softplus
 from ._module import LogitLoss, ModuleOptions
 from ._rows import Labels, RowOptions
@@ -16,6 +17,7 @@ def check_smoothing(smoothing: float) -> None:
         raise InputError(f"expected a smoothing from 0 to below 1, got {smoothing}")
 
 
+@names_options
 def label_smoothing(logits: Tensor, labels: Labels, *, smoothing: float = 0.1, **options: Unpack[RowOptions]) -> Tensor:
     r"""Cross-entropy against labels of which a share $\epsilon$ is spread over all K classes (arXiv 1512.00567, section 7).
 

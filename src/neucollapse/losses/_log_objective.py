@@ -14,11 +14,13 @@ from typing import Unpack
 
 from torch import Tensor
 
+from .._names import names_options
 from ._log_odds import log_odds, log_softplus, rows_of_logits
 from ._module import LogitLoss
 from ._rows import Labels, RowOptions
 
 
+@names_options
 def log_cross_entropy(logits: Tensor, labels: Labels, **options: Unpack[RowOptions]) -> Tensor:
     r"""Logarithm of the mean cross-entropy, finite with a gradient of order one however small the loss is.
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
-from ._rows import REDUCTIONS, CountedRows, Labels, RowOptions, check_options, check_reduction
+from .._names import NamesOptions
+from ._rows import REDUCTIONS, CountedRows, Labels, RowOptions, check_reduction
 from ._scale import check_scale
 
 
@@ -40,7 +41,7 @@ class ModuleOptions(TypedDict, total=False):
     class_weights: Tensor | None
 
 
-class Loss(nn.Module):
+class Loss(NamesOptions, nn.Module):
     """Base of every loss of rows: `loss(features, labels, head=None, *, sample_weights=None, denominator=None)`.
 
     A subclass gives `_value`, the function of features, labels, head and the options of that call.
@@ -64,7 +65,6 @@ class Loss(nn.Module):
 
     def __init__(self, **options: Unpack[ModuleOptions]) -> None:
         super().__init__()
-        check_options(type(self).__name__, options, ModuleOptions)
         self.reduction, self.ignore_index = options.get("reduction", "mean"), options.get("ignore_index", -100)
         check_reduction(self.reduction, self.reductions)
         class_weights = options.get("class_weights")

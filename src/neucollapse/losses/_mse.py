@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float, Int
 from ._log_odds import rows_of_logits
 from ._module import HeadLike, LogitLoss, ModuleOptions
@@ -15,6 +16,7 @@ from ._rows import Labels, RowOptions, result_type, rows_of
 _TILE = 2**18  # numbers of a block of weight rows in float64: 2 MB
 
 
+@names_options
 def mse(
     logits: Tensor,
     labels: Labels,
@@ -65,6 +67,7 @@ def mse(
     return rows.reduce(factor * (kappa * (own - target).square() + others))
 
 
+@names_options
 def mse_linear(
     features: Tensor,
     labels: Labels,
@@ -164,6 +167,7 @@ class _OwnAndOthers(torch.autograd.Function):
         return of_x, of_rows[:, :-1], of_rows[:, -1], None
 
 
+@names_options
 def _rows(weight: Float[Tensor, "K d"], bias: Float[Tensor, " K"], y: Int[Tensor, " n"]) -> Float[Tensor, "n e"]:
     """Rows (w_y, b_y) in float64, e = d + 1."""
     return torch.cat([weight.index_select(0, y), bias.index_select(0, y)[:, None]], dim=1).double()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from ._anchors import contrasts
 from ._module import DirectionLoss, HeadLike, ModuleOptions
 from ._normalised import normalised
@@ -14,6 +15,7 @@ from ._scale import check_scale
 from ._statistics import spherical_statistics
 
 
+@names_options
 def nonl(
     features: Tensor,
     labels: Labels,

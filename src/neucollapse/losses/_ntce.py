@@ -5,6 +5,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from .._names import names_options
 from ._anchors import contrasts, spread
 from ._log_odds import softplus
 from ._module import DirectionLoss, HeadLike, ModuleOptions
@@ -12,6 +13,7 @@ from ._rows import Labels, RowOptions, result_type, rows_of
 from ._scale import check_scale
 
 
+@names_options
 def ntce(
     features: Tensor,
     labels: Labels,

@@ -6,16 +6,15 @@ reductions mean the same in every loss.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._errors import InputError, OptionError
+from .._errors import InputError
 from .._labels import counted_labels, flat_labels
-from .._names import did_you_mean
 
 Labels = Tensor | np.ndarray | Sequence[object]
 """Class numbers: a tensor or an array of any integer type, or (nested) lists."""
@@ -56,13 +55,6 @@ def result_type(*tensors: Tensor) -> torch.dtype:
     return dtype
 
 
-def check_options(owner: str, options: Mapping[str, object], known: type) -> None:
-    """Raise `OptionError` for an option that is not among the annotations of `known`."""
-    if unknown := options.keys() - known.__annotations__.keys():
-        name = min(unknown)
-        raise OptionError(f"{owner} has no option {name!r}; {did_you_mean(name, known.__annotations__, kind='option')}")
-
-
 def check_reduction(reduction: str, known: tuple[str, ...] = REDUCTIONS) -> None:
     """Raise `InputError` for a reduction that the loss does not know."""
     if reduction not in known:
@@ -90,7 +82,6 @@ class CountedRows:
 
     Raises:
         InputError: labels that fit neither shape nor classes, weights of another shape, or negative ones, an unknown reduction.
-        OptionError: an unknown option.
     """
 
     def __init__(
@@ -103,7 +94,6 @@ class CountedRows:
         coupled: bool = False,
         reductions: tuple[str, ...] = REDUCTIONS,
     ) -> None:
-        check_options("a loss", options, RowOptions)
         self.reduction, self.denominator = options.get("reduction", "mean"), options.get("denominator")
         check_reduction(self.reduction, reductions)
         self.shape, self.places = x.shape[:-1], None

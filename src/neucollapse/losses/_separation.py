@@ -3,12 +3,14 @@
 import torch
 from torch import Tensor
 
+from .._names import names_options
 from .._types import Float, Int
 from ._normalised import normalised
 from ._pair_distances import check_weight, pair_distances
 from ._rows import result_type
 
 
+@names_options
 def closest_distance(weight: Tensor) -> Tensor:
     r"""Maximum hyperspherical separation (MHS): the smallest distance of two directions, to be maximised.
 

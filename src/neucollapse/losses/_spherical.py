@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import InputError
+from .._names import names_options
 from ._focal import check_gamma, focal_factor
 from ._label_smoothing import check_smoothing
 from ._log_odds import log_softplus, softplus
@@ -40,6 +41,7 @@ class SphereLossOptions(ModuleOptions, total=False):
     margin_grad: str
 
 
+@names_options
 def cosine_logits(features: Tensor, weight: Tensor, scale: float | Tensor) -> Tensor:
     r"""Logits $z_{ij} = s \langle x_i / |x_i|,\; w_j / |w_j| \rangle$.
 
@@ -62,6 +64,7 @@ def cosine_logits(features: Tensor, weight: Tensor, scale: float | Tensor) -> Te
     return scale * (normalised(features) @ normalised(weight).mT)
 
 
+@names_options
 def spherical_ce(
     features: Tensor,
     labels: Labels,

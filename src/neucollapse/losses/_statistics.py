@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .._errors import InputError
 from .._labels import flat_labels
+from .._names import names_options
 from .._types import Float
 from ._log_odds import negatives_logsumexp
 from ._normalised import normalised
@@ -93,6 +94,7 @@ def negatives(
     return IMPLEMENTATIONS[implementation](x, weight, labels, scale)
 
 
+@names_options
 def spherical_statistics(
     features_unit: Float[Tensor, "n d"],
     labels: Labels,

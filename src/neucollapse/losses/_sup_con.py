@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
+from .._names import names_options
 from .._types import Float, Int
 from ._log_odds import softplus
 from ._module import HeadLike, Loss, ModuleOptions
@@ -21,6 +22,7 @@ _SAFE_IN_FLOAT32 = 1 / 40
 LEAST_TEMPERATURE = 1 / 600
 
 
+@names_options
 def sup_con(
     features: Tensor, labels: Labels, *, temperature: float | int | Tensor = 0.1, **options: Unpack[RowOptions]
 ) -> Tensor:

@@ -3,6 +3,7 @@ r"""Hyperspherical uniformity of class directions, to be minimised: by energy, b
 from torch import Tensor, nn
 
 from .._errors import InputError
+from .._names import names_options
 from ._determinant import log_determinant
 from ._energy import riesz_energy
 from ._module import HeadLike
@@ -12,6 +13,7 @@ from ._separation import closest_distance
 KINDS = ("mhe", "mhs", "mgd")
 
 
+@names_options
 def uniformity(
     weight: Tensor,
     *,

@@ -145,7 +145,7 @@ class Decisions:
             return
         device = self.histogram.device
 
-        def reduced(values: Mapping[str, float], op: dist.ReduceOp.RedOpType) -> dict[str, float]:
+        def reduced(values: Mapping[str, int | float], op: dist.ReduceOp.RedOpType) -> dict[str, float]:
             tensor = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
             dist.all_reduce(tensor, op=op, group=group)
             return dict(zip(values, tensor.tolist(), strict=True))
