@@ -40,9 +40,9 @@ def hard_max(features: Tensor, labels: Labels, weight: Tensor, **options: Unpack
         features: `(..., d)`, of any length.
         labels: `(...)`, of any integer type, in `[0, K)` or `ignore_index`.
         weight: `(K, d)`, K >= 2, one row a class, of any length.
-        reduction: `"max"` over the samples, the problem itself; `"mean"`, the mean of each sample's largest gap (NaN without
-            any sample), `"sum"` or `"none"`. The maximum of no sample is 0.
-        **options: of every loss of samples, see `RowOptions`; weights not with `"max"`, which is the gap of one sample.
+        **options: of every loss of samples, see `RowOptions`. `reduction` is `"max"` over the samples, the problem itself
+            (of no sample: 0), or `"mean"` of each sample's largest gap (NaN without any sample), `"sum"` or `"none"`.
+            Weights do not go with `"max"`, which is the gap of one sample.
 
     Returns:
         A scalar, or gaps `(...)` with 0 at ignored samples for `"none"`; at least float32.
