@@ -99,9 +99,10 @@ def names_options(function: Callable[P, R]) -> Callable[P, R]:
 def _with_keywords(function: Callable[..., Any]) -> Signature:
     """The signature, with the options of a `**options: Unpack[...]` one by one."""
     shown = signature(function)
-    *named, last = [*shown.parameters.values()] or [None]
-    if last is None or last.kind is not Parameter.VAR_KEYWORD:
+    named = [*shown.parameters.values()]
+    if not named or named[-1].kind is not Parameter.VAR_KEYWORD:
         return shown
+    last = named.pop()
     if get_origin(last.annotation) is not Unpack:
         raise TypeError(f"{function.__name__} takes any keyword, so none can be unknown")
     options = get_args(last.annotation)[0].__annotations__
