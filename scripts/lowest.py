@@ -14,7 +14,7 @@ for requirement in [
     *project["dependencies"],
     *(each for extra in ("train", "fast", "heads") for each in extras[extra]),
 ]:
-    name, version = re.fullmatch(r"([\w.-]+)>=([\w.]+)", requirement).groups()
+    name, version = re.fullmatch(r"([\w.-]+)>=([\w.]+)(?:,<[\w.]+)?", requirement).groups()
     if name != "torch":
         print(f"{name}=={version}")
 print(re.search(r"^torch==.*$", (root / "constraints.txt").read_text(), re.MULTILINE).group())
